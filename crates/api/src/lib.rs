@@ -1,0 +1,11 @@
+//! The gRPC edge: types built from `/proto`, conversions to and from the model, and the typed client.
+//! Prost types stop here.
+
+/// The messages, clients and servers of `deployinator.v1`, as generated.
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("deployinator.v1");
+}
+
+/// The descriptors of all proto files, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

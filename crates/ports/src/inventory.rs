@@ -1,0 +1,37 @@
+//! Who should be in the fleet.
+
+use std::{future::Future, net::SocketAddr};
+
+use model::HostId;
+
+use crate::Fault;
+
+/// A host as the inventory lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The host.
+    pub host: HostId,
+    /// Where its agent listens.
+    pub address: SocketAddr,
+    /// Failure domain, when known.
+    pub zone: Option<String>,
+    /// Launch order: lower is older. A static list uses its own order.
+    pub launched: u64,
+    /// What the inventory says of it.
+    pub state: ListedState,
+}
+
+/// What the inventory says of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedState {
+    /// It should be there.
+    Present,
+    /// It is gone for good. This, and only this, is evidence that a host is no more.
+    Terminated,
+}
+
+/// Lists the fleet's hosts. An error, an empty or a partial answer never removes anybody.
+pub trait Inventory: Send + Sync + 'static {
+    /// All hosts that the inventory knows now.
+    fn list(&self) -> impl Future<Output = Result<Vec<Listed>, Fault>> + Send;
+}

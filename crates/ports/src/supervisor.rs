@@ -1,0 +1,142 @@
+//! What runs `bin/serve` and `bin/migrate` so that they outlive the agent.
+
+use std::{collections::BTreeMap, future::Future, path::PathBuf, time::Duration};
+
+use model::{Fence, ReleaseId};
+use serde::{Deserialize, Serialize};
+
+use crate::Fault;
+
+/// How a program is run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The grant under which it is done. Older ones than the newest seen are refused.
+    pub fence: Fence,
+    /// The release it belongs to.
+    pub release: ReleaseId,
+    /// The program: `ROOT/bin/serve` or `ROOT/bin/migrate`.
+    pub program: PathBuf,
+    /// Its whole environment; nothing is inherited but what stands here.
+    pub environment: BTreeMap<String, String>,
+    /// Where it runs.
+    pub working_directory: PathBuf,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It ended by itself with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// It is gone, and nobody saw how.
+    Unknown,
+}
+
+/// The service's process as the supervisor sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Process {
+    /// Nothing was started, or it was stopped as asked.
+    Stopped,
+    /// It runs.
+    Running {
+        /// The release.
+        release: ReleaseId,
+        /// The grant it was started under.
+        fence: Fence,
+        /// Its process id.
+        pid: u32,
+        /// How often the keeper restarted it by itself under this grant.
+        restarts: u32,
+    },
+    /// It ended unasked. The keeper starts it again after a pause, unless it was told to stop.
+    Exited {
+        /// The release.
+        release: ReleaseId,
+        /// The grant it was started under.
+        fence: Fence,
+        /// How it ended.
+        exit: Exit,
+        /// How often the keeper restarted it by itself under this grant.
+        restarts: u32,
+    },
+}
+
+/// What is known of `bin/migrate` of one release on this host, from what was written to disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationRun {
+    /// No record: it did not start.
+    NotStarted,
+    /// It runs.
+    Running {
+        /// The grant it was started under.
+        fence: Fence,
+        /// Its process id.
+        pid: u32,
+    },
+    /// It ended.
+    Ended {
+        /// The grant it was started under.
+        fence: Fence,
+        /// How. [`Exit::Unknown`] is a record without an end and without a process.
+        exit: Exit,
+    },
+}
+
+/// All that the supervisor knows of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Counts changes; a wait for the next one names the last one seen.
+    pub change: u64,
+    /// The service's process.
+    pub process: Process,
+    /// The last migration, with its release.
+    pub migration: Option<(ReleaseId, MigrationRun)>,
+    /// The newest fence seen.
+    pub fence: Option<Fence>,
+}
+
+/// Why the supervisor did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The fence is older than the newest seen. Final: the grant is no longer ours.
+    #[error("fence {offered} is older than {newest}")]
+    Stale {
+        /// What was offered.
+        offered: Fence,
+        /// The newest seen.
+        newest: Fence,
+    },
+    /// The program could not be started at all (missing, not executable, no such interpreter).
+    #[error("start {program}")]
+    Exec {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The keeper could not be reached or did not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Runs one service, and its migrations, so that they outlive the caller.
+pub trait Supervisor: Send + Sync + 'static {
+    /// What runs now. Starts the keeper when there is none, adopting what an earlier one left.
+    fn observe(&self) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// Waits until the count of changes is above `seen`, then observes.
+    fn changed(&self, seen: u64) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// Starts `bin/serve`. Starting under a fence whose process already runs answers with that one. Refused while another one runs.
+    fn start(&self, launch: &Launch) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// SIGTERM, `grace`, then SIGKILL to the whole process group; returns when it is gone. No process: done already.
+    fn stop(&self, fence: Fence, grace: Duration) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// Starts `bin/migrate` unless this grant's record says that it was started before; then answers with what is known of it.
+    fn migrate(&self, launch: &Launch) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// SIGTERM, `grace`, then SIGKILL to a running migration; returns when it is gone.
+    fn stop_migration(&self, fence: Fence, grace: Duration) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// The end of what the service (`migration` = false) or the migration wrote under `fence`, at most `limit` bytes.
+    fn tail(&self, fence: Fence, migration: bool, limit: usize) -> impl Future<Output = Result<String, SupervisorError>> + Send;
+}
