@@ -1,0 +1,250 @@
+//! Why the planner waits. `status` prints these word for word.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HostId, ReleaseId, RolloutId, ServiceName};
+
+/// One wait of one service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hold {
+    /// The service.
+    pub service: ServiceName,
+    /// The rollout that waits; none for what is outside of rollouts.
+    pub rollout: Option<RolloutId>,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why the planner waits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum Why {
+    /// A new leader does not know yet who is silent.
+    LeaderLearning,
+    /// The host fetches the release.
+    Staging {
+        /// The host.
+        host: HostId,
+        /// What went wrong last.
+        trouble: Option<String>,
+    },
+    /// The host runs `bin/migrate`.
+    Migrating {
+        /// The host.
+        host: HostId,
+    },
+    /// Nobody saw the end of a migration.
+    MigrationUnknown {
+        /// Where it was started.
+        host: HostId,
+        /// The release.
+        release: ReleaseId,
+    },
+    /// A joiner's own migration failed.
+    MigrationFailed {
+        /// The host.
+        host: HostId,
+        /// The release.
+        release: ReleaseId,
+    },
+    /// The host is in the middle of its change.
+    Changing {
+        /// The host.
+        host: HostId,
+    },
+    /// All slots are taken.
+    NoFreeSlot {
+        /// How many there are.
+        limit: u32,
+        /// Who has them.
+        holders: Vec<HostId>,
+    },
+    /// P1: as many hosts are out as may be.
+    BudgetSpent {
+        /// Who is out, with the reason.
+        out: Vec<(HostId, String)>,
+        /// How many may be.
+        limit: u32,
+    },
+    /// The host is silent; unknown counts as out.
+    HostSilent {
+        /// The host.
+        host: HostId,
+        /// Whether it has a slot.
+        holds_slot: bool,
+    },
+    /// The host could not go back; it keeps its slot.
+    HostStuck {
+        /// The host.
+        host: HostId,
+        /// Why.
+        reason: String,
+    },
+    /// The release failed on this host before, so it is not tried there again.
+    HostFailed {
+        /// The host.
+        host: HostId,
+        /// How.
+        reason: String,
+    },
+    /// The host gave a change up for reasons outside of the release, and is asked again later.
+    RetryLater {
+        /// The host.
+        host: HostId,
+        /// Why.
+        reason: String,
+    },
+    /// The wave must stay in service for a while.
+    WaveSoak {
+        /// Its number.
+        wave: u32,
+    },
+    /// An operator asked to wait.
+    Paused {
+        /// Who.
+        by: String,
+    },
+    /// Stopped until an operator decides.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// Another rollout must end first.
+    Queued {
+        /// That one.
+        behind: RolloutId,
+    },
+    /// The hosts' configurations of the service differ.
+    ConfigurationDiffers {
+        /// The key.
+        key: String,
+        /// Each host's value.
+        values: Vec<(HostId, String)>,
+    },
+    /// There is no host to change.
+    NoHosts,
+}
+
+impl Why {
+    /// A short, stable name: of the hold, and of its page in the runbooks.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LeaderLearning => "leader_learning",
+            Self::Staging { .. } => "staging",
+            Self::Migrating { .. } => "migrating",
+            Self::MigrationUnknown { .. } => "migration_unknown",
+            Self::MigrationFailed { .. } => "migration_failed",
+            Self::Changing { .. } => "changing",
+            Self::NoFreeSlot { .. } => "no_free_slot",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::HostSilent { .. } => "host_silent",
+            Self::HostStuck { .. } => "host_stuck",
+            Self::HostFailed { .. } => "host_failed",
+            Self::RetryLater { .. } => "retry_later",
+            Self::WaveSoak { .. } => "wave_soak",
+            Self::Paused { .. } => "paused",
+            Self::Halted { .. } => "halted",
+            Self::Queued { .. } => "queued",
+            Self::ConfigurationDiffers { .. } => "configuration_differs",
+            Self::NoHosts => "no_hosts",
+        }
+    }
+
+    /// The host it names, if it names one.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostId> {
+        match self {
+            Self::Staging { host, .. }
+            | Self::Migrating { host }
+            | Self::MigrationUnknown { host, .. }
+            | Self::MigrationFailed { host, .. }
+            | Self::Changing { host }
+            | Self::HostSilent { host, .. }
+            | Self::HostStuck { host, .. }
+            | Self::HostFailed { host, .. }
+            | Self::RetryLater { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
+    /// What would end it, with the verb that helps where there is one.
+    #[must_use]
+    pub fn ends_when(&self) -> String {
+        match self {
+            Self::LeaderLearning => "the new leader has heard from the hosts for one interval".into(),
+            Self::Staging { host, .. } => format!("{host} has the release, or the staging deadline passes; `abort` gives up"),
+            Self::Migrating { .. } => "bin/migrate ends, or its deadline passes".into(),
+            Self::MigrationUnknown { release, .. } => {
+                format!("an operator says how it ended: `migration resolve {release} succeeded|failed|retry`")
+            }
+            Self::MigrationFailed { .. } => "another release is pushed".into(),
+            Self::Changing { .. } => "its steps end; each has a deadline".into(),
+            Self::NoFreeSlot { .. } => "a holder is done; `locks list` shows them".into(),
+            Self::BudgetSpent { .. } => "a host is back in service, terminated, removed or excluded".into(),
+            Self::HostSilent { holds_slot: true, host } => {
+                format!("{host} is back, terminated, removed, or its slot is broken: `locks break`")
+            }
+            Self::HostSilent { host, .. } => format!("{host} is back, terminated, removed or excluded"),
+            Self::HostStuck { host, .. } => format!("{host} is healthy again, or its slot is broken: `locks break`"),
+            Self::HostFailed { .. } => "another release is pushed".into(),
+            Self::RetryLater { .. } => "the pause before the next attempt is over; `abort` gives up".into(),
+            Self::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
+            Self::Paused { .. } => "`resume`".into(),
+            Self::Halted { .. } => "`resume` or `abort`".into(),
+            Self::Queued { behind } => format!("{behind} ends"),
+            Self::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
+            Self::NoHosts => "a host declares the service".into(),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeaderLearning => f.write_str("the leader is new and still learns who is there"),
+            Self::Staging { host, trouble: None } => write!(f, "{host} fetches the release"),
+            Self::Staging { host, trouble: Some(trouble) } => write!(f, "{host} cannot fetch the release: {trouble}"),
+            Self::Migrating { host } => write!(f, "{host} runs bin/migrate"),
+            Self::MigrationUnknown { host, release } => write!(f, "nobody saw the end of the migration of {release} on {host}"),
+            Self::MigrationFailed { host, release } => write!(f, "the migration of {release} failed on {host}"),
+            Self::Changing { host } => write!(f, "{host} is changing"),
+            Self::NoFreeSlot { limit, holders } => write!(f, "no free slot ({limit} of {limit} held by {})", join(holders)),
+            Self::BudgetSpent { out, limit } => {
+                let out = out.iter().map(|(host, why)| format!("{host}: {why}")).collect::<Vec<_>>().join("; ");
+                write!(f, "as many hosts are out as may be ({limit}): {out}")
+            }
+            Self::HostSilent { host, holds_slot: true } => write!(f, "{host} is silent and holds a slot"),
+            Self::HostSilent { host, holds_slot: false } => write!(f, "{host} is silent, which counts as out"),
+            Self::HostStuck { host, reason } => write!(f, "{host} could not go back and keeps its slot: {reason}"),
+            Self::HostFailed { host, reason } => write!(f, "the release failed on {host} before: {reason}"),
+            Self::RetryLater { host, reason } => write!(f, "{host} gave up and tries again later: {reason}"),
+            Self::WaveSoak { wave } => write!(f, "wave {wave} soaks"),
+            Self::Paused { by } => write!(f, "paused by {by}"),
+            Self::Halted { reason } => write!(f, "halted: {reason}"),
+            Self::Queued { behind } => write!(f, "waits for {behind}"),
+            Self::ConfigurationDiffers { key, values } => {
+                let values = values.iter().map(|(host, value)| format!("{host} has {value}")).collect::<Vec<_>>().join(", ");
+                write!(f, "the hosts differ in {key}: {values}")
+            }
+            Self::NoHosts => f.write_str("no host declares the service"),
+        }
+    }
+}
+
+fn join(hosts: &[HostId]) -> String {
+    hosts.iter().map(HostId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// A hold with what the leader knows of its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedHold {
+    /// The hold.
+    pub hold: Hold,
+    /// How long it has lasted.
+    pub lasted: Duration,
+    /// When it ends by itself, if it does.
+    pub ends_in: Option<Duration>,
+}
