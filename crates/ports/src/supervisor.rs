@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 
+pub mod fake;
+
+pub use fake::FakeSupervisor;
+
 /// How a program is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
@@ -51,7 +55,8 @@ pub enum Process {
         /// How often the keeper restarted it by itself under this grant.
         restarts: u32,
     },
-    /// It ended unasked. The keeper starts it again after a pause, unless it was told to stop.
+    /// It ended unasked. The keeper starts it again after a pause, but only if it was told to [keep it
+    /// running](Supervisor::keep_running).
     Exited {
         /// The release.
         release: ReleaseId,
@@ -95,7 +100,7 @@ pub struct Observation {
     pub process: Process,
     /// The last migration, with its release.
     pub migration: Option<(ReleaseId, MigrationRun)>,
-    /// The newest fence seen.
+    /// The newest fence seen for the service. Migrations have a newest one of their own, as they have a lock of their own.
     pub fence: Option<Fence>,
 }
 
@@ -109,6 +114,14 @@ pub enum SupervisorError {
         offered: Fence,
         /// The newest seen.
         newest: Fence,
+    },
+    /// Something else runs. The caller stops it first.
+    #[error("{release} runs under fence {fence}")]
+    Occupied {
+        /// The release that runs.
+        release: ReleaseId,
+        /// The grant it was started under.
+        fence: Fence,
     },
     /// The program could not be started at all (missing, not executable, no such interpreter).
     #[error("start {program}")]
@@ -124,19 +137,45 @@ pub enum SupervisorError {
 }
 
 /// Runs one service, and its migrations, so that they outlive the caller.
+///
+/// The service and its migrations are two locks, so each has its own newest fence. Whatever carries an older one is
+/// refused as [`SupervisorError::Stale`]; equal is welcome, so that a caller may ask again.
 pub trait Supervisor: Send + Sync + 'static {
     /// What runs now. Starts the keeper when there is none, adopting what an earlier one left.
     fn observe(&self) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
     /// Waits until the count of changes is above `seen`, then observes.
     fn changed(&self, seen: u64) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
-    /// Starts `bin/serve`. Starting under a fence whose process already runs answers with that one. Refused while another one runs.
+    /// Starts `bin/serve`. The same release and fence as what already runs: answers with that. Refused as
+    /// [`SupervisorError::Occupied`] while another one runs. It is not kept running until the caller says so.
     fn start(&self, launch: &Launch) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// Whether the keeper starts the service again, after a pause, when it ends unasked: also when it has ended already.
+    /// Nothing was started, or it was stopped: no effect.
+    fn keep_running(
+        &self,
+        fence: Fence,
+        keep: bool,
+    ) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
     /// SIGTERM, `grace`, then SIGKILL to the whole process group; returns when it is gone. No process: done already.
-    fn stop(&self, fence: Fence, grace: Duration) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
-    /// Starts `bin/migrate` unless this grant's record says that it was started before; then answers with what is known of it.
+    fn stop(
+        &self,
+        fence: Fence,
+        grace: Duration,
+    ) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// Starts `bin/migrate` unless this grant's record says that it was started before; then answers with what is
+    /// known of it. A newer grant may start it again. Refused as [`SupervisorError::Occupied`] while another one runs.
     fn migrate(&self, launch: &Launch) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
     /// SIGTERM, `grace`, then SIGKILL to a running migration; returns when it is gone.
-    fn stop_migration(&self, fence: Fence, grace: Duration) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
-    /// The end of what the service (`migration` = false) or the migration wrote under `fence`, at most `limit` bytes.
-    fn tail(&self, fence: Fence, migration: bool, limit: usize) -> impl Future<Output = Result<String, SupervisorError>> + Send;
+    fn stop_migration(
+        &self,
+        fence: Fence,
+        grace: Duration,
+    ) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
+    /// The end of what the service (`migration` = false) or the migration wrote under `fence`, at most `limit` bytes,
+    /// cut at the start of a line.
+    fn tail(
+        &self,
+        fence: Fence,
+        migration: bool,
+        limit: usize,
+    ) -> impl Future<Output = Result<String, SupervisorError>> + Send;
 }
