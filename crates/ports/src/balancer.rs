@@ -1,5 +1,8 @@
 //! The balancer that sends requests to a service.
 
+pub mod contract;
+pub mod fake;
+
 use std::{future::Future, net::SocketAddr};
 
 use model::HostId;
@@ -33,9 +36,9 @@ pub enum Standing {
     Draining,
 }
 
-/// Admits and drains one target of one service.
+/// Admits and drains one target of one service. What every implementation owes is written in [`contract`].
 pub trait Balancer: Send + Sync + 'static {
-    /// Registers the target. Doing it twice is doing it once.
+    /// Registers the target. Doing it twice is doing it once; during a drain it ends the drain.
     fn join(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Deregisters the target, which starts its drain. Doing it twice is doing it once.
     fn leave(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
