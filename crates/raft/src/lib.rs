@@ -1,1 +1,33 @@
-//! 
+//! A replicated state machine: give it a deterministic [`Machine`], get the same state on every [`Node`].
+//!
+//! Promise: what [`Node::propose`] acknowledged survives the loss of any minority of the voters, and a crash of all
+//! of them; every call ends within the time it was given. This crate is the only user of openraft, whose interface
+//! still changes between releases, so none of its types is public here.
+//!
+//! Absent on purpose: deciding *who* should be a member, forwarding to the leader, TLS, and commands larger than a
+//! message. A node whose file is lost or damaged is replaced under a new id, never repaired.
+
+mod applier;
+mod error;
+mod id;
+mod machine;
+mod members;
+mod network;
+mod node;
+mod options;
+mod peers;
+mod service;
+mod standing;
+mod store;
+mod types;
+mod wire;
+
+pub use error::{BootstrapError, ChangeError, ProposeError, TransferError};
+pub use id::{InvalidNodeId, NodeId};
+pub use machine::Machine;
+pub use node::Node;
+pub use options::{Compaction, Options, Timers};
+pub use peers::{Dial, plaintext};
+pub use service::PeerService;
+pub use standing::{PeerStanding, Role, Standing};
+pub use store::OpenError;

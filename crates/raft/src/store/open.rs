@@ -1,0 +1,232 @@
+//! Opens the file, or says why not and what to do about it.
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use model::ClusterId;
+use redb::{Database, DatabaseError, ReadableDatabase as _, StorageError};
+
+use super::{
+    FILE_NAME, FORMAT, KEY_CLUSTER, KEY_FORMAT, KEY_NODE, LOG, META, SNAPSHOT, Store, check, decode, encode,
+};
+use crate::{Machine, NodeId};
+
+/// Why a node's file was not opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or the file cannot be made, read or written.
+    #[error("open {} for reading and writing: make it writable for this user, on a disk with free space", path.display())]
+    Unusable {
+        /// The directory or the file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has the file open.
+    #[error("open {}: another process has it open; stop that one first", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a later release.
+    #[error("open {}: it has format {found}, this release knows up to {supported}; run the release that wrote it, or a newer one", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format that the file names.
+        found: u32,
+        /// The newest format that is known here.
+        supported: u32,
+    },
+    /// The file belongs to another node: a cloned disk, or a directory that was moved.
+    #[error("open {}: it belongs to node {found}, this is node {expected}; give each node a directory of its own", path.display())]
+    OtherNode {
+        /// The file.
+        path: PathBuf,
+        /// The node that the file names.
+        found: NodeId,
+        /// The node that was to be opened.
+        expected: NodeId,
+    },
+    /// The file belongs to another cluster.
+    #[error("open {}: it belongs to cluster {found}, this is cluster {expected}; use that cluster's id, or an empty directory and a new node id", path.display())]
+    OtherCluster {
+        /// The file.
+        path: PathBuf,
+        /// The cluster that the file names.
+        found: ClusterId,
+        /// The cluster that was to be opened.
+        expected: ClusterId,
+    },
+    /// The file is torn, damaged, or not one of ours.
+    #[error("open {}: it is damaged ({problem}); move it away, remove this node from the cluster and join again under a new node id", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file is whole, but holds something that this release cannot read.
+    #[error("open {}: {what} cannot be read by this release; run the release that wrote it, or a newer one", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        what: String,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// The timers contradict each other.
+    #[error("start node {node}: its timers contradict each other ({problem})")]
+    Timers {
+        /// The node.
+        node: NodeId,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The file was opened, but consensus did not start on it.
+    #[error("start node {node} from {}: {problem}", path.display())]
+    Start {
+        /// The node.
+        node: NodeId,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
+}
+
+impl Store {
+    /// Opens the file in `dir`, makes it where there is none, and checks all that it holds.
+    pub(crate) fn open<M: Machine>(
+        dir: &Path,
+        node: &NodeId,
+        cluster: &ClusterId,
+    ) -> Result<Self, OpenError> {
+        let path = dir.join(FILE_NAME);
+        let unusable = |path: &Path| {
+            let path = path.to_owned();
+            |source| OpenError::Unusable { path, source }
+        };
+        fs::create_dir_all(dir).map_err(unusable(dir))?;
+        if !path.try_exists().map_err(unusable(&path))? {
+            create(dir, &path, node, cluster)?;
+        }
+
+        let mut database = guarded(&path, || Database::open(&path))?;
+        let identity = guarded(&path, || identity(&database))?;
+        identity.check(&path, node, cluster)?;
+        // After a crash redb checks all that it holds by itself; after a clean stop it trusts the file, we do not.
+        if !guarded(&path, || database.check_integrity())? {
+            return Err(OpenError::Damaged { path, problem: "its checksums do not match".to_owned() });
+        }
+
+        let store = Self::new(path.clone(), database);
+        let checked = catch_unwind(AssertUnwindSafe(|| check::check::<M>(&store)));
+        checked
+            .unwrap_or_else(|_| Err(OpenError::Damaged { path, problem: "reading it failed".to_owned() }))?;
+        Ok(store)
+    }
+}
+
+/// Makes the file under another name first, so that a crash in between leaves none rather than half of one.
+fn create(dir: &Path, path: &Path, node: &NodeId, cluster: &ClusterId) -> Result<(), OpenError> {
+    let draft = dir.join(format!("{FILE_NAME}.new"));
+    let steps = || -> io::Result<()> {
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let database = Database::create(&draft).map_err(io::Error::other)?;
+        let (node, cluster, format) = (encode(node)?, encode(cluster)?, encode(&FORMAT)?);
+        let fill = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert(KEY_FORMAT, format.as_slice())?;
+                meta.insert(KEY_NODE, node.as_slice())?;
+                meta.insert(KEY_CLUSTER, cluster.as_slice())?;
+                transaction.open_table(LOG)?;
+                transaction.open_table(SNAPSHOT)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        fill().map_err(io::Error::other)?;
+        drop(database);
+        fs::rename(&draft, path)?;
+        File::open(dir)?.sync_all()
+    };
+    steps().map_err(|source| OpenError::Unusable { path: path.to_owned(), source })
+}
+
+/// Whose file it is. `None` where the file does not say.
+struct Identity {
+    format: Option<Vec<u8>>,
+    node: Option<Vec<u8>>,
+    cluster: Option<Vec<u8>>,
+}
+
+fn identity(database: &Database) -> Result<Identity, DatabaseError> {
+    let read = || -> Result<Identity, redb::Error> {
+        let table = database.begin_read()?.open_table(META)?;
+        let get = |key| Ok::<_, redb::Error>(table.get(key)?.map(|value| value.value().to_vec()));
+        Ok(Identity { format: get(KEY_FORMAT)?, node: get(KEY_NODE)?, cluster: get(KEY_CLUSTER)? })
+    };
+    read().map_err(|error| match error {
+        redb::Error::Io(error) => StorageError::Io(error).into(),
+        other => StorageError::Corrupted(other.to_string()).into(),
+    })
+}
+
+impl Identity {
+    fn check(self, path: &Path, node: &NodeId, cluster: &ClusterId) -> Result<(), OpenError> {
+        let path = path.to_owned();
+        let found: u32 = field(&path, KEY_FORMAT, self.format)?;
+        if found > FORMAT {
+            return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
+        }
+        let found: NodeId = field(&path, KEY_NODE, self.node)?;
+        if found != *node {
+            return Err(OpenError::OtherNode { path, found, expected: node.clone() });
+        }
+        let found: ClusterId = field(&path, KEY_CLUSTER, self.cluster)?;
+        if found != *cluster {
+            return Err(OpenError::OtherCluster { path, found, expected: cluster.clone() });
+        }
+        Ok(())
+    }
+}
+
+fn field<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    key: &str,
+    bytes: Option<Vec<u8>>,
+) -> Result<T, OpenError> {
+    let damaged = |problem| OpenError::Damaged { path: path.to_owned(), problem };
+    let bytes = bytes.ok_or_else(|| damaged(format!("it does not name its {key}")))?;
+    decode(&bytes).map_err(|error| damaged(format!("its {key} is not readable: {error}")))
+}
+
+/// Runs one step of redb's, and says in our words why it failed. A file damaged in a way that redb does not
+/// foresee can make it panic, which is caught: nothing of the handle is used afterwards.
+fn guarded<T>(path: &Path, step: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, OpenError> {
+    let path = path.to_owned();
+    let Ok(result) = catch_unwind(AssertUnwindSafe(step)) else {
+        return Err(OpenError::Damaged { path, problem: "its structure makes no sense".to_owned() });
+    };
+    result.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path },
+        DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
+                OpenError::Damaged { path, problem: source.to_string() }
+            }
+            _ => OpenError::Unusable { path, source },
+        },
+        other => OpenError::Damaged { path, problem: other.to_string() },
+    })
+}
