@@ -1,0 +1,109 @@
+//! What the host machine remembers over restarts of the agent and of the host. Observations are no part of it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{event::ReportId, phase::Phase};
+use crate::{
+    Fence, Release,
+    fleet::{command::Report, host::PhaseKind},
+};
+
+/// The durable memory of one service on one host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The release last in soaked service: what is started after a reboot.
+    pub serving: Option<Release>,
+    /// It was started again outside a change, and has not been in service since: it is joined without asking.
+    pub returning: bool,
+    /// The newest grant that was begun.
+    pub fence: Option<Fence>,
+    /// The change under way.
+    pub change: Option<Change>,
+    /// The last migration granted to this host.
+    pub migration: Option<MigrationNote>,
+    /// Reports that the fleet has not answered yet, in order.
+    pub reports: VecDeque<Unanswered>,
+    /// The last report's name.
+    pub last_report: ReportId,
+}
+
+/// A change under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its grant.
+    pub fence: Fence,
+    /// The release to end with; none: nothing is to run. For maintenance the same as `from`.
+    pub goal: Option<Release>,
+    /// What the host had.
+    pub from: Option<Release>,
+    /// Whether `from` may be started again.
+    pub fallback: bool,
+    /// Stay out once stopped, until told otherwise.
+    pub park: bool,
+    /// How far it is.
+    pub phase: Phase,
+    /// How long the present wait had lasted when this was written.
+    pub elapsed: Duration,
+    /// The phase that was reported last.
+    pub told: PhaseKind,
+}
+
+/// What was done about a migration grant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MigrationNote {
+    /// The grant.
+    pub fence: Fence,
+    /// The release.
+    pub release: Release,
+    /// How far it is.
+    pub state: MigrationProgress,
+    /// How long it had been so when this was written.
+    pub elapsed: Duration,
+}
+
+/// How far a migration is, as this host reported it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationProgress {
+    /// It may have been started; only the supervisor's record says so.
+    Called,
+    /// It was seen to be started.
+    Started,
+    /// Its deadline passed, and it is being stopped.
+    Overdue,
+    /// Its end was reported.
+    Ended,
+}
+
+/// A report that waits for its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unanswered {
+    /// Its name.
+    pub id: ReportId,
+    /// What happened.
+    pub report: Report,
+}
+
+/// A ledger as it lies on disk: tagged with its version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "version", rename_all = "snake_case")]
+pub enum Stored {
+    /// The first format.
+    V1(Box<Ledger>),
+}
+
+impl From<Ledger> for Stored {
+    fn from(ledger: Ledger) -> Self {
+        Self::V1(Box::new(ledger))
+    }
+}
+
+impl From<Stored> for Ledger {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::V1(ledger) => *ledger,
+        }
+    }
+}
