@@ -4,7 +4,10 @@
 //! leader and chooses what to do next, [`host`] runs on every agent and changes one host.
 //! Absent on purpose: I/O, clocks, randomness, async. Time is an argument, chance arrives in commands.
 
+pub mod fleet;
+pub mod forming;
 pub mod ids;
+pub mod planner;
 pub mod policy;
 pub mod release;
 pub mod time;
