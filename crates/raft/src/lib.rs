@@ -19,6 +19,8 @@ mod peers;
 mod service;
 mod standing;
 mod store;
+#[cfg(test)]
+mod testing;
 mod types;
 mod wire;
 

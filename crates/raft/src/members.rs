@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     ChangeError, Machine, Node, NodeId, ProposeError, Role, Standing, TransferError,
     error::{Refused, reason, refused},
-    node::Patience,
+    node::{Patience, after},
     types::Place,
 };
 
@@ -65,7 +65,7 @@ impl<M: Machine> Node<M> {
         if voters.is_empty() {
             return Err(ChangeError::NoVoters);
         }
-        let deadline = Instant::now() + within;
+        let deadline = after(within);
         self.caught_up(&voters, deadline, within).await?;
         self.change(
             ChangeMembers::ReplaceAllVoters(voters),
@@ -129,7 +129,7 @@ impl<M: Machine> Node<M> {
         change: ChangeMembers<NodeId, Place>,
         within: Duration,
     ) -> Result<Revision, ChangeError> {
-        let deadline = Instant::now() + within;
+        let deadline = after(within);
         let mut patience = Patience::new(deadline, self.inner.timers.heartbeat);
         loop {
             // A task of its own: a change of voters takes two steps, and must not be dropped between them.
@@ -164,7 +164,7 @@ impl<M: Machine> Node<M> {
         asked.map_err(|fatal| TransferError::Stopped { reason: reason(&fatal) })?;
         let me = &self.inner.node;
         let taken = |now: &Standing| now.leader.as_ref().is_some_and(|leader| leader != me);
-        match self.wait(Instant::now() + within, taken).await {
+        match self.wait(after(within), taken).await {
             Ok(now) if now.role == Role::Stopped => Err(TransferError::Stopped { reason: stop_reason(&now) }),
             Ok(now) => Ok(now.leader.unwrap_or(to)),
             Err(_) => Err(TransferError::NotTaken { to, within }),

@@ -33,6 +33,9 @@ use crate::{
 /// First pause before a proposal is offered again to a leader that has not heard from its quorum yet.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
+/// Stands in for waits that overflow the clock.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// One node of a replicated machine. Clones share it.
 ///
 /// Call [`shutdown`](Self::shutdown) and wait for it before the runtime ends.
@@ -114,7 +117,7 @@ impl<M: Machine> Node<M> {
         within: Duration,
     ) -> Result<(Revision, M::Reply), ProposeError> {
         let Inner { raft, node, .. } = &*self.inner;
-        let deadline = Instant::now() + within;
+        let deadline = after(within);
         let mut patience = Patience::new(deadline, self.inner.timers.heartbeat);
         loop {
             let attempt = raft.client_write(Proposal(command.clone()));
@@ -151,13 +154,15 @@ impl<M: Machine> Node<M> {
     /// all that was acknowledged before the call. A leader that only believes that it leads answers false.
     pub async fn confirm_leader(&self, within: Duration) -> bool {
         let asked = self.inner.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-        match timeout_at(Instant::now() + within, asked).await {
+        match timeout_at(after(within), asked).await {
             Ok(Ok(_)) => true,
             Ok(Err(RaftError::APIError(_) | RaftError::Fatal(_))) | Err(_) => false,
         }
     }
 
-    /// The gRPC service that the peers of this node call. It does not keep the node alive.
+    /// The gRPC service that the peers of this node call. It does not keep the node alive. Its listener must set
+    /// `TCP_NODELAY`, or each answer can take 40 ms: `TcpIncoming::with_nodelay` does, `Server::tcp_nodelay` does
+    /// not for a listener of one's own.
     #[must_use]
     pub fn peer_service(&self) -> PeerServer<PeerService<M>> {
         PeerService::server(Arc::downgrade(&self.inner))
@@ -185,6 +190,12 @@ impl<M: Machine> Node<M> {
     }
 }
 
+/// The end of a wait, however long.
+pub(crate) fn after(within: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(within).unwrap_or(now + A_YEAR)
+}
+
 /// The pauses between attempts: short, growing, and over within a heartbeat or at the deadline.
 ///
 /// A fresh leader takes no proposal before its first quorum answer, a few milliseconds after its election. A leader
@@ -208,5 +219,35 @@ impl Patience {
         }
         sleep_until(next).await;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Order, Tally};
+
+    #[tokio::test]
+    async fn a_store_that_fails_stops_the_node_and_says_why() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let id: NodeId = "a".parse().unwrap();
+        let options = Options::new(id.clone(), "blue".parse().unwrap(), dir.path().to_owned());
+        let node = Node::<Tally>::open(options).await.unwrap();
+        node.bootstrap(BTreeMap::from([(id, "127.0.0.1:9".parse().unwrap())])).await.unwrap();
+        node.propose(Order::Add(1), Duration::MAX).await.unwrap();
+
+        node.inner.store.close();
+        let within = Duration::from_secs(30);
+        let refused = node.propose(Order::Add(1), within).await.unwrap_err();
+        assert!(
+            matches!(&refused, ProposeError::Stopped { reason } if reason.contains("closed")),
+            "{refused}"
+        );
+        let mut standing = node.standing();
+        let stopped = tokio::time::timeout(within, standing.wait_for(|now| now.role == Role::Stopped)).await;
+        let failure = stopped.expect("it did not stop").unwrap().failure.clone();
+        assert!(failure.is_some_and(|failure| failure.contains("the store is closed")));
+        assert!(!node.confirm_leader(within).await);
+        node.shutdown().await;
     }
 }

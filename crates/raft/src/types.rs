@@ -36,7 +36,7 @@ impl Default for Place {
 }
 
 /// A command on its way. It prints no content: openraft logs what it carries.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Proposal<T>(pub(crate) T);
 

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{Machine, NodeId};
 
+/// Memory for pages of the file.
+const CACHE_LIMIT_BYTES: usize = 16 << 20;
+
 /// Why a node's file was not opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -117,7 +120,7 @@ impl Store {
             create(dir, &path, node, cluster)?;
         }
 
-        let mut database = guarded(&path, || Database::open(&path))?;
+        let mut database = guarded(&path, || builder().open(&path))?;
         let identity = guarded(&path, || identity(&database))?;
         identity.check(&path, node, cluster)?;
         // After a crash redb checks all that it holds by itself; after a clean stop it trusts the file, we do not.
@@ -133,6 +136,13 @@ impl Store {
     }
 }
 
+/// redb would take up to a gibibyte of memory for a file that is read once.
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_LIMIT_BYTES);
+    builder
+}
+
 /// Makes the file under another name first, so that a crash in between leaves none rather than half of one.
 fn create(dir: &Path, path: &Path, node: &NodeId, cluster: &ClusterId) -> Result<(), OpenError> {
     let draft = dir.join(format!("{FILE_NAME}.new"));
@@ -141,7 +151,7 @@ fn create(dir: &Path, path: &Path, node: &NodeId, cluster: &ClusterId) -> Result
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let database = Database::create(&draft).map_err(io::Error::other)?;
+        let database = builder().create(&draft).map_err(io::Error::other)?;
         let (node, cluster, format) = (encode(node)?, encode(cluster)?, encode(&FORMAT)?);
         let fill = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
