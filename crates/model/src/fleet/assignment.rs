@@ -89,12 +89,11 @@ impl Fleet {
     fn for_service(&self, host: &HostId, name: &ServiceName) -> Option<ServiceAssignment> {
         let here = self.hosts.get(host)?.services.get(name)?;
         let service = self.services.get(name)?;
-        let wanted = service.wanted(host);
+        let wanted = service.wanted();
         let migrate = service.migration_lock.as_ref().filter(|lock| lock.host == *host).and_then(|lock| {
-            let release = wanted.iter().find(|release| release.id == lock.release)?.clone();
-            let state = service.migrations.get(&lock.release)?.of(host);
+            let state = service.migrations.get(&lock.release.id)?.of(host);
             let started = matches!(state, MigrationState::Running { started: true, .. });
-            Some(MigrationGrant { fence: lock.fence, release, started })
+            Some(MigrationGrant { fence: lock.fence, release: lock.release.clone(), started })
         });
         let change = here.change.as_ref().map(|change| ChangeGrant {
             fence: change.fence,

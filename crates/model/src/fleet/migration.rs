@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fence, HostId, ReleaseId, policy::MigratePer};
+use crate::{Fence, HostId, Release, policy::MigratePer};
 
 /// The migrations of one release. Where they are run is settled by the first grant, whatever the policy says later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ pub struct MigrationLock {
     /// Number of the grant.
     pub fence: Fence,
     /// The release whose migration is run.
-    pub release: ReleaseId,
+    pub release: Release,
 }
 
 /// An operator's word on a migration whose end nobody saw.

@@ -1,0 +1,69 @@
+//! Hosts that are no more. Only evidence brings them here, and it frees what they held (P5).
+
+use super::{
+    Fleet,
+    command::{Evidence, Refusal, Reply},
+    event::EventKind,
+    migration::MigrationState,
+    rollout::PartState,
+    scene::{Scene, Scribe},
+};
+use crate::{HostId, ServiceName};
+
+/// Departed hosts that are remembered.
+const DEPARTED_KEPT: usize = 256;
+
+impl Fleet {
+    pub(super) fn depart(&mut self, host: &HostId, evidence: &Evidence, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+        if let Evidence::Removed(by) = evidence
+            && by.reason.trim().is_empty()
+        {
+            return Err(Refusal::ReasonMissing);
+        }
+        let record = self.hosts.get_mut(host).ok_or_else(|| Refusal::UnknownHost { host: host.clone() })?;
+        if record.departed.is_some() {
+            return Ok(Reply::Done);
+        }
+        record.departed = Some(evidence.clone());
+        record.services.clear();
+        scribe.note(None, None, Some(host), EventKind::Departed { evidence: evidence.clone() });
+        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
+        for name in names {
+            if let Ok(mut scene) = self.scene(&name, scribe) {
+                scene.without(host);
+            }
+        }
+        self.forget_departed();
+        Ok(Reply::Done)
+    }
+
+    fn forget_departed(&mut self) {
+        let mut departed: Vec<_> = self.hosts.iter().filter(|(_, host)| host.departed.is_some()).collect();
+        departed.sort_by_key(|(_, host)| host.enrolled);
+        let surplus = departed.len().saturating_sub(DEPARTED_KEPT);
+        let surplus: Vec<HostId> = departed.into_iter().take(surplus).map(|(id, _)| id.clone()).collect();
+        for host in surplus {
+            self.hosts.remove(&host);
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// The service goes on without the host. A migration that it may have started is unknown, never "not run".
+    fn without(&mut self, host: &HostId) {
+        self.touch();
+        for id in [self.service.active, self.service.next].into_iter().flatten() {
+            let part = self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            if matches!(part, Some(PartState::Pending | PartState::Changing | PartState::Changed)) {
+                self.set_part(id, host, PartState::Dropped);
+                self.note(Some(id), Some(host), EventKind::Dropped { reason: "the host departed".into() });
+            }
+        }
+        let holds = self.service.migration_lock.as_ref().is_some_and(|lock| lock.host == *host);
+        if let Some(lock) = self.service.migration_lock.take_if(|_| holds) {
+            let reason = "its host departed while it had the migration lock".to_owned();
+            let state = MigrationState::Unknown { host: host.clone(), reason, tail: "".into() };
+            self.migration_became(&lock.release, host, state);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Hosts that join, come back, or fall silent.
+
+use super::{
+    Fleet,
+    command::{Enrolment, Refusal, Reply},
+    event::EventKind,
+    host::{Availability, Host, HostService},
+    scene::Scribe,
+};
+use crate::HostId;
+
+impl Fleet {
+    pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+        let Enrolment { host, state, address, zone, declares, level } = enrolment;
+        if let Some(known) = self.hosts.get(host)
+            && known.departed.is_none()
+            && known.state != *state
+        {
+            return Err(Refusal::AnotherHost {
+                host: host.clone(),
+                enrolled: known.state.clone(),
+                offered: state.clone(),
+            });
+        }
+        // A host that departed and is back under its name is a new host: nothing of the old record speaks for it.
+        self.hosts.retain(|id, known| id != host || known.departed.is_none());
+        let enrolled = scribe.revision;
+        let record = self.hosts.entry(host.clone()).or_insert_with(|| Host {
+            state: state.clone(),
+            address: *address,
+            zone: zone.clone(),
+            enrolled,
+            level: *level,
+            departed: None,
+            services: Default::default(),
+        });
+        record.address = *address;
+        record.zone.clone_from(zone);
+        record.level = *level;
+        // A service that is no longer declared stays while a change of it is under way.
+        record.services.retain(|name, here| declares.contains_key(name) || here.change.is_some());
+        for (name, declaration) in declares {
+            let here = record.services.entry(name.clone()).or_insert_with(|| HostService::new(declaration.clone()));
+            here.declaration = declaration.clone();
+            self.services.entry(name.clone()).or_default();
+        }
+        for service in self.services.values_mut() {
+            service.changed = scribe.revision;
+        }
+        if self.level == 0 {
+            self.level = 1;
+        }
+        scribe.note(None, None, Some(host), EventKind::Enrolled);
+        Ok(Reply::Done)
+    }
+
+    /// Silence is no evidence: locks and slots stay where they are, and the host counts as out.
+    pub(super) fn fall_silent(&mut self, host: &HostId, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+        let record = self.hosts.get_mut(host).filter(|record| record.departed.is_none());
+        let record = record.ok_or_else(|| Refusal::UnknownHost { host: host.clone() })?;
+        for (name, here) in &mut record.services {
+            if here.availability == Availability::Unknown {
+                continue;
+            }
+            here.availability = Availability::Unknown;
+            here.out_reason = Some("silent".into());
+            if let Some(service) = self.services.get_mut(name) {
+                service.changed = scribe.revision;
+            }
+            let kind =
+                EventKind::Availability { availability: Availability::Unknown, reason: "silent".into(), tail: "".into() };
+            scribe.note(Some(name), None, Some(host), kind);
+        }
+        Ok(Reply::Done)
+    }
+}

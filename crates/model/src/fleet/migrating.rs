@@ -1,0 +1,116 @@
+//! P2 and P3: a release's migration is started once, and its outcome is a fact.
+
+use std::sync::Arc;
+
+use super::{
+    command::{MigrationEnd, Refusal},
+    event::EventKind,
+    migration::{MigrationLock, MigrationState, Migrations},
+    rollout::{Halt, Halting, Outcome, RolloutPhase},
+    scene::Scene,
+};
+use crate::{Fence, HostId, Release, ReleaseId, RolloutId};
+
+impl Scene<'_> {
+    /// Gives `host` the migration lock for `release`, if its migration was never started and nobody has the lock.
+    pub(super) fn grant_migration(&mut self, host: &HostId, release: &ReleaseId) -> Result<(), Refusal> {
+        let (release, rollout) = self.migratable(release)?;
+        let refuse = |reason: String| Refusal::MigrationLocked { release: release.id.clone(), reason };
+        if self.service.quarantine.contains_key(&release.id) {
+            return Err(refuse("it is quarantined".into()));
+        }
+        if let Some(lock) = &self.service.migration_lock {
+            return Err(refuse(format!("{} has the lock", lock.host)));
+        }
+        let here = self.host(host)?;
+        if here.excluded.is_some() {
+            return Err(Refusal::HostNotFree { host: host.clone(), state: "excluded".into() });
+        }
+        if !here.staged.contains(&release.id) {
+            return Err(Refusal::NotStaged { host: host.clone(), release: release.id.clone() });
+        }
+        match self.service.migration(&release, host) {
+            MigrationState::Never => (),
+            known => return Err(refuse(format!("it is {known}"))),
+        }
+        let (per, fence) = (self.service.policy.migrate, self.scribe.fence());
+        let known = self.service.migrations.entry(release.id.clone()).or_insert_with(|| Migrations::new(per));
+        let state = MigrationState::Running { host: host.clone(), started: false };
+        known.set(host, state.clone());
+        self.service.migration_lock = Some(MigrationLock { host: host.clone(), fence, release: release.clone() });
+        self.note(rollout, Some(host), EventKind::Migration { release: release.id, state });
+        Ok(())
+    }
+
+    /// The release of this id that may be migrated to now: the target of the rollout under way, or what joiners get.
+    fn migratable(&self, id: &ReleaseId) -> Result<(Release, Option<RolloutId>), Refusal> {
+        let active = self.service.active().filter(|active| {
+            let phase = matches!(active.phase, RolloutPhase::Migrating | RolloutPhase::Rolling);
+            phase && active.paused.is_none()
+        });
+        let target = active.and_then(|active| Some((active.target.clone()?, Some(active.id))));
+        let completed = self.service.last_completed().map(|release| (release.clone(), None));
+        let found = [target, completed].into_iter().flatten().find(|(release, _)| release.id == *id);
+        found.ok_or(Refusal::NoRollout)
+    }
+
+    pub(super) fn migration_started(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
+        let release = self.lock_of(host, fence)?.release.id.clone();
+        let state = MigrationState::Running { host: host.clone(), started: true };
+        if let Some(known) = self.service.migrations.get_mut(&release) {
+            known.set(host, state.clone());
+        }
+        let rollout = self.service.active;
+        self.note(rollout, Some(host), EventKind::Migration { release, state });
+        Ok(())
+    }
+
+    pub(super) fn migration_ended(&mut self, host: &HostId, fence: Fence, end: &MigrationEnd, tail: &Arc<str>) -> Result<(), Refusal> {
+        let release = self.lock_of(host, fence)?.release.clone();
+        self.service.migration_lock = None;
+        let tail = tail.clone();
+        let state = match end {
+            MigrationEnd::Succeeded => MigrationState::Succeeded,
+            MigrationEnd::Failed { reason } => MigrationState::Failed { reason: reason.clone(), tail },
+            MigrationEnd::Unknown { reason } => MigrationState::Unknown { host: host.clone(), reason: reason.clone(), tail },
+            MigrationEnd::NotStarted { .. } => MigrationState::Never,
+        };
+        self.migration_became(&release, host, state);
+        Ok(())
+    }
+
+    /// Writes down what became of a migration, and what follows from it for the rollout that needs it.
+    pub(super) fn migration_became(&mut self, release: &Release, host: &HostId, state: MigrationState) {
+        if let Some(known) = self.service.migrations.get_mut(&release.id) {
+            known.set(host, state.clone());
+        }
+        let active = self.service.active().filter(|active| active.target.as_ref() == Some(release));
+        let active = active.map(|active| (active.id, active.phase.clone()));
+        let id = active.as_ref().map(|(id, _)| *id);
+        self.note(id, Some(host), EventKind::Migration { release: release.id.clone(), state: state.clone() });
+        let Some((id, phase)) = active else { return };
+        match (state, phase) {
+            (MigrationState::Failed { reason, .. }, RolloutPhase::Migrating) => {
+                self.quarantine(release, Some(id), &format!("its migration failed on {host}: {reason}"));
+                self.finish(id, Outcome::FailedInMigration);
+            }
+            (MigrationState::Failed { reason, .. }, RolloutPhase::Rolling) => {
+                self.quarantine(release, Some(id), &format!("its migration failed on {host}: {reason}"));
+                self.roll_back(id, false, &Default::default());
+            }
+            (MigrationState::Unknown { .. }, RolloutPhase::Migrating | RolloutPhase::Rolling) => {
+                self.halt(id, Halting::Migrating, Halt::MigrationUnknown { host: host.clone() });
+            }
+            _ => (),
+        }
+    }
+
+    fn lock_of(&self, host: &HostId, fence: Fence) -> Result<&MigrationLock, Refusal> {
+        let lock = self.service.migration_lock.as_ref();
+        let actual = lock.map_or("free".to_owned(), |lock| format!("{} at fence {}", lock.host, lock.fence));
+        lock.filter(|lock| lock.host == *host && lock.fence == fence).ok_or_else(|| Refusal::Outdated {
+            assumed: format!("the migration lock is with {host} at fence {fence}"),
+            actual,
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! What operators and CI ask of a service.
+
+use super::{
+    command::{Operator, Refusal, Reply, Request},
+    event::EventKind,
+    host::{PhaseKind, Purpose},
+    migration::{MigrationState, Verdict},
+    rollout::{Halt, Halting, Outcome, PartState, RolloutKind, RolloutPhase},
+    scene::Scene,
+};
+use crate::{HostId, Policy, Release, ReleaseId, RolloutId};
+
+impl Scene<'_> {
+    pub(super) fn ask(&mut self, by: &Operator, request: &Request) -> Result<Reply, Refusal> {
+        if request.overrides_a_promise() && by.reason.trim().is_empty() {
+            return Err(Refusal::ReasonMissing);
+        }
+        match request {
+            Request::Push { release, policy } => self.push(release, policy.as_ref(), by),
+            Request::Rollback => self.go_back(by),
+            Request::Restart => self.restart(by),
+            Request::Pause => self.pause(by),
+            Request::Resume => self.resume(by),
+            Request::Abort { leave } => self.abort(*leave, by),
+            Request::SetPolicy { policy } => self.set_policy(policy, by),
+            Request::ResolveMigration { release, verdict } => self.resolve_migration(release, *verdict, by),
+            Request::ReleaseQuarantine { release } => self.release_quarantine(release, by),
+            Request::BreakSlot { host } => self.break_slot(host, by),
+            Request::BreakMigrationLock => self.break_migration_lock(by),
+            Request::Exclude { host } => self.exclude(host, by),
+            Request::Include { host } => self.include(host, by),
+            Request::Drain { host } => self.drain(host, by),
+            Request::Admit { host } => self.admit(host, by),
+        }
+    }
+
+    fn push(&mut self, release: &Release, policy: Option<&Policy>, by: &Operator) -> Result<Reply, Refusal> {
+        if self.members().next().is_none() {
+            return Err(Refusal::UnknownService { service: self.name.clone(), declared: Vec::new() });
+        }
+        if let Some(quarantine) = self.service.quarantine.get(&release.id) {
+            return Err(Refusal::Quarantined { release: release.id.clone(), reason: quarantine.reason.clone() });
+        }
+        if let Some(policy) = policy {
+            self.set_policy(policy, by)?;
+        }
+        if let Some(rollout) = self.already_moving_to(release) {
+            return Ok(Reply::Joined(rollout));
+        }
+        Ok(Reply::Accepted(self.enqueue(release.clone(), RolloutKind::Push, by)))
+    }
+
+    /// The rollout that has this release as its target: under way, waiting, or completed with nothing left to do.
+    fn already_moving_to(&self, release: &Release) -> Option<RolloutId> {
+        let waiting = self.service.next().filter(|next| next.target.as_ref() == Some(release));
+        if let Some(next) = waiting {
+            return Some(next.id);
+        }
+        let Some(active) = self.service.active() else {
+            let all_there = self.members().all(|(_, here)| here.current.as_ref() == Some(release) || here.excluded.is_some());
+            let mut completed = self.service.rollouts.values().rev();
+            let last = completed.find(|rollout| rollout.outcome() == Some(&Outcome::Completed))?;
+            let same = self.service.last_completed() == Some(release) && last.target.as_ref() == Some(release);
+            return (all_there && same).then_some(last.id);
+        };
+        let moving = !active.is_rollback() && self.service.next.is_none();
+        (moving && active.target.as_ref() == Some(release)).then_some(active.id)
+    }
+
+    /// Begins a rollout: at once, staging behind one that it may supersede, or waiting. The queue has one place, for the newest.
+    fn enqueue(&mut self, release: Release, kind: RolloutKind, by: &Operator) -> RolloutId {
+        let stages = self.service.may_be_superseded();
+        let phase = if stages { RolloutPhase::Staging } else { RolloutPhase::Queued };
+        let id = self.begin(Some(release), kind, by, phase);
+        if self.service.active.is_none() {
+            self.service.active = Some(id);
+        } else if let Some(older) = self.service.next.replace(id) {
+            self.finish(older, Outcome::Superseded { by: id });
+        }
+        id
+    }
+
+    fn go_back(&mut self, by: &Operator) -> Result<Reply, Refusal> {
+        if let Some(active) = self.service.active() {
+            let id = active.id;
+            if active.is_rollback() {
+                return Ok(Reply::Joined(id));
+            }
+            self.abort(false, by)?;
+            return Ok(Reply::Accepted(self.service.active.unwrap_or(id)));
+        }
+        let present = self.service.last_completed().map(|release| release.id.clone());
+        let mut earlier = self.service.completed.iter().rev();
+        let fits = |release: &&Release| {
+            Some(&release.id) != present.as_ref() && !self.service.quarantine.contains_key(&release.id)
+        };
+        let release = earlier.find(fits).cloned().ok_or(Refusal::NothingBefore)?;
+        Ok(Reply::Accepted(self.enqueue(release, RolloutKind::Rollback, by)))
+    }
+
+    fn restart(&mut self, by: &Operator) -> Result<Reply, Refusal> {
+        if let Some(active) = self.service.active() {
+            return Err(Refusal::Busy { rollout: active.id, phase: active.phase.word().into() });
+        }
+        let release = self.service.last_completed().cloned();
+        let release = release.ok_or_else(|| Refusal::NotNow("no release has completed yet".into()))?;
+        Ok(Reply::Accepted(self.enqueue(release, RolloutKind::Restart, by)))
+    }
+
+    fn active_id(&self) -> Result<RolloutId, Refusal> {
+        self.service.active().filter(|active| active.outcome().is_none()).map(|active| active.id).ok_or(Refusal::NoRollout)
+    }
+
+    fn pause(&mut self, by: &Operator) -> Result<Reply, Refusal> {
+        let id = self.active_id()?;
+        self.revoke_unbegun(id);
+        self.rollout_mut(id)?.paused = Some(by.clone());
+        self.note(Some(id), None, EventKind::Paused { by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn resume(&mut self, by: &Operator) -> Result<Reply, Refusal> {
+        let id = self.active_id()?;
+        let rollout = self.rollout(id)?;
+        let phase = rollout.phase.clone();
+        let failed = rollout.target.as_ref().filter(|target| self.service.quarantine.contains_key(&target.id));
+        let goes_on = match phase {
+            RolloutPhase::Halted { during: Halting::Migrating, .. } => {
+                let verb = "say how the migration ended: `migration resolve`";
+                return Err(Refusal::NotNow(format!("the end of the migration is unknown; {verb}")));
+            }
+            RolloutPhase::Halted { during: Halting::Rolling, .. } if failed.is_some() => {
+                let verb = "`abort` to roll back, or release it first: `quarantine release`";
+                return Err(Refusal::NotNow(format!("the release is quarantined; {verb}")));
+            }
+            RolloutPhase::Halted { during: Halting::Rolling, .. } => Some(RolloutPhase::Rolling),
+            RolloutPhase::Halted { during: Halting::Staging, .. } => Some(RolloutPhase::Staging),
+            _ if rollout.paused.is_none() => return Err(Refusal::NotNow("it is neither paused nor halted".into())),
+            _ => None,
+        };
+        let rollout = self.rollout_mut(id)?;
+        rollout.paused = None;
+        if goes_on.is_some() {
+            rollout.elapsed.clear();
+            rollout.failures.clear();
+            for part in rollout.parts.values_mut().filter(|part| part.state == PartState::Failed) {
+                *part = super::Part { wave: None, state: PartState::Pending };
+            }
+        }
+        self.note(Some(id), None, EventKind::Resumed { by: by.clone() });
+        if let Some(phase) = goes_on {
+            self.set_phase(id, phase);
+        }
+        Ok(Reply::Done)
+    }
+
+    fn abort(&mut self, leave: bool, by: &Operator) -> Result<Reply, Refusal> {
+        let id = self.active_id()?;
+        let rollout = self.rollout(id)?;
+        if rollout.is_rollback() {
+            return Err(Refusal::Busy { rollout: id, phase: "a roll back, which cannot be aborted".into() });
+        }
+        let touched = matches!(rollout.phase, RolloutPhase::Rolling | RolloutPhase::Halted { during: Halting::Rolling, .. });
+        self.note(Some(id), None, EventKind::Asked { what: "abort".into(), by: by.clone() });
+        if touched && !leave {
+            self.roll_back(id, true, by);
+        } else {
+            self.service.mixed |= touched;
+            self.finish(id, Outcome::Aborted);
+        }
+        Ok(Reply::Done)
+    }
+
+    fn set_policy(&mut self, policy: &Policy, by: &Operator) -> Result<Reply, Refusal> {
+        if self.service.policy != *policy {
+            self.service.policy = policy.clone();
+            self.note(None, None, EventKind::Asked { what: "new policy".into(), by: by.clone() });
+        }
+        Ok(Reply::Done)
+    }
+
+    fn resolve_migration(&mut self, release: &ReleaseId, verdict: Verdict, by: &Operator) -> Result<Reply, Refusal> {
+        let known = self.service.migrations.get_mut(release);
+        let known = known.ok_or_else(|| Refusal::NotNow(format!("no migration of {release} was ever started")))?;
+        let open = |state: &MigrationState| match state {
+            MigrationState::Unknown { .. } => true,
+            MigrationState::Failed { .. } => verdict == Verdict::Retry,
+            _ => false,
+        };
+        let new = match verdict {
+            Verdict::Succeeded => MigrationState::Succeeded,
+            Verdict::Failed => MigrationState::Failed { reason: format!("{} said so", by.name), tail: "".into() },
+            Verdict::Retry => MigrationState::Never,
+        };
+        let states = std::iter::once(&mut known.fleet).chain(known.hosts.values_mut());
+        let mut resolved = 0;
+        for state in states.filter(|state| open(state)) {
+            *state = new.clone();
+            resolved += 1;
+        }
+        if resolved == 0 {
+            return Err(Refusal::NotNow(format!("no migration of {release} waits for a word")));
+        }
+        let active = self.service.active().filter(|active| active.target.as_ref().is_some_and(|target| target.id == *release));
+        let waiting = active.filter(|active| matches!(active.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. }));
+        let (id, target) = (waiting.map(|active| active.id), waiting.and_then(|active| active.target.clone()));
+        self.note(id, None, EventKind::Migration { release: release.clone(), state: new });
+        self.note(id, None, EventKind::Asked { what: format!("resolve the migration as {verdict:?}").to_lowercase(), by: by.clone() });
+        let (Some(id), Some(target)) = (id, target) else { return Ok(Reply::Done) };
+        if verdict == Verdict::Failed {
+            self.quarantine(&target, Some(id), "its migration failed");
+            self.finish(id, Outcome::FailedInMigration);
+        } else {
+            self.set_phase(id, RolloutPhase::Migrating);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// The release may be used again, which includes another try of a migration that failed.
+    fn release_quarantine(&mut self, release: &ReleaseId, by: &Operator) -> Result<Reply, Refusal> {
+        if self.service.quarantine.remove(release).is_none() {
+            return Err(Refusal::NotNow(format!("{release} is not quarantined")));
+        }
+        if let Some(known) = self.service.migrations.get_mut(release) {
+            let states = std::iter::once(&mut known.fleet).chain(known.hosts.values_mut());
+            for state in states.filter(|state| matches!(state, MigrationState::Failed { .. })) {
+                *state = MigrationState::Never;
+            }
+        }
+        let hosts: Vec<HostId> = self.members().map(|(host, _)| host.clone()).collect();
+        for host in hosts {
+            let here = self.host_mut(&host)?;
+            here.failed.take_if(|(failed, _)| failed == release);
+        }
+        self.note(None, None, EventKind::QuarantineReleased { release: release.clone(), by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn break_slot(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
+        let change = self.host_mut(host)?.change.take();
+        let change = change.ok_or_else(|| Refusal::NotNow(format!("{host} holds no slot")))?;
+        let rollout = change.purpose.rollout();
+        // The host still has its part to do: it is out, so that it takes none of the budget when it gets another slot.
+        for id in [rollout, self.service.active].into_iter().flatten() {
+            let state = self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            if matches!(state, Some(PartState::Changing | PartState::Failed)) {
+                self.set_part(id, host, PartState::Pending);
+            }
+        }
+        let lock = format!("slot of {host} (fence {})", change.fence);
+        self.note(rollout, Some(host), EventKind::LockBroken { lock, by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn break_migration_lock(&mut self, by: &Operator) -> Result<Reply, Refusal> {
+        let lock = self.service.migration_lock.take();
+        let lock = lock.ok_or_else(|| Refusal::NotNow("nobody has the migration lock".into()))?;
+        let name = format!("migration lock of {} (fence {})", lock.host, lock.fence);
+        self.note(None, Some(&lock.host), EventKind::LockBroken { lock: name, by: by.clone() });
+        let reason = "the lock of its host was broken".to_owned();
+        let state = MigrationState::Unknown { host: lock.host.clone(), reason, tail: "".into() };
+        self.migration_became(&lock.release, &lock.host, state);
+        Ok(Reply::Done)
+    }
+
+    fn exclude(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
+        self.host_mut(host)?.excluded = Some(by.clone());
+        for id in [self.service.active, self.service.next].into_iter().flatten() {
+            self.set_part(id, host, PartState::Dropped);
+        }
+        self.note(None, Some(host), EventKind::Asked { what: "exclude".into(), by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn include(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
+        self.host_mut(host)?.excluded = None;
+        self.note(None, Some(host), EventKind::Asked { what: "include".into(), by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn drain(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
+        self.host_mut(host)?.parked = Some(by.clone());
+        self.note(None, Some(host), EventKind::Asked { what: "drain".into(), by: by.clone() });
+        Ok(Reply::Done)
+    }
+
+    fn admit(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
+        let here = self.host_mut(host)?;
+        here.parked = None;
+        here.change.take_if(|change| change.purpose == Purpose::Park && change.phase == PhaseKind::Granted);
+        if let Some(change) = here.change.as_mut().filter(|change| change.purpose == Purpose::Park) {
+            change.purpose = Purpose::Converge;
+        }
+        self.note(None, Some(host), EventKind::Asked { what: "admit".into(), by: by.clone() });
+        Ok(Reply::Done)
+    }
+}

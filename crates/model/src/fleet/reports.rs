@@ -1,0 +1,272 @@
+//! What hosts report of themselves.
+
+use std::sync::Arc;
+
+use super::{
+    command::{Cause, Failure, Refusal, Reply, Report},
+    event::{EventKind, Settled},
+    host::{Availability, Change, PhaseKind, Purpose},
+    rollout::{PartState, RolloutKind, RolloutPhase},
+    scene::Scene,
+};
+use crate::{Fence, HostId, Release, ReleaseId, RolloutId};
+
+impl Scene<'_> {
+    pub(super) fn report(&mut self, host: &HostId, report: &Report) -> Result<Reply, Refusal> {
+        self.host(host)?;
+        match report {
+            Report::Staged { release } => self.staged(host, release)?,
+            Report::NotStaged { release, reason } => self.not_staged(host, release, reason)?,
+            Report::Runs { release } => self.runs(host, release.as_ref())?,
+            Report::Moved { fence, from, to, reason } => self.moved(host, *fence, *from, *to, reason.as_ref())?,
+            Report::Failed { fence, failure } => self.failed(host, *fence, failure)?,
+            Report::Changed { fence } => self.changed(host, *fence)?,
+            Report::Reverted { fence } => self.reverted(host, *fence)?,
+            Report::Stuck { fence, failure } => self.stuck(host, *fence, failure)?,
+            Report::Abandoned { fence, reason } => self.abandoned(host, *fence, reason)?,
+            Report::Parked { fence } => self.parked(host, *fence)?,
+            Report::Availability { availability, cause, reason, tail } => {
+                self.availability(host, *availability, *cause, reason, tail)?;
+            }
+            Report::MigrationStarted { fence } => self.migration_started(host, *fence)?,
+            Report::MigrationEnded { fence, end, tail } => self.migration_ended(host, *fence, end, tail)?,
+        }
+        Ok(Reply::Done)
+    }
+
+    fn staged(&mut self, host: &HostId, release: &ReleaseId) -> Result<(), Refusal> {
+        let here = self.host_mut(host)?;
+        here.stage_trouble.remove(release);
+        if here.staged.insert(release.clone()) {
+            let rollout = self.rollout_with(release);
+            self.note(rollout, Some(host), EventKind::Staged { release: release.clone() });
+        }
+        Ok(())
+    }
+
+    fn not_staged(&mut self, host: &HostId, release: &ReleaseId, reason: &str) -> Result<(), Refusal> {
+        let here = self.host_mut(host)?;
+        here.staged.remove(release);
+        let before = here.stage_trouble.insert(release.clone(), reason.to_owned());
+        // Troubles of releases that nobody wants any more would pile up.
+        while 16 < here.stage_trouble.len() {
+            here.stage_trouble.pop_first();
+        }
+        if before.as_deref() != Some(reason) {
+            let rollout = self.rollout_with(release);
+            let kind = EventKind::NotStaged { release: release.clone(), reason: reason.to_owned() };
+            self.note(rollout, Some(host), kind);
+        }
+        Ok(())
+    }
+
+    fn rollout_with(&self, release: &ReleaseId) -> Option<RolloutId> {
+        let open = [self.service.next(), self.service.active()].into_iter().flatten();
+        open.into_iter().find(|rollout| rollout.target.as_ref().is_some_and(|target| target.id == *release)).map(|rollout| rollout.id)
+    }
+
+    fn runs(&mut self, host: &HostId, release: Option<&Release>) -> Result<(), Refusal> {
+        let here = self.host_mut(host)?;
+        if let Some(change) = &here.change {
+            let (assumed, actual) = ("no change is under way".into(), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
+        here.current = release.cloned();
+        self.touch();
+        Ok(())
+    }
+
+    fn change_of(&mut self, host: &HostId, fence: Fence) -> Result<&mut Change, Refusal> {
+        let change = self.host_mut(host)?.change.as_mut();
+        let actual = change.as_ref().map_or("no change is under way".into(), |change| format!("fence {}", change.fence));
+        change.filter(|change| change.fence == fence).ok_or(Refusal::Outdated { assumed: format!("fence {fence}"), actual })
+    }
+
+    fn moved(&mut self, host: &HostId, fence: Fence, from: PhaseKind, to: PhaseKind, reason: Option<&String>) -> Result<(), Refusal> {
+        let change = self.change_of(host, fence)?;
+        if change.phase != from || !follows(from, to) {
+            let (assumed, actual) = (format!("{from}, then {to}"), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
+        change.phase = to;
+        let rollout = change.purpose.rollout();
+        let here = self.host_mut(host)?;
+        if here.availability == Availability::In {
+            here.availability = Availability::Out;
+        }
+        here.out_reason = Some(format!("{to}"));
+        // Asked again after a slow answer: the fleet knows it already.
+        if from != to {
+            self.note(rollout, Some(host), EventKind::HostMoved { from, to, reason: reason.cloned() });
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, host: &HostId, fence: Fence, failure: &Failure) -> Result<(), Refusal> {
+        let change = self.change_of(host, fence)?;
+        change.phase = PhaseKind::Reverting;
+        let (to, purpose) = (change.to.clone(), change.purpose);
+        let here = self.host_mut(host)?;
+        here.availability = Availability::Out;
+        here.out_reason = Some(failure.reason.clone());
+        if let Some(to) = to.as_ref().filter(|_| failure.cause == Cause::Release) {
+            here.failed = Some((to.id.clone(), failure.clone()));
+        }
+        let release = to.as_ref().map(|release| release.id.clone());
+        self.note(purpose.rollout(), Some(host), EventKind::HostFailed { release, failure: failure.clone() });
+        if let Purpose::Rollout(rollout) = purpose
+            && failure.cause == Cause::Release
+        {
+            self.count_failure(rollout, host, failure);
+        }
+        Ok(())
+    }
+
+    /// Ends the change and frees the slot.
+    fn settle(&mut self, host: &HostId, fence: Fence) -> Result<Change, Refusal> {
+        self.change_of(host, fence)?;
+        let here = self.host_mut(host)?;
+        here.change.take().ok_or(Refusal::NoRollout)
+    }
+
+    fn changed(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
+        let change = self.settle(host, fence)?;
+        let here = self.host_mut(host)?;
+        here.current.clone_from(&change.to);
+        here.abandoned = 0;
+        here.failed = None;
+        let release = change.to.map(|release| release.id);
+        let availability = if release.is_some() { Availability::In } else { Availability::Out };
+        self.set_availability(host, availability);
+        if let Purpose::Rollout(rollout) = change.purpose {
+            self.set_part(rollout, host, PartState::Changed);
+        }
+        self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end: Settled::Changed });
+        self.already_there(host);
+        Ok(())
+    }
+
+    fn reverted(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
+        let change = self.settle(host, fence)?;
+        let here = self.host_mut(host)?;
+        here.current.clone_from(&change.from);
+        let release = change.from.map(|release| release.id);
+        let availability = if release.is_some() { Availability::In } else { Availability::Out };
+        self.set_availability(host, availability);
+        self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end: Settled::Reverted });
+        if let Purpose::Rollout(rollout) = change.purpose {
+            // A host that went back for no fault of the release has its turn again.
+            let part = self.rollout(rollout).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            if part == Some(PartState::Changing) {
+                self.set_part(rollout, host, PartState::Pending);
+                let here = self.host_mut(host)?;
+                here.abandoned = here.abandoned.saturating_add(1);
+            }
+        }
+        self.already_there(host);
+        Ok(())
+    }
+
+    fn stuck(&mut self, host: &HostId, fence: Fence, failure: &Failure) -> Result<(), Refusal> {
+        let change = self.change_of(host, fence)?;
+        change.phase = PhaseKind::Stuck;
+        let (purpose, from) = (change.purpose, change.from.as_ref().map(|release| release.id.clone()));
+        let here = self.host_mut(host)?;
+        here.availability = Availability::Out;
+        here.out_reason = Some(failure.reason.clone());
+        // Its own rollout, and the roll back that this one may have caused meanwhile, both have to do without it.
+        for id in [purpose.rollout(), self.service.active].into_iter().flatten() {
+            self.set_part(id, host, PartState::Failed);
+        }
+        self.note(purpose.rollout(), Some(host), EventKind::HostFailed { release: from, failure: failure.clone() });
+        Ok(())
+    }
+
+    fn abandoned(&mut self, host: &HostId, fence: Fence, reason: &str) -> Result<(), Refusal> {
+        let change = self.settle(host, fence)?;
+        let here = self.host_mut(host)?;
+        here.abandoned = here.abandoned.saturating_add(1);
+        here.abandoned_reason = Some(reason.to_owned());
+        let release = change.from.map(|release| release.id);
+        if release.is_some() && here.counted {
+            self.set_availability(host, Availability::In);
+        }
+        if let Purpose::Rollout(rollout) = change.purpose {
+            self.set_part(rollout, host, PartState::Pending);
+        }
+        let end = Settled::Abandoned { reason: reason.to_owned() };
+        self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end });
+        self.already_there(host);
+        Ok(())
+    }
+
+    fn parked(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
+        let change = self.change_of(host, fence)?;
+        change.phase = PhaseKind::Parked;
+        let release = change.from.as_ref().map(|release| release.id.clone());
+        let here = self.host_mut(host)?;
+        here.availability = Availability::Out;
+        here.out_reason = Some("out for maintenance".into());
+        self.note(None, Some(host), EventKind::HostSettled { release, end: Settled::Parked });
+        Ok(())
+    }
+
+    /// A rollout that was begun while this host changed may find that nothing is left to do on it.
+    fn already_there(&mut self, host: &HostId) {
+        let Ok(here) = self.host(host) else { return };
+        let (current, serves) = (here.current.clone(), here.availability == Availability::In);
+        for id in [self.service.active, self.service.next].into_iter().flatten() {
+            let Ok(rollout) = self.rollout(id) else { continue };
+            let pending = rollout.parts.get(host).is_some_and(|part| part.state == PartState::Pending);
+            let there = rollout.target == current && (serves || current.is_none());
+            if pending && there && rollout.kind != RolloutKind::Restart {
+                self.set_part(id, host, PartState::Changed);
+            }
+        }
+    }
+
+    fn availability(&mut self, host: &HostId, availability: Availability, cause: Cause, reason: &str, tail: &Arc<str>) -> Result<(), Refusal> {
+        let here = self.host(host)?;
+        // In the middle of a change the phases speak; before it has begun the host may still fall out.
+        if let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted) {
+            let (assumed, actual) = ("no change is under way".into(), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
+        if here.availability == availability {
+            return Ok(());
+        }
+        let current = here.current.clone();
+        self.set_availability(host, availability);
+        if availability != Availability::In {
+            self.host_mut(host)?.out_reason = Some(reason.to_owned());
+        }
+        let changed_by = self.service.active().filter(|active| {
+            let part = active.parts.get(host).map(|part| part.state);
+            part == Some(PartState::Changed) && active.target == current && active.phase == RolloutPhase::Rolling
+        });
+        let changed_by = changed_by.map(|active| active.id);
+        let kind = EventKind::Availability { availability, reason: reason.to_owned(), tail: tail.clone() };
+        self.note(changed_by, Some(host), kind);
+        if let Some(rollout) = changed_by.filter(|_| availability == Availability::Out && cause == Cause::Release) {
+            let reason = format!("left service after its change: {reason}");
+            let failure = Failure { phase: PhaseKind::Steady, cause, reason, tail: tail.clone() };
+            self.count_failure(rollout, host, &failure);
+        }
+        self.already_there(host);
+        Ok(())
+    }
+}
+
+/// Which phase may be reported after which. A report may skip phases that had nothing to do.
+fn follows(from: PhaseKind, to: PhaseKind) -> bool {
+    use PhaseKind::{Aborting, Draining, Granted, Joining, Parked, Probing, Reverting, Soaking, Starting, Stopping, Stuck};
+    match (from, to) {
+        (Granted | Draining, Draining) => true,
+        (Draining, Stopping | Aborting) => true,
+        (Stopping, Starting) => true,
+        (Starting, Probing | Soaking) | (Probing, Joining | Soaking) | (Joining, Soaking) => true,
+        (Parked, Starting) => true,
+        (Draining | Stopping | Starting | Probing | Joining | Soaking | Aborting | Stuck, Reverting) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,197 @@
+//! How rollouts begin, fail and end.
+
+use super::{
+    command::{Cause, Failure, Operator},
+    event::EventKind,
+    host::{Availability, PhaseKind},
+    rollout::{Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase},
+    scene::Scene,
+    service::{COMPLETED_KEPT, Quarantine, ROLLOUTS_KEPT},
+};
+use crate::{HostId, Release, RolloutId, policy::OnFailure};
+
+impl Scene<'_> {
+    /// Writes down a new rollout in `phase`. Hosts that have nothing to do in it are done already.
+    pub(super) fn begin(&mut self, target: Option<Release>, kind: RolloutKind, by: &Operator, phase: RolloutPhase) -> RolloutId {
+        let id = RolloutId(self.scribe.revision.0);
+        let rollout = Rollout {
+            id,
+            service: self.name.clone(),
+            before: self.service.last_completed().cloned(),
+            kind,
+            by: by.clone(),
+            phase,
+            paused: None,
+            parts: self.parts(target.as_ref(), kind),
+            waves: 0,
+            wave_soaked: true,
+            failures: Vec::new(),
+            elapsed: Vec::new(),
+            began: self.scribe.at,
+            ended: None,
+            target,
+        };
+        let release = rollout.target.as_ref().map(|release| release.id.clone());
+        self.service.rollouts.insert(id, rollout);
+        self.note(Some(id), None, EventKind::RolloutBegan { release, why: kind, by: by.clone() });
+        self.forget_old();
+        id
+    }
+
+    /// The part of every host that is there and not excluded.
+    fn parts(&self, target: Option<&Release>, kind: RolloutKind) -> std::collections::BTreeMap<HostId, Part> {
+        let members = self.members().filter(|(_, here)| here.excluded.is_none() && here.parked.is_none());
+        members
+            .map(|(host, here)| {
+                let there = here.change.is_none() && here.current.as_ref() == target && kind != RolloutKind::Restart;
+                let serves = target.is_none() || here.availability == Availability::In;
+                let state = if there && serves { PartState::Changed } else { PartState::Pending };
+                (host.clone(), Part { wave: None, state })
+            })
+            .collect()
+    }
+
+    fn forget_old(&mut self) {
+        while ROLLOUTS_KEPT < self.service.rollouts.len() {
+            let ended = self.service.rollouts.values().find(|rollout| rollout.outcome().is_some());
+            let Some(oldest) = ended.map(|rollout| rollout.id) else { return };
+            self.service.rollouts.remove(&oldest);
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, id: RolloutId, phase: RolloutPhase) {
+        if let Ok(rollout) = self.rollout_mut(id) {
+            rollout.phase = phase.clone();
+            self.note(Some(id), None, EventKind::RolloutMoved { phase });
+        }
+    }
+
+    pub(super) fn halt(&mut self, id: RolloutId, during: Halting, why: Halt) {
+        self.revoke_unbegun(id);
+        self.set_phase(id, RolloutPhase::Halted { during, why });
+    }
+
+    /// Ends a rollout, and with a roll back also the one that it took back; then the next one has its turn.
+    pub(super) fn finish(&mut self, id: RolloutId, outcome: Outcome) {
+        self.revoke_unbegun(id);
+        let at = self.scribe.at;
+        let Ok(rollout) = self.rollout_mut(id) else { return };
+        rollout.phase = RolloutPhase::Ended { outcome: outcome.clone() };
+        rollout.ended = Some(at);
+        let (kind, target) = (rollout.kind, rollout.target.clone());
+        self.note(Some(id), None, EventKind::RolloutEnded { outcome: outcome.clone() });
+        if outcome == Outcome::Completed {
+            self.completed(kind, target);
+        }
+        if let RolloutKind::RollbackOf { rollout: cause, aborted } = kind {
+            let first = self.service.rollouts.get(&cause).is_some_and(|cause| cause.before.is_none());
+            self.finish(cause, what_became_of_the_cause(&outcome, aborted, first));
+        }
+        if self.service.active == Some(id) {
+            self.service.active = None;
+            self.promote_next();
+        } else if self.service.next == Some(id) {
+            self.service.next = None;
+        }
+    }
+
+    fn completed(&mut self, kind: RolloutKind, target: Option<Release>) {
+        let Some(target) = target else { return };
+        self.service.mixed = false;
+        if matches!(kind, RolloutKind::Push | RolloutKind::Rollback | RolloutKind::Restart) {
+            self.service.completed.retain(|release| release.id != target.id);
+            self.service.completed.push(target);
+            let surplus = self.service.completed.len().saturating_sub(COMPLETED_KEPT);
+            self.service.completed.drain(..surplus);
+        }
+    }
+
+    /// The rollout that waited has its turn. What it found when it was pushed is looked up again.
+    pub(super) fn promote_next(&mut self) {
+        let Some(id) = self.service.next.take() else { return };
+        self.service.active = Some(id);
+        let before = self.service.last_completed().cloned();
+        let Ok(rollout) = self.rollout(id) else { return };
+        let (target, kind, queued) = (rollout.target.clone(), rollout.kind, rollout.phase == RolloutPhase::Queued);
+        let parts = self.parts(target.as_ref(), kind);
+        if let Ok(rollout) = self.rollout_mut(id) {
+            rollout.before = before;
+            rollout.parts = parts;
+        }
+        if queued {
+            self.set_phase(id, RolloutPhase::Staging);
+        }
+        self.touch();
+    }
+
+    pub(super) fn quarantine(&mut self, release: &Release, rollout: Option<RolloutId>, reason: &str) {
+        if self.service.quarantine.contains_key(&release.id) {
+            return;
+        }
+        self.service.quarantine.insert(release.id.clone(), Quarantine { rollout, reason: reason.to_owned() });
+        self.note(rollout, None, EventKind::Quarantined { release: release.id.clone(), reason: reason.to_owned() });
+    }
+
+    /// A host failed on the release of a rollout: the rollout fails with it, once that is more than the policy tolerates.
+    pub(super) fn count_failure(&mut self, id: RolloutId, host: &HostId, failure: &Failure) {
+        self.set_part(id, host, PartState::Failed);
+        let tolerance = self.service.policy.failure_tolerance as usize;
+        let Some(rollout) = self.service.rollouts.get_mut(&id) else { return };
+        rollout.failures.push((host.clone(), failure.clone()));
+        let too_many = tolerance < rollout.failures.len();
+        let (kind, target, phase) = (rollout.kind, rollout.target.clone(), rollout.phase.clone());
+        if !too_many || failure.cause == Cause::Surroundings {
+            return;
+        }
+        // A superseded push condemns its release all the same; a roll back or a restart runs what was good before.
+        if let (RolloutKind::Push | RolloutKind::Rollback, Some(target)) = (kind, &target) {
+            self.quarantine(target, Some(id), &format!("failed on {host}: {}", failure.reason));
+        }
+        if phase != RolloutPhase::Rolling || self.service.active != Some(id) {
+            return;
+        }
+        match kind {
+            RolloutKind::RollbackOf { .. } => (),
+            RolloutKind::Restart => self.finish(id, Outcome::Failed),
+            RolloutKind::Push | RolloutKind::Rollback => match self.service.policy.on_failure {
+                OnFailure::Rollback => self.roll_back(id, false, &Operator::default()),
+                OnFailure::Pause => self.halt(id, Halting::Rolling, Halt::Failed { host: host.clone() }),
+            },
+        }
+    }
+
+    /// Starts the roll back that a failed or aborted rollout causes. It needs no staging: what it goes back to is pinned.
+    pub(super) fn roll_back(&mut self, id: RolloutId, aborted: bool, by: &Operator) {
+        self.revoke_unbegun(id);
+        let Ok(rollout) = self.rollout(id) else { return };
+        let before = rollout.before.clone();
+        self.turn_back(id);
+        let kind = RolloutKind::RollbackOf { rollout: id, aborted };
+        let rollback = self.begin(before, kind, by, RolloutPhase::Rolling);
+        self.set_phase(id, RolloutPhase::RollingBack { by: rollback });
+        self.service.active = Some(rollback);
+        if let Some(next) = self.service.next {
+            self.set_phase(next, RolloutPhase::Queued);
+        }
+    }
+
+    /// Tells the hosts in mid-step of a rollout to go back instead of finishing.
+    fn turn_back(&mut self, id: RolloutId) {
+        let name = self.name;
+        for record in self.hosts.values_mut() {
+            let change = record.services.get_mut(name).and_then(|here| here.change.as_mut());
+            if let Some(change) = change.filter(|change| change.purpose.rollout() == Some(id)) {
+                change.revert = !matches!(change.phase, PhaseKind::Reverting | PhaseKind::Stuck | PhaseKind::Aborting);
+            }
+        }
+    }
+}
+
+fn what_became_of_the_cause(rollback: &Outcome, aborted: bool, first: bool) -> Outcome {
+    match rollback {
+        Outcome::Completed if aborted => Outcome::Aborted,
+        Outcome::Completed if first => Outcome::Failed,
+        Outcome::Completed => Outcome::RolledBack,
+        _ => Outcome::RollbackFailed,
+    }
+}
