@@ -82,7 +82,8 @@ impl Fleet {
         let Some(record) = self.hosts.get(host).filter(|record| record.departed.is_none()) else {
             return Assignment { revision: self.revision, ..Assignment::default() };
         };
-        let services = record.services.keys().filter_map(|name| Some((name.clone(), self.for_service(host, name)?)));
+        let services =
+            record.services.keys().filter_map(|name| Some((name.clone(), self.for_service(host, name)?)));
         Assignment { revision: self.revision, enrolled: true, services: services.collect() }
     }
 
@@ -106,7 +107,8 @@ impl Fleet {
             phase: change.phase,
         });
         let changing = here.change.iter().flat_map(|change| [&change.to, &change.from]).flatten();
-        let keep = wanted.iter().chain(changing).chain(&here.current).map(|release| release.id.clone()).collect();
+        let keep =
+            wanted.iter().chain(changing).chain(&here.current).map(|release| release.id.clone()).collect();
         Some(ServiceAssignment {
             keep,
             stage: wanted,

@@ -554,5 +554,9 @@ pub enum Refusal {
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
-    if items.is_empty() { "none".to_owned() } else { items.iter().map(T::to_string).collect::<Vec<_>>().join(", ") }
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+    }
 }

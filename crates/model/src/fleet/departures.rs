@@ -14,7 +14,12 @@ use crate::{HostId, ServiceName};
 const DEPARTED_KEPT: usize = 256;
 
 impl Fleet {
-    pub(super) fn depart(&mut self, host: &HostId, evidence: &Evidence, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+    pub(super) fn depart(
+        &mut self,
+        host: &HostId,
+        evidence: &Evidence,
+        scribe: &mut Scribe,
+    ) -> Result<Reply, Refusal> {
         if let Evidence::Removed(by) = evidence
             && by.reason.trim().is_empty()
         {
@@ -53,7 +58,8 @@ impl Scene<'_> {
     fn without(&mut self, host: &HostId) {
         self.touch();
         for id in [self.service.active, self.service.next].into_iter().flatten() {
-            let part = self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            let part =
+                self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
             if matches!(part, Some(PartState::Pending | PartState::Changing | PartState::Changed)) {
                 self.set_part(id, host, PartState::Dropped);
                 self.note(Some(id), Some(host), EventKind::Dropped { reason: "the host departed".into() });

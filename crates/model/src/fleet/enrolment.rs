@@ -40,7 +40,8 @@ impl Fleet {
         // A service that is no longer declared stays while a change of it is under way.
         record.services.retain(|name, here| declares.contains_key(name) || here.change.is_some());
         for (name, declaration) in declares {
-            let here = record.services.entry(name.clone()).or_insert_with(|| HostService::new(declaration.clone()));
+            let here =
+                record.services.entry(name.clone()).or_insert_with(|| HostService::new(declaration.clone()));
             here.declaration = declaration.clone();
             self.services.entry(name.clone()).or_default();
         }
@@ -67,8 +68,11 @@ impl Fleet {
             if let Some(service) = self.services.get_mut(name) {
                 service.changed = scribe.revision;
             }
-            let kind =
-                EventKind::Availability { availability: Availability::Unknown, reason: "silent".into(), tail: "".into() };
+            let kind = EventKind::Availability {
+                availability: Availability::Unknown,
+                reason: "silent".into(),
+                tail: "".into(),
+            };
             scribe.note(Some(name), None, Some(host), kind);
         }
         Ok(Reply::Done)

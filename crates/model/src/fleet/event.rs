@@ -238,7 +238,10 @@ impl EventKind {
         match self {
             Self::HostFailed { failure, .. } => &failure.tail,
             Self::Availability { tail, .. }
-            | Self::Migration { state: MigrationState::Failed { tail, .. } | MigrationState::Unknown { tail, .. }, .. } => tail,
+            | Self::Migration {
+                state: MigrationState::Failed { tail, .. } | MigrationState::Unknown { tail, .. },
+                ..
+            } => tail,
             _ => "",
         }
     }
@@ -252,15 +255,21 @@ impl fmt::Display for EventKind {
                 let release = release.as_ref().map_or("nothing", ReleaseId::as_str);
                 match why {
                     RolloutKind::Push => write!(f, "push of {release}")?,
-                    RolloutKind::RollbackOf { rollout, aborted: false } => write!(f, "roll back of {rollout} to {release}")?,
-                    RolloutKind::RollbackOf { rollout, aborted: true } => write!(f, "{rollout} aborted, back to {release}")?,
+                    RolloutKind::RollbackOf { rollout, aborted: false } => {
+                        write!(f, "roll back of {rollout} to {release}")?
+                    }
+                    RolloutKind::RollbackOf { rollout, aborted: true } => {
+                        write!(f, "{rollout} aborted, back to {release}")?
+                    }
                     RolloutKind::Rollback => write!(f, "roll back to {release}")?,
                     RolloutKind::Restart => write!(f, "restart of {release}")?,
                 }
                 write_by(f, by)
             }
             Self::RolloutMoved { phase: RolloutPhase::Halted { why, .. } } => write!(f, "halted: {why}"),
-            Self::RolloutMoved { phase: RolloutPhase::RollingBack { by } } => write!(f, "rolling back with {by}"),
+            Self::RolloutMoved { phase: RolloutPhase::RollingBack { by } } => {
+                write!(f, "rolling back with {by}")
+            }
             Self::RolloutMoved { phase } => write!(f, "{phase}"),
             Self::RolloutEnded { outcome: Outcome::Superseded { by } } => write!(f, "superseded by {by}"),
             Self::RolloutEnded { outcome } => f.write_str(outcome.word()),
@@ -300,14 +309,22 @@ impl fmt::Display for EventKind {
                     Settled::Parked => f.write_str("out for maintenance"),
                 }
             }
-            Self::Availability { availability, reason, .. } => write!(f, "availability {availability}: {reason}"),
+            Self::Availability { availability, reason, .. } => {
+                write!(f, "availability {availability}: {reason}")
+            }
             Self::Quarantined { release, reason } => write!(f, "{release} quarantined: {reason}"),
-            Self::QuarantineReleased { release, by } => write!(f, "{release} may be used again").and_then(|()| write_by(f, by)),
+            Self::QuarantineReleased { release, by } => {
+                write!(f, "{release} may be used again").and_then(|()| write_by(f, by))
+            }
             Self::LockBroken { lock, by } => write!(f, "{lock} broken").and_then(|()| write_by(f, by)),
             Self::Asked { what, by } => f.write_str(what).and_then(|()| write_by(f, by)),
             Self::Enrolled => f.write_str("enrolled"),
-            Self::Departed { evidence: Evidence::Terminated } => f.write_str("terminated, says the inventory"),
-            Self::Departed { evidence: Evidence::Removed(by) } => f.write_str("removed").and_then(|()| write_by(f, by)),
+            Self::Departed { evidence: Evidence::Terminated } => {
+                f.write_str("terminated, says the inventory")
+            }
+            Self::Departed { evidence: Evidence::Removed(by) } => {
+                f.write_str("removed").and_then(|()| write_by(f, by))
+            }
             Self::LevelRaised { level } => write!(f, "fleet level {level}"),
         }
     }

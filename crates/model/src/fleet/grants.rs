@@ -17,7 +17,11 @@ impl Scene<'_> {
         let wave = rollout.waves.checked_sub(1);
         let part = rollout.parts.get(host).map(|part| (part.wave, part.state));
         let in_turn = part == Some((wave, PartState::Pending)) && wave.is_some();
-        if rollout.phase != RolloutPhase::Rolling || self.service.active != Some(id) || rollout.paused.is_some() || !in_turn {
+        if rollout.phase != RolloutPhase::Rolling
+            || self.service.active != Some(id)
+            || rollout.paused.is_some()
+            || !in_turn
+        {
             return Err(Refusal::Outdated {
                 assumed: format!("{id} rolls and it is the turn of {host}"),
                 actual: format!("{}, wave {wave:?}, part {part:?}", rollout.phase),
@@ -25,7 +29,9 @@ impl Scene<'_> {
         }
         let to = rollout.target.clone();
         let limit = match rollout.kind {
-            RolloutKind::RollbackOf { .. } => self.service.policy.rollback_parallel.max(self.service.policy.max_unavailable),
+            RolloutKind::RollbackOf { .. } => {
+                self.service.policy.rollback_parallel.max(self.service.policy.max_unavailable)
+            }
             _ => self.service.policy.max_unavailable,
         };
         self.give_slot(host, Purpose::Rollout(id), to, limit.get())?;
@@ -37,8 +43,13 @@ impl Scene<'_> {
     pub(super) fn converge(&mut self, host: &HostId) -> Result<(), Refusal> {
         let to = self.service.last_completed().cloned().ok_or(Refusal::NothingBefore)?;
         let part = self.service.active().and_then(|active| active.parts.get(host));
-        if part.is_some_and(|part| matches!(part.state, PartState::Pending | PartState::Changing | PartState::Changed)) {
-            return Err(Refusal::HostNotFree { host: host.clone(), state: "part of the rollout under way".into() });
+        if part.is_some_and(|part| {
+            matches!(part.state, PartState::Pending | PartState::Changing | PartState::Changed)
+        }) {
+            return Err(Refusal::HostNotFree {
+                host: host.clone(),
+                state: "part of the rollout under way".into(),
+            });
         }
         self.give_slot(host, Purpose::Converge, Some(to), self.service.policy.max_unavailable.get())
     }
@@ -53,7 +64,13 @@ impl Scene<'_> {
         self.give_slot(host, Purpose::Park, to, self.service.policy.max_unavailable.get())
     }
 
-    fn give_slot(&mut self, host: &HostId, purpose: Purpose, to: Option<Release>, limit: u32) -> Result<(), Refusal> {
+    fn give_slot(
+        &mut self,
+        host: &HostId,
+        purpose: Purpose,
+        to: Option<Release>,
+        limit: u32,
+    ) -> Result<(), Refusal> {
         self.check_free(host, purpose)?;
         self.check_budget(host, limit)?;
         if let Some(to) = to.as_ref().filter(|_| purpose != Purpose::Park) {
@@ -98,11 +115,16 @@ impl Scene<'_> {
     /// P3, P6 and P9: migrated, not condemned, and here.
     fn check_release(&self, host: &HostId, release: &Release) -> Result<(), Refusal> {
         if let Some(quarantine) = self.service.quarantine.get(&release.id) {
-            return Err(Refusal::Quarantined { release: release.id.clone(), reason: quarantine.reason.clone() });
+            return Err(Refusal::Quarantined {
+                release: release.id.clone(),
+                reason: quarantine.reason.clone(),
+            });
         }
         match self.service.migration(release, host) {
             MigrationState::NotNeeded | MigrationState::Succeeded => (),
-            state => return Err(Refusal::NotMigrated { release: release.id.clone(), state: state.word().into() }),
+            state => {
+                return Err(Refusal::NotMigrated { release: release.id.clone(), state: state.word().into() });
+            }
         }
         if !self.host(host)?.staged.contains(&release.id) {
             return Err(Refusal::NotStaged { host: host.clone(), release: release.id.clone() });

@@ -37,7 +37,8 @@ impl Scene<'_> {
         let known = self.service.migrations.entry(release.id.clone()).or_insert_with(|| Migrations::new(per));
         let state = MigrationState::Running { host: host.clone(), started: false };
         known.set(host, state.clone());
-        self.service.migration_lock = Some(MigrationLock { host: host.clone(), fence, release: release.clone() });
+        self.service.migration_lock =
+            Some(MigrationLock { host: host.clone(), fence, release: release.clone() });
         self.note(rollout, Some(host), EventKind::Migration { release: release.id, state });
         Ok(())
     }
@@ -65,14 +66,22 @@ impl Scene<'_> {
         Ok(())
     }
 
-    pub(super) fn migration_ended(&mut self, host: &HostId, fence: Fence, end: &MigrationEnd, tail: &Arc<str>) -> Result<(), Refusal> {
+    pub(super) fn migration_ended(
+        &mut self,
+        host: &HostId,
+        fence: Fence,
+        end: &MigrationEnd,
+        tail: &Arc<str>,
+    ) -> Result<(), Refusal> {
         let release = self.lock_of(host, fence)?.release.clone();
         self.service.migration_lock = None;
         let tail = tail.clone();
         let state = match end {
             MigrationEnd::Succeeded => MigrationState::Succeeded,
             MigrationEnd::Failed { reason } => MigrationState::Failed { reason: reason.clone(), tail },
-            MigrationEnd::Unknown { reason } => MigrationState::Unknown { host: host.clone(), reason: reason.clone(), tail },
+            MigrationEnd::Unknown { reason } => {
+                MigrationState::Unknown { host: host.clone(), reason: reason.clone(), tail }
+            }
             MigrationEnd::NotStarted { .. } => MigrationState::Never,
         };
         self.migration_became(&release, host, state);

@@ -34,7 +34,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     assignment::{Assignment, ChangeGrant, MigrationGrant, ServiceAssignment},
-    command::{Act, Cause, Command, Enrolment, Evidence, Failure, MigrationEnd, Operator, Refusal, Reply, Report, Request, Step},
+    command::{
+        Act, Cause, Command, Enrolment, Evidence, Failure, MigrationEnd, Operator, Refusal, Reply, Report,
+        Request, Step,
+    },
     event::{EVENTS_KEPT, Event, EventKind, Settled},
     host::{Availability, Change, Declaration, Host, HostService, PhaseKind, Purpose},
     migration::{MigrationLock, MigrationState, Migrations, Verdict},
@@ -43,7 +46,10 @@ pub use self::{
     },
     service::{Quarantine, Service},
 };
-use self::{proposals::Proposals, scene::{Scene, Scribe}};
+use self::{
+    proposals::Proposals,
+    scene::{Scene, Scribe},
+};
 use crate::{HostId, Incarnation, Revision, ServiceName};
 
 /// The `fleet_level` that this build supports. Raised by one with every new behaviour of `apply`.
@@ -133,7 +139,10 @@ impl Fleet {
     }
 
     /// The hosts that declare `service`, with what they have of it.
-    pub fn declaring<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = (&'a HostId, &'a HostService)> {
+    pub fn declaring<'a>(
+        &'a self,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = (&'a HostId, &'a HostService)> {
         self.present().filter_map(move |(id, host)| Some((id, host.services.get(service)?)))
     }
 }

@@ -39,7 +39,10 @@ impl Scene<'_> {
             return Err(Refusal::UnknownService { service: self.name.clone(), declared: Vec::new() });
         }
         if let Some(quarantine) = self.service.quarantine.get(&release.id) {
-            return Err(Refusal::Quarantined { release: release.id.clone(), reason: quarantine.reason.clone() });
+            return Err(Refusal::Quarantined {
+                release: release.id.clone(),
+                reason: quarantine.reason.clone(),
+            });
         }
         if let Some(policy) = policy {
             self.set_policy(policy, by)?;
@@ -57,10 +60,13 @@ impl Scene<'_> {
             return Some(next.id);
         }
         let Some(active) = self.service.active() else {
-            let all_there = self.members().all(|(_, here)| here.current.as_ref() == Some(release) || here.excluded.is_some());
+            let all_there = self
+                .members()
+                .all(|(_, here)| here.current.as_ref() == Some(release) || here.excluded.is_some());
             let mut completed = self.service.rollouts.values().rev();
             let last = completed.find(|rollout| rollout.outcome() == Some(&Outcome::Completed))?;
-            let same = self.service.last_completed() == Some(release) && last.target.as_ref() == Some(release);
+            let same =
+                self.service.last_completed() == Some(release) && last.target.as_ref() == Some(release);
             return (all_there && same).then_some(last.id);
         };
         let moving = !active.is_rollback() && self.service.next.is_none();
@@ -108,7 +114,11 @@ impl Scene<'_> {
     }
 
     fn active_id(&self) -> Result<RolloutId, Refusal> {
-        self.service.active().filter(|active| active.outcome().is_none()).map(|active| active.id).ok_or(Refusal::NoRollout)
+        self.service
+            .active()
+            .filter(|active| active.outcome().is_none())
+            .map(|active| active.id)
+            .ok_or(Refusal::NoRollout)
     }
 
     fn pause(&mut self, by: &Operator) -> Result<Reply, Refusal> {
@@ -123,7 +133,8 @@ impl Scene<'_> {
         let id = self.active_id()?;
         let rollout = self.rollout(id)?;
         let phase = rollout.phase.clone();
-        let failed = rollout.target.as_ref().filter(|target| self.service.quarantine.contains_key(&target.id));
+        let failed =
+            rollout.target.as_ref().filter(|target| self.service.quarantine.contains_key(&target.id));
         let goes_on = match phase {
             RolloutPhase::Halted { during: Halting::Migrating, .. } => {
                 let verb = "say how the migration ended: `migration resolve`";
@@ -135,7 +146,9 @@ impl Scene<'_> {
             }
             RolloutPhase::Halted { during: Halting::Rolling, .. } => Some(RolloutPhase::Rolling),
             RolloutPhase::Halted { during: Halting::Staging, .. } => Some(RolloutPhase::Staging),
-            _ if rollout.paused.is_none() => return Err(Refusal::NotNow("it is neither paused nor halted".into())),
+            _ if rollout.paused.is_none() => {
+                return Err(Refusal::NotNow("it is neither paused nor halted".into()));
+            }
             _ => None,
         };
         let rollout = self.rollout_mut(id)?;
@@ -160,7 +173,10 @@ impl Scene<'_> {
         if rollout.is_rollback() {
             return Err(Refusal::Busy { rollout: id, phase: "a roll back, which cannot be aborted".into() });
         }
-        let touched = matches!(rollout.phase, RolloutPhase::Rolling | RolloutPhase::Halted { during: Halting::Rolling, .. });
+        let touched = matches!(
+            rollout.phase,
+            RolloutPhase::Rolling | RolloutPhase::Halted { during: Halting::Rolling, .. }
+        );
         self.note(Some(id), None, EventKind::Asked { what: "abort".into(), by: by.clone() });
         if touched && !leave {
             self.roll_back(id, true, by);
@@ -179,9 +195,15 @@ impl Scene<'_> {
         Ok(Reply::Done)
     }
 
-    fn resolve_migration(&mut self, release: &ReleaseId, verdict: Verdict, by: &Operator) -> Result<Reply, Refusal> {
+    fn resolve_migration(
+        &mut self,
+        release: &ReleaseId,
+        verdict: Verdict,
+        by: &Operator,
+    ) -> Result<Reply, Refusal> {
         let known = self.service.migrations.get_mut(release);
-        let known = known.ok_or_else(|| Refusal::NotNow(format!("no migration of {release} was ever started")))?;
+        let known =
+            known.ok_or_else(|| Refusal::NotNow(format!("no migration of {release} was ever started")))?;
         let open = |state: &MigrationState| match state {
             MigrationState::Unknown { .. } => true,
             MigrationState::Failed { .. } => verdict == Verdict::Retry,
@@ -189,7 +211,9 @@ impl Scene<'_> {
         };
         let new = match verdict {
             Verdict::Succeeded => MigrationState::Succeeded,
-            Verdict::Failed => MigrationState::Failed { reason: format!("{} said so", by.name), tail: "".into() },
+            Verdict::Failed => {
+                MigrationState::Failed { reason: format!("{} said so", by.name), tail: "".into() }
+            }
             Verdict::Retry => MigrationState::Never,
         };
         let states = std::iter::once(&mut known.fleet).chain(known.hosts.values_mut());
@@ -201,11 +225,24 @@ impl Scene<'_> {
         if resolved == 0 {
             return Err(Refusal::NotNow(format!("no migration of {release} waits for a word")));
         }
-        let active = self.service.active().filter(|active| active.target.as_ref().is_some_and(|target| target.id == *release));
-        let waiting = active.filter(|active| matches!(active.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. }));
-        let (id, target) = (waiting.map(|active| active.id), waiting.and_then(|active| active.target.clone()));
+        let active = self
+            .service
+            .active()
+            .filter(|active| active.target.as_ref().is_some_and(|target| target.id == *release));
+        let waiting = active.filter(|active| {
+            matches!(active.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. })
+        });
+        let (id, target) =
+            (waiting.map(|active| active.id), waiting.and_then(|active| active.target.clone()));
         self.note(id, None, EventKind::Migration { release: release.clone(), state: new });
-        self.note(id, None, EventKind::Asked { what: format!("resolve the migration as {verdict:?}").to_lowercase(), by: by.clone() });
+        self.note(
+            id,
+            None,
+            EventKind::Asked {
+                what: format!("resolve the migration as {verdict:?}").to_lowercase(),
+                by: by.clone(),
+            },
+        );
         let (Some(id), Some(target)) = (id, target) else { return Ok(Reply::Done) };
         if verdict == Verdict::Failed {
             self.quarantine(&target, Some(id), "its migration failed");
@@ -242,7 +279,8 @@ impl Scene<'_> {
         let rollout = change.purpose.rollout();
         // The host still has its part to do: it is out, so that it takes none of the budget when it gets another slot.
         for id in [rollout, self.service.active].into_iter().flatten() {
-            let state = self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            let state =
+                self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
             if matches!(state, Some(PartState::Changing | PartState::Failed)) {
                 self.set_part(id, host, PartState::Pending);
             }

@@ -18,7 +18,9 @@ impl Scene<'_> {
             Report::Staged { release } => self.staged(host, release)?,
             Report::NotStaged { release, reason } => self.not_staged(host, release, reason)?,
             Report::Runs { release } => self.runs(host, release.as_ref())?,
-            Report::Moved { fence, from, to, reason } => self.moved(host, *fence, *from, *to, reason.as_ref())?,
+            Report::Moved { fence, from, to, reason } => {
+                self.moved(host, *fence, *from, *to, reason.as_ref())?
+            }
             Report::Failed { fence, failure } => self.failed(host, *fence, failure)?,
             Report::Changed { fence } => self.changed(host, *fence)?,
             Report::Reverted { fence } => self.reverted(host, *fence)?,
@@ -62,7 +64,9 @@ impl Scene<'_> {
 
     fn rollout_with(&self, release: &ReleaseId) -> Option<RolloutId> {
         let open = [self.service.next(), self.service.active()].into_iter().flatten();
-        open.into_iter().find(|rollout| rollout.target.as_ref().is_some_and(|target| target.id == *release)).map(|rollout| rollout.id)
+        open.into_iter()
+            .find(|rollout| rollout.target.as_ref().is_some_and(|target| target.id == *release))
+            .map(|rollout| rollout.id)
     }
 
     fn runs(&mut self, host: &HostId, release: Option<&Release>) -> Result<(), Refusal> {
@@ -78,11 +82,22 @@ impl Scene<'_> {
 
     fn change_of(&mut self, host: &HostId, fence: Fence) -> Result<&mut Change, Refusal> {
         let change = self.host_mut(host)?.change.as_mut();
-        let actual = change.as_ref().map_or("no change is under way".into(), |change| format!("fence {}", change.fence));
-        change.filter(|change| change.fence == fence).ok_or(Refusal::Outdated { assumed: format!("fence {fence}"), actual })
+        let actual = change
+            .as_ref()
+            .map_or("no change is under way".into(), |change| format!("fence {}", change.fence));
+        change
+            .filter(|change| change.fence == fence)
+            .ok_or(Refusal::Outdated { assumed: format!("fence {fence}"), actual })
     }
 
-    fn moved(&mut self, host: &HostId, fence: Fence, from: PhaseKind, to: PhaseKind, reason: Option<&String>) -> Result<(), Refusal> {
+    fn moved(
+        &mut self,
+        host: &HostId,
+        fence: Fence,
+        from: PhaseKind,
+        to: PhaseKind,
+        reason: Option<&String>,
+    ) -> Result<(), Refusal> {
         let change = self.change_of(host, fence)?;
         if change.phase != from || !follows(from, to) {
             let (assumed, actual) = (format!("{from}, then {to}"), change.phase.to_string());
@@ -141,7 +156,11 @@ impl Scene<'_> {
         if let Purpose::Rollout(rollout) = change.purpose {
             self.set_part(rollout, host, PartState::Changed);
         }
-        self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end: Settled::Changed });
+        self.note(
+            change.purpose.rollout(),
+            Some(host),
+            EventKind::HostSettled { release, end: Settled::Changed },
+        );
         self.already_there(host);
         Ok(())
     }
@@ -153,10 +172,15 @@ impl Scene<'_> {
         let release = change.from.map(|release| release.id);
         let availability = if release.is_some() { Availability::In } else { Availability::Out };
         self.set_availability(host, availability);
-        self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end: Settled::Reverted });
+        self.note(
+            change.purpose.rollout(),
+            Some(host),
+            EventKind::HostSettled { release, end: Settled::Reverted },
+        );
         if let Purpose::Rollout(rollout) = change.purpose {
             // A host that went back for no fault of the release has its turn again.
-            let part = self.rollout(rollout).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
+            let part =
+                self.rollout(rollout).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
             if part == Some(PartState::Changing) {
                 self.set_part(rollout, host, PartState::Pending);
                 let here = self.host_mut(host)?;
@@ -178,7 +202,11 @@ impl Scene<'_> {
         for id in [purpose.rollout(), self.service.active].into_iter().flatten() {
             self.set_part(id, host, PartState::Failed);
         }
-        self.note(purpose.rollout(), Some(host), EventKind::HostFailed { release: from, failure: failure.clone() });
+        self.note(
+            purpose.rollout(),
+            Some(host),
+            EventKind::HostFailed { release: from, failure: failure.clone() },
+        );
         Ok(())
     }
 
@@ -225,7 +253,14 @@ impl Scene<'_> {
         }
     }
 
-    fn availability(&mut self, host: &HostId, availability: Availability, cause: Cause, reason: &str, tail: &Arc<str>) -> Result<(), Refusal> {
+    fn availability(
+        &mut self,
+        host: &HostId,
+        availability: Availability,
+        cause: Cause,
+        reason: &str,
+        tail: &Arc<str>,
+    ) -> Result<(), Refusal> {
         let here = self.host(host)?;
         // In the middle of a change the phases speak; before it has begun the host may still fall out.
         if let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted) {
@@ -242,12 +277,16 @@ impl Scene<'_> {
         }
         let changed_by = self.service.active().filter(|active| {
             let part = active.parts.get(host).map(|part| part.state);
-            part == Some(PartState::Changed) && active.target == current && active.phase == RolloutPhase::Rolling
+            part == Some(PartState::Changed)
+                && active.target == current
+                && active.phase == RolloutPhase::Rolling
         });
         let changed_by = changed_by.map(|active| active.id);
         let kind = EventKind::Availability { availability, reason: reason.to_owned(), tail: tail.clone() };
         self.note(changed_by, Some(host), kind);
-        if let Some(rollout) = changed_by.filter(|_| availability == Availability::Out && cause == Cause::Release) {
+        if let Some(rollout) =
+            changed_by.filter(|_| availability == Availability::Out && cause == Cause::Release)
+        {
             let reason = format!("left service after its change: {reason}");
             let failure = Failure { phase: PhaseKind::Steady, cause, reason, tail: tail.clone() };
             self.count_failure(rollout, host, &failure);
@@ -259,7 +298,9 @@ impl Scene<'_> {
 
 /// Which phase may be reported after which. A report may skip phases that had nothing to do.
 fn follows(from: PhaseKind, to: PhaseKind) -> bool {
-    use PhaseKind::{Aborting, Draining, Granted, Joining, Parked, Probing, Reverting, Soaking, Starting, Stopping, Stuck};
+    use PhaseKind::{
+        Aborting, Draining, Granted, Joining, Parked, Probing, Reverting, Soaking, Starting, Stopping, Stuck,
+    };
     match (from, to) {
         (Granted | Draining, Draining) => true,
         (Draining, Stopping | Aborting) => true,

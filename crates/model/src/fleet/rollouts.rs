@@ -12,7 +12,13 @@ use crate::{HostId, Release, RolloutId, policy::OnFailure};
 
 impl Scene<'_> {
     /// Writes down a new rollout in `phase`. Hosts that have nothing to do in it are done already.
-    pub(super) fn begin(&mut self, target: Option<Release>, kind: RolloutKind, by: &Operator, phase: RolloutPhase) -> RolloutId {
+    pub(super) fn begin(
+        &mut self,
+        target: Option<Release>,
+        kind: RolloutKind,
+        by: &Operator,
+        phase: RolloutPhase,
+    ) -> RolloutId {
         let id = RolloutId(self.scribe.revision.0);
         let rollout = Rollout {
             id,
@@ -43,7 +49,8 @@ impl Scene<'_> {
         let members = self.members().filter(|(_, here)| here.excluded.is_none() && here.parked.is_none());
         members
             .map(|(host, here)| {
-                let there = here.change.is_none() && here.current.as_ref() == target && kind != RolloutKind::Restart;
+                let there =
+                    here.change.is_none() && here.current.as_ref() == target && kind != RolloutKind::Restart;
                 let serves = target.is_none() || here.availability == Availability::In;
                 let state = if there && serves { PartState::Changed } else { PartState::Pending };
                 (host.clone(), Part { wave: None, state })
@@ -63,6 +70,19 @@ impl Scene<'_> {
         if let Ok(rollout) = self.rollout_mut(id) {
             rollout.phase = phase.clone();
             self.note(Some(id), None, EventKind::RolloutMoved { phase });
+        }
+        self.let_next_stage();
+    }
+
+    /// A push that waits may stage as soon as it may take the active rollout's place.
+    fn let_next_stage(&mut self) {
+        let queued =
+            self.service.next().filter(|next| next.phase == RolloutPhase::Queued).map(|next| next.id);
+        if let Some(next) = queued.filter(|_| self.service.may_be_superseded())
+            && let Ok(rollout) = self.rollout_mut(next)
+        {
+            rollout.phase = RolloutPhase::Staging;
+            self.note(Some(next), None, EventKind::RolloutMoved { phase: RolloutPhase::Staging });
         }
     }
 
@@ -112,7 +132,8 @@ impl Scene<'_> {
         self.service.active = Some(id);
         let before = self.service.last_completed().cloned();
         let Ok(rollout) = self.rollout(id) else { return };
-        let (target, kind, queued) = (rollout.target.clone(), rollout.kind, rollout.phase == RolloutPhase::Queued);
+        let (target, kind, queued) =
+            (rollout.target.clone(), rollout.kind, rollout.phase == RolloutPhase::Queued);
         let parts = self.parts(target.as_ref(), kind);
         if let Ok(rollout) = self.rollout_mut(id) {
             rollout.before = before;
@@ -129,7 +150,11 @@ impl Scene<'_> {
             return;
         }
         self.service.quarantine.insert(release.id.clone(), Quarantine { rollout, reason: reason.to_owned() });
-        self.note(rollout, None, EventKind::Quarantined { release: release.id.clone(), reason: reason.to_owned() });
+        self.note(
+            rollout,
+            None,
+            EventKind::Quarantined { release: release.id.clone(), reason: reason.to_owned() },
+        );
     }
 
     /// A host failed on the release of a rollout: the rollout fails with it, once that is more than the policy tolerates.
@@ -171,6 +196,7 @@ impl Scene<'_> {
         self.set_phase(id, RolloutPhase::RollingBack { by: rollback });
         self.service.active = Some(rollback);
         if let Some(next) = self.service.next {
+            // A roll back is never superseded; the push waits until it is over.
             self.set_phase(next, RolloutPhase::Queued);
         }
     }
@@ -181,7 +207,8 @@ impl Scene<'_> {
         for record in self.hosts.values_mut() {
             let change = record.services.get_mut(name).and_then(|here| here.change.as_mut());
             if let Some(change) = change.filter(|change| change.purpose.rollout() == Some(id)) {
-                change.revert = !matches!(change.phase, PhaseKind::Reverting | PhaseKind::Stuck | PhaseKind::Aborting);
+                change.revert =
+                    !matches!(change.phase, PhaseKind::Reverting | PhaseKind::Stuck | PhaseKind::Aborting);
             }
         }
     }

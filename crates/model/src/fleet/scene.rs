@@ -64,7 +64,9 @@ impl Scene<'_> {
 
     pub(super) fn host(&self, host: &HostId) -> Result<&HostService, Refusal> {
         let record = self.hosts.get(host).filter(|record| record.departed.is_none());
-        record.and_then(|record| record.services.get(self.name)).ok_or_else(|| Refusal::UnknownHost { host: host.clone() })
+        record
+            .and_then(|record| record.services.get(self.name))
+            .ok_or_else(|| Refusal::UnknownHost { host: host.clone() })
     }
 
     pub(super) fn host_mut(&mut self, host: &HostId) -> Result<&mut HostService, Refusal> {
@@ -84,7 +86,11 @@ impl Scene<'_> {
     }
 
     pub(super) fn rollout_mut(&mut self, id: RolloutId) -> Result<&mut Rollout, Refusal> {
-        self.service.rollouts.get_mut(&id).filter(|rollout| rollout.outcome().is_none()).ok_or(Refusal::NoRollout)
+        self.service
+            .rollouts
+            .get_mut(&id)
+            .filter(|rollout| rollout.outcome().is_none())
+            .ok_or(Refusal::NoRollout)
     }
 
     /// P1: the hosts of the sum that are out, granted leave to go, silent or unknown.

@@ -76,7 +76,11 @@ impl Scene<'_> {
         }
         for host in dropped {
             self.set_part(id, host, PartState::Dropped);
-            self.note(Some(id), Some(host), EventKind::Dropped { reason: "silent until the staging deadline".into() });
+            self.note(
+                Some(id),
+                Some(host),
+                EventKind::Dropped { reason: "silent until the staging deadline".into() },
+            );
         }
         let migrates = target.is_some_and(|target| target.migrates);
         self.set_phase(id, if migrates { RolloutPhase::Migrating } else { RolloutPhase::Rolling });
@@ -116,7 +120,10 @@ impl Scene<'_> {
                 let state = self.service.migration(target, host);
                 let silent = self.host(host)?.availability == Availability::Unknown;
                 if !state.lets_start() && !silent {
-                    return Err(Refusal::NotMigrated { release: target.id.clone(), state: state.word().into() });
+                    return Err(Refusal::NotMigrated {
+                        release: target.id.clone(),
+                        state: state.word().into(),
+                    });
                 }
             }
         }
@@ -128,8 +135,10 @@ impl Scene<'_> {
         self.in_phase(id, &RolloutPhase::Rolling)?;
         let rollout = self.rollout_mut(id)?;
         let free = |part: Option<&Part>| part == Some(&Part { wave: None, state: PartState::Pending });
-        if !rollout.wave_soaked || hosts.is_empty() || !hosts.iter().all(|host| free(rollout.parts.get(host))) {
-            let (assumed, actual) = ("the last wave has soaked, and these hosts wait".into(), "not so".into());
+        if !rollout.wave_soaked || hosts.is_empty() || !hosts.iter().all(|host| free(rollout.parts.get(host)))
+        {
+            let (assumed, actual) =
+                ("the last wave has soaked, and these hosts wait".into(), "not so".into());
             return Err(Refusal::Outdated { assumed, actual });
         }
         let wave = rollout.waves;
@@ -149,7 +158,10 @@ impl Scene<'_> {
         let rollout = self.rollout_mut(id)?;
         let wave = rollout.waves.checked_sub(1);
         let mut parts = rollout.parts.values().filter(|part| part.wave == wave);
-        if wave.is_none() || rollout.wave_soaked || parts.any(|part| matches!(part.state, PartState::Pending | PartState::Changing)) {
+        if wave.is_none()
+            || rollout.wave_soaked
+            || parts.any(|part| matches!(part.state, PartState::Pending | PartState::Changing))
+        {
             let (assumed, actual) = ("the wave is done".into(), "not so".into());
             return Err(Refusal::Outdated { assumed, actual });
         }
@@ -163,13 +175,18 @@ impl Scene<'_> {
         self.in_phase(id, &RolloutPhase::Rolling)?;
         let here = self.host(host)?;
         if here.excluded.is_some() || here.parked.is_some() || here.change.is_some() {
-            return Err(Refusal::HostNotFree { host: host.clone(), state: "excluded, drained or changing".into() });
+            return Err(Refusal::HostNotFree {
+                host: host.clone(),
+                state: "excluded, drained or changing".into(),
+            });
         }
         let rollout = self.rollout_mut(id)?;
         let canary_soaked = 1 < rollout.waves || (rollout.waves == 1 && rollout.wave_soaked);
         let absent = rollout.parts.get(host).is_none_or(|part| part.state == PartState::Dropped);
         if !canary_soaked || !absent {
-            return Err(Refusal::NotNow("the canary wave has not soaked, or the host takes part already".into()));
+            return Err(Refusal::NotNow(
+                "the canary wave has not soaked, or the host takes part already".into(),
+            ));
         }
         rollout.parts.insert(host.clone(), Part { wave: None, state: PartState::Pending });
         self.touch();
@@ -179,7 +196,10 @@ impl Scene<'_> {
     fn complete(&mut self, id: RolloutId) -> Result<(), Refusal> {
         self.in_phase(id, &RolloutPhase::Rolling)?;
         let rollout = self.rollout(id)?;
-        let open = rollout.parts.iter().find(|(_, part)| matches!(part.state, PartState::Pending | PartState::Changing));
+        let open = rollout
+            .parts
+            .iter()
+            .find(|(_, part)| matches!(part.state, PartState::Pending | PartState::Changing));
         if let Some((host, part)) = open {
             return Err(Refusal::HostNotFree { host: host.clone(), state: part.state.word().into() });
         }

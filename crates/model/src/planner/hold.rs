@@ -175,7 +175,9 @@ impl Why {
     pub fn ends_when(&self) -> String {
         match self {
             Self::LeaderLearning => "the new leader has heard from the hosts for one interval".into(),
-            Self::Staging { host, .. } => format!("{host} has the release, or the staging deadline passes; `abort` gives up"),
+            Self::Staging { host, .. } => {
+                format!("{host} has the release, or the staging deadline passes; `abort` gives up")
+            }
             Self::Migrating { .. } => "bin/migrate ends, or its deadline passes".into(),
             Self::MigrationUnknown { release, .. } => {
                 format!("an operator says how it ended: `migration resolve {release} succeeded|failed|retry`")
@@ -188,7 +190,9 @@ impl Why {
                 format!("{host} is back, terminated, removed, or its slot is broken: `locks break`")
             }
             Self::HostSilent { host, .. } => format!("{host} is back, terminated, removed or excluded"),
-            Self::HostStuck { host, .. } => format!("{host} is healthy again, or its slot is broken: `locks break`"),
+            Self::HostStuck { host, .. } => {
+                format!("{host} is healthy again, or its slot is broken: `locks break`")
+            }
             Self::HostFailed { .. } => "another release is pushed".into(),
             Self::RetryLater { .. } => "the pause before the next attempt is over; `abort` gives up".into(),
             Self::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
@@ -206,19 +210,32 @@ impl fmt::Display for Why {
         match self {
             Self::LeaderLearning => f.write_str("the leader is new and still learns who is there"),
             Self::Staging { host, trouble: None } => write!(f, "{host} fetches the release"),
-            Self::Staging { host, trouble: Some(trouble) } => write!(f, "{host} cannot fetch the release: {trouble}"),
+            Self::Staging { host, trouble: Some(trouble) } => {
+                write!(f, "{host} cannot fetch the release: {trouble}")
+            }
             Self::Migrating { host } => write!(f, "{host} runs bin/migrate"),
-            Self::MigrationUnknown { host, release } => write!(f, "nobody saw the end of the migration of {release} on {host}"),
-            Self::MigrationFailed { host, release } => write!(f, "the migration of {release} failed on {host}"),
+            Self::MigrationUnknown { host, release } => {
+                write!(f, "nobody saw the end of the migration of {release} on {host}")
+            }
+            Self::MigrationFailed { host, release } => {
+                write!(f, "the migration of {release} failed on {host}")
+            }
             Self::Changing { host } => write!(f, "{host} is changing"),
-            Self::NoFreeSlot { limit, holders } => write!(f, "no free slot ({limit} of {limit} held by {})", join(holders)),
+            Self::NoFreeSlot { limit, holders } => {
+                write!(f, "no free slot ({limit} of {limit} held by {})", join(holders))
+            }
             Self::BudgetSpent { out, limit } => {
-                let out = out.iter().map(|(host, why)| format!("{host}: {why}")).collect::<Vec<_>>().join("; ");
+                let out =
+                    out.iter().map(|(host, why)| format!("{host}: {why}")).collect::<Vec<_>>().join("; ");
                 write!(f, "as many hosts are out as may be ({limit}): {out}")
             }
             Self::HostSilent { host, holds_slot: true } => write!(f, "{host} is silent and holds a slot"),
-            Self::HostSilent { host, holds_slot: false } => write!(f, "{host} is silent, which counts as out"),
-            Self::HostStuck { host, reason } => write!(f, "{host} could not go back and keeps its slot: {reason}"),
+            Self::HostSilent { host, holds_slot: false } => {
+                write!(f, "{host} is silent, which counts as out")
+            }
+            Self::HostStuck { host, reason } => {
+                write!(f, "{host} could not go back and keeps its slot: {reason}")
+            }
             Self::HostFailed { host, reason } => write!(f, "the release failed on {host} before: {reason}"),
             Self::RetryLater { host, reason } => write!(f, "{host} gave up and tries again later: {reason}"),
             Self::WaveSoak { wave } => write!(f, "wave {wave} soaks"),
@@ -226,7 +243,11 @@ impl fmt::Display for Why {
             Self::Halted { reason } => write!(f, "halted: {reason}"),
             Self::Queued { behind } => write!(f, "waits for {behind}"),
             Self::ConfigurationDiffers { key, values } => {
-                let values = values.iter().map(|(host, value)| format!("{host} has {value}")).collect::<Vec<_>>().join(", ");
+                let values = values
+                    .iter()
+                    .map(|(host, value)| format!("{host} has {value}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 write!(f, "the hosts differ in {key}: {values}")
             }
             Self::NoHosts => f.write_str("no host declares the service"),

@@ -1,0 +1,62 @@
+//! How much more may be taken out, counted down while a plan is made. The fleet machine counts again.
+
+use crate::{
+    HostId, ServiceName,
+    fleet::{Availability, Fleet, HostService, Service},
+};
+
+/// What is left of P1's sum and of the slots.
+pub(super) struct Room {
+    pub(super) out: Vec<(HostId, String)>,
+    pub(super) holders: Vec<HostId>,
+    limit: usize,
+}
+
+/// Why there is no room.
+pub(super) enum Full {
+    /// All slots are taken.
+    Slots,
+    /// The budget is spent.
+    Budget,
+}
+
+impl Room {
+    pub(super) fn new(fleet: &Fleet, name: &ServiceName, service: &Service) -> Self {
+        let summed: Vec<_> = fleet.declaring(name).filter(|(_, here)| here.sums()).collect();
+        let out = summed
+            .iter()
+            .filter(|(_, here)| here.is_out())
+            .map(|(host, here)| ((*host).clone(), why_out(here)));
+        let holders =
+            summed.iter().filter(|(_, here)| here.change.is_some()).map(|(host, _)| (*host).clone());
+        let limit = usize::try_from(service.policy.max_unavailable.get()).unwrap_or(usize::MAX);
+        Self { out: out.collect(), holders: holders.collect(), limit }
+    }
+
+    /// Takes a slot, and a share of the budget when the host is in service; refuses when there is none.
+    pub(super) fn take(&mut self, host: &HostId, here: &HostService, slots: u32) -> Result<(), Full> {
+        if !here.sums() {
+            return Ok(());
+        }
+        if slots as usize <= self.holders.len() {
+            return Err(Full::Slots);
+        }
+        let goes_out = here.availability == Availability::In;
+        if goes_out && self.limit <= self.out.len() {
+            return Err(Full::Budget);
+        }
+        self.holders.push(host.clone());
+        if goes_out {
+            self.out.push((host.clone(), "granted".into()));
+        }
+        Ok(())
+    }
+}
+
+fn why_out(here: &HostService) -> String {
+    match (&here.change, &here.out_reason) {
+        (Some(change), _) => change.phase.to_string(),
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => here.availability.to_string(),
+    }
+}
