@@ -6,6 +6,7 @@
 
 pub mod fleet;
 pub mod forming;
+pub mod host;
 pub mod ids;
 pub mod planner;
 pub mod policy;

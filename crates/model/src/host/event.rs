@@ -177,6 +177,11 @@ pub enum Denied {
         /// That one.
         newest: Fence,
     },
+    /// Something else runs.
+    Occupied {
+        /// What.
+        text: String,
+    },
     /// The program could not be executed at all.
     Exec {
         /// What and why.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{event::ReportId, phase::Phase};
 use crate::{
-    Fence, Release,
+    Fence, Policy, Release,
     fleet::{command::Report, host::PhaseKind},
 };
 
@@ -17,6 +17,8 @@ pub struct Ledger {
     pub serving: Option<Release>,
     /// It was started again outside a change, and has not been in service since: it is joined without asking.
     pub returning: bool,
+    /// How to wait, as the fleet said last.
+    pub policy: Policy,
     /// The newest grant that was begun.
     pub fence: Option<Fence>,
     /// The change under way.
@@ -34,7 +36,7 @@ pub struct Ledger {
 pub struct Change {
     /// Its grant.
     pub fence: Fence,
-    /// The release to end with; none: nothing is to run. For maintenance the same as `from`.
+    /// The release to end with; none: nothing is to run.
     pub goal: Option<Release>,
     /// What the host had.
     pub from: Option<Release>,

@@ -5,23 +5,43 @@
 //! [`Ledger`] and from what it observes, never from memory (P8).
 //! Absent on purpose: I/O, clocks, randomness, async. The agent calls [`Host::handle`] and carries out the [`Effect`]s in order.
 
+mod call;
+mod changing;
 pub mod effect;
 pub mod event;
+mod judging;
 pub mod ledger;
+mod migrating;
 pub mod phase;
+mod reports;
+mod seen;
 pub mod sighting;
+mod staging;
+mod steady;
+
+use std::time::Duration;
+
+use call::Call;
+use reports::Reports;
+use seen::{Seen, Wait};
+use staging::Staging;
 
 pub use effect::Effect;
 pub use event::{
-    Answer, Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, ReportId, StandingSeen,
-    Ticket,
+    Answer, Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, ReportId,
+    StandingSeen, Ticket,
 };
 pub use ledger::{Ledger, Stored};
-pub use phase::Phase;
+pub use phase::{Phase, Step};
 pub use sighting::Sighting;
+
+use crate::{Policy, Revision, Timestamp, fleet::assignment::ServiceAssignment};
 
 /// Most that is kept of a program's output in a report, in bytes.
 pub const TAIL_LIMIT_BYTES: usize = 16 * 1024;
+
+/// Longest time between the proposal to begin a change and its acceptance; after that the fleet is asked again.
+pub const GRANT_FRESH: Duration = Duration::from_secs(3);
 
 /// What the host's configuration says of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +59,75 @@ pub struct Setup {
 pub struct Host {
     setup: Setup,
     ledger: Ledger,
+    /// The ledger was changed, and is written before the next effect.
+    unsaved: bool,
+    outbox: Vec<Effect>,
+    last_ticket: u64,
+    /// When an event was handled last. What was due by then has been dealt with.
+    at: Timestamp,
+    assigned: Option<(Revision, ServiceAssignment)>,
+    seen: Seen,
+    wait: Wait,
+    calls: Calls,
+    staging: Staging,
+    reports: Reports,
+    watch: steady::Watch,
+    migration: migrating::Run,
+}
+
+/// The calls that may be under way.
+#[derive(Debug, Default)]
+struct Calls {
+    observe: Call,
+    standing: Call,
+    probe: Call,
+    /// Leave, stop, start or join: never two of them at once.
+    act: Call,
+    keep: Call,
+    query_staged: Call,
+    stage: Call,
+    collect: Call,
+    migrate: Call,
+    stop_migration: Call,
+}
+
+impl Calls {
+    fn all(&self) -> [&Call; 10] {
+        [
+            &self.observe,
+            &self.act,
+            &self.standing,
+            &self.probe,
+            &self.keep,
+            &self.migrate,
+            &self.stop_migration,
+            &self.query_staged,
+            &self.stage,
+            &self.collect,
+        ]
+    }
 }
 
 impl Host {
     /// A machine that remembers `ledger` (an empty one when there is none). Hand it [`Event::Booted`] next.
     #[must_use]
     pub fn new(setup: Setup, ledger: Ledger) -> Self {
-        Self { setup, ledger }
+        Self {
+            setup,
+            ledger,
+            unsaved: false,
+            outbox: Vec::new(),
+            last_ticket: 0,
+            at: Timestamp::default(),
+            assigned: None,
+            seen: Seen::default(),
+            wait: Wait::default(),
+            calls: Calls::default(),
+            staging: Staging::default(),
+            reports: Reports::default(),
+            watch: steady::Watch::default(),
+            migration: migrating::Run::default(),
+        }
     }
 
     /// What it remembers.
@@ -58,5 +140,169 @@ impl Host {
     #[must_use]
     pub fn setup(&self) -> Setup {
         self.setup
+    }
+
+    /// Takes note of what happened, and says what is to be done, in this order.
+    #[must_use]
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        self.take(event, now);
+        if self.seen.observed.is_some() {
+            self.go_on(now);
+        }
+        self.call_out(now);
+        self.stage(now);
+        self.report(now);
+        self.save();
+        self.at = now;
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// When [`Event::DeadlinePassed`] is to be handed in, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let calls = self.calls.all().into_iter().filter_map(Call::deadline);
+        let others = [
+            self.change_deadline(),
+            self.migration_deadline(),
+            self.staging_deadline(),
+            self.reports.deadline(self.at),
+        ];
+        calls.chain(others.into_iter().flatten()).filter(|due| self.at < *due).min()
+    }
+
+    fn take(&mut self, event: Event, now: Timestamp) {
+        match event {
+            Event::Booted => self.boot(now),
+            Event::DeadlinePassed => {}
+            Event::Assigned { revision, assignment } => self.assign(revision, *assignment),
+            Event::ReportAnswered { id, answer, took } => self.report_answered(id, answer, took, now),
+            Event::ProcessChanged(observed) => self.news(observed, now),
+            Event::Observed { ticket, result } => self.observed(ticket, result, now),
+            Event::StandingRead { ticket, result } => self.standing_read(ticket, result, now),
+            Event::StagedRead { ticket, result } => self.staged_read(ticket, result, now),
+            Event::StageEnded { ticket, result } => self.stage_ended(ticket, result, now),
+            Event::Collected { ticket, result } => self.collected(ticket, result, now),
+            Event::Left { ticket, result } => self.called_balancer(ticket, result, now),
+            Event::Joined { ticket, result } => self.called_balancer(ticket, result, now),
+            Event::Stopped { ticket, result } => self.stopped(ticket, result, now),
+            Event::Started { ticket, result } => self.started(ticket, result, now),
+            Event::Kept { ticket, result } => self.kept(ticket, result, now),
+            Event::Probed { ticket, result } => self.probed(ticket, result, now),
+            Event::MigrateCalled { ticket, result } => self.migrate_called(ticket, result, now),
+            Event::MigrationStopped { ticket, result } => self.migration_stopped(ticket, result, now),
+            Event::TailRead { ticket, result } => self.tail_read(ticket, result),
+        }
+    }
+
+    /// Asks what runs, before anything else. The balancer is asked by each step that needs it, so that what served before a
+    /// reboot is started without it.
+    fn boot(&mut self, now: Timestamp) {
+        self.wait = Wait::new(now);
+        self.calls.observe.plan(now);
+        self.calls.query_staged.plan(now);
+    }
+
+    fn assign(&mut self, revision: Revision, assignment: ServiceAssignment) {
+        if self.assigned.as_ref().is_some_and(|(newest, _)| revision < *newest) {
+            return self
+                .log(format!("assignment of revision {revision} is older than one seen before: dropped"));
+        }
+        if self.ledger.policy != assignment.policy {
+            self.remember().policy = assignment.policy.clone();
+        }
+        if let (Some(mine), Some(theirs)) = (&self.ledger.change, &assignment.change)
+            && mine.fence == theirs.fence
+            && (mine.fallback, mine.park) != (theirs.fallback, theirs.park)
+        {
+            let (fallback, park) = (theirs.fallback, theirs.park);
+            if let Some(mine) = &mut self.remember().change {
+                (mine.fallback, mine.park) = (fallback, park);
+            }
+        }
+        self.assigned = Some((revision, assignment));
+    }
+
+    /// Goes on as far as it can without anything else happening.
+    fn go_on(&mut self, now: Timestamp) {
+        // A change has at most a dozen steps, and none is passed twice in a moment.
+        for _ in 0..32 {
+            let Some(outcome) = self.judge(now) else { break };
+            self.proceed(outcome, now);
+        }
+        self.checkpoint(now);
+        self.read_tails();
+        self.act(now);
+        self.watch_over(now);
+        self.migrate(now);
+    }
+
+    /// Makes the calls that have no precondition.
+    fn call_out(&mut self, now: Timestamp) {
+        if self.calls.observe.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.observe.sent(ticket);
+            self.emit(Effect::Observe { ticket });
+        }
+        if self.calls.query_staged.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.query_staged.sent(ticket);
+            self.emit(Effect::QueryStaged { ticket });
+        }
+        if self.setup.headful && self.calls.standing.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.standing.sent(ticket);
+            self.emit(Effect::QueryStanding { ticket });
+        }
+        if self.setup.probe && self.calls.probe.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.probe.sent(ticket);
+            self.emit(Effect::Probe { ticket });
+        }
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.ledger.policy
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    /// The ledger, to be changed. It is written before the next effect, whichever that is.
+    fn remember(&mut self) -> &mut Ledger {
+        self.unsaved = true;
+        &mut self.ledger
+    }
+
+    fn save(&mut self) {
+        if self.unsaved {
+            self.unsaved = false;
+            self.outbox.push(Effect::Persist(Box::new(self.ledger.clone())));
+        }
+    }
+
+    fn emit(&mut self, effect: Effect) {
+        self.save();
+        self.outbox.push(effect);
+    }
+
+    fn log(&mut self, text: String) {
+        self.outbox.push(Effect::Log(text));
+    }
+}
+
+/// A duration for people: its two largest units.
+fn words(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let (seconds, minutes, hours) = (ms / 1000, ms / 60_000, ms / 3_600_000);
+    let two = |large: u128, unit: &str, small: u128, part: &str| {
+        if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit} {small}{part}") }
+    };
+    match () {
+        () if 0 < hours => two(hours, "h", minutes % 60, "m"),
+        () if 0 < minutes => two(minutes, "m", seconds % 60, "s"),
+        () if 0 < seconds => two(seconds, "s", ms % 1000, "ms"),
+        () => format!("{ms}ms"),
     }
 }

@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Host, Phase, Step, event::ProcessSeen, seen::standing_words, words};
 use crate::{
-    Fence, ReleaseId, Revision,
+    Fence, ReleaseId, Revision, Timestamp,
     fleet::host::{Availability, PhaseKind},
 };
 
@@ -40,4 +41,105 @@ pub struct Sighting {
     pub staging: Option<ReleaseId>,
     /// Reports that the fleet has not answered yet.
     pub unanswered: usize,
+}
+
+impl Host {
+    /// What the machine sees, for the leader and for people.
+    #[must_use]
+    pub fn sighting(&self, now: Timestamp) -> Sighting {
+        let (pid, restarts) = match self.process() {
+            Some(ProcessSeen::Running { pid, restarts, .. }) => (Some(*pid), *restarts),
+            Some(ProcessSeen::Exited { restarts, .. }) => (None, *restarts),
+            Some(ProcessSeen::Stopped) | None => (None, 0),
+        };
+        let change = self.ledger.change.as_ref();
+        let asks = self.grant_to_begin();
+        let phase = match (change, &asks) {
+            (Some(change), _) => change.phase.kind(),
+            (None, Some(_)) => PhaseKind::Granted,
+            (None, None) => PhaseKind::Steady,
+        };
+        let release = match (self.process(), change) {
+            (Some(ProcessSeen::Running { release, .. }), _) => Some(release),
+            (_, Some(change)) => change.wanted().map(|release| &release.id),
+            (_, None) => self.ledger.serving.as_ref().map(|release| &release.id),
+        };
+        Sighting {
+            revision: self.assigned.as_ref().map(|(revision, _)| *revision),
+            phase,
+            fence: change.map(|change| change.fence).or(asks.map(|grant| grant.fence)),
+            release: release.cloned(),
+            since: self.wait.elapsed(now),
+            availability: match (change, self.watch.mine) {
+                (Some(_), _) => Availability::Out,
+                (None, mine) => mine.unwrap_or(Availability::Unknown),
+            },
+            trouble: self.trouble(now),
+            waits_for: self.waits_for(now),
+            standing: self.seen.standing.as_ref().map(standing_words),
+            pid,
+            restarts,
+            staged: self.seen.staged.clone().unwrap_or_default(),
+            staging: self.staging.now.clone(),
+            unanswered: self.ledger.reports.len(),
+        }
+    }
+
+    /// What went wrong last, of what the machine is about now.
+    fn trouble(&self, now: Timestamp) -> Option<String> {
+        let calls = self.calls.all().into_iter().find_map(|call| call.trouble(now));
+        let miss = || self.wait.miss.as_ref().map(|miss| format!("the probe does not pass: {miss}"));
+        let stuck = || match self.ledger.change.as_ref().map(|change| &change.phase) {
+            Some(Phase::Stuck { failure, .. }) => Some(format!("could not go back: {}", failure.reason)),
+            _ => None,
+        };
+        let out = || match (&self.ledger.change, self.watch.mine, &self.watch.why) {
+            (None, Some(Availability::Out), Some((_, why))) if self.ledger.serving.is_some() => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        let staging = || {
+            let (release, trouble) = self.staging.troubles.iter().next()?;
+            let again = words(trouble.again.since(now));
+            Some(format!("{release} is not staged: {}; next try in {again}", trouble.reason))
+        };
+        calls
+            .or_else(|| self.reports.refused().map(str::to_owned))
+            .or_else(miss)
+            .or_else(stuck)
+            .or_else(out)
+            .or_else(|| self.migration.trouble().map(str::to_owned))
+            .or_else(staging)
+    }
+
+    /// What would end the present wait, in words.
+    fn waits_for(&self, now: Timestamp) -> Option<String> {
+        if self.seen.observed.is_none() {
+            return Some("the supervisor's word on what runs".to_owned());
+        }
+        let Some(change) = &self.ledger.change else {
+            if self.grant_to_begin().is_some() {
+                return Some("the fleet's leave to begin".to_owned());
+            }
+            return self.ledger.returning.then(|| "its return to service".to_owned());
+        };
+        let what = match (&change.phase, change.phase.step()) {
+            (Phase::Parked, _) => "an operator's word that the maintenance is over",
+            (Phase::Aborting { .. }, _) | (_, Some(Step::Joining)) => "the balancer to say in service",
+            (_, Some(Step::Checking)) => "the balancer's word whether it is registered",
+            (_, Some(Step::Leaving)) => "the end of the drain",
+            (_, Some(Step::Settling)) => "in-flight work to settle",
+            (_, Some(Step::Stopping)) => "the process to be gone",
+            (_, Some(Step::Starting)) => "the process to be started",
+            (_, Some(Step::Probing)) => "the probe to pass",
+            (_, Some(Step::Soaking)) => "the soak to be over",
+            (_, Some(Step::Idle) | None) => "a new grant",
+        };
+        let left = self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now)));
+        Some(match left.filter(|left| !left.is_zero()) {
+            Some(left) => format!("{what}, for {} more at most", words(left)),
+            None => what.to_owned(),
+        })
+    }
 }

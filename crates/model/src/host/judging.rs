@@ -1,0 +1,284 @@
+//! What became of the present step, judged from what was observed.
+
+use std::time::Duration;
+
+use super::{
+    Host,
+    event::{ExitSeen, StandingSeen},
+    ledger::Change,
+    phase::{Outcome, Phase, Step},
+    seen::{Life, exit_words, standing_words},
+    words,
+};
+use crate::{
+    Fence, Release, ReleaseId, Timestamp,
+    fleet::{
+        assignment::ChangeGrant,
+        command::{Cause, Failure},
+    },
+};
+
+/// Probes that fail in a row before a host that soaks has failed; also readings of the standing, as one may be stale.
+const SOAK_MISSES: u32 = 2;
+
+impl Change {
+    /// The release that the present phase is to end with.
+    pub(super) fn wanted(&self) -> Option<&Release> {
+        if self.phase.is_going() { self.goal.as_ref() } else { self.from.as_ref().filter(|_| self.fallback) }
+    }
+
+    fn is_stuck(&self) -> bool {
+        matches!(self.phase, Phase::Stuck { .. })
+    }
+
+    fn failed(&self, cause: Cause, reason: String) -> Outcome {
+        Outcome::Failed(Failure { phase: self.phase.kind(), cause, reason, tail: "".into() })
+    }
+}
+
+impl Host {
+    /// The process that should run now, and the grant it was started under where that matters.
+    pub(super) fn expected(&self) -> Option<(ReleaseId, Option<Fence>)> {
+        let Some(change) = &self.ledger.change else {
+            return self.ledger.serving.as_ref().map(|release| (release.id.clone(), None));
+        };
+        match &change.phase {
+            Phase::Aborting { .. } => change.from.as_ref().map(|release| (release.id.clone(), None)),
+            phase if matches!(phase.step(), Some(Step::Probing | Step::Joining | Step::Soaking)) => {
+                change.wanted().map(|release| (release.id.clone(), Some(change.fence)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The fleet's present word on the change under way.
+    fn grant_of(&self, change: &Change) -> Option<&ChangeGrant> {
+        self.assigned.as_ref()?.1.change.as_ref().filter(|grant| grant.fence == change.fence)
+    }
+
+    /// What became of the present step; none while it goes on.
+    pub(super) fn judge(&self, now: Timestamp) -> Option<Outcome> {
+        let change = self.ledger.change.as_ref()?;
+        if self.must_turn_back(change) {
+            return Some(Outcome::TurnBack);
+        }
+        match &change.phase {
+            Phase::Parked => (!change.park).then_some(Outcome::Admitted),
+            Phase::Aborting { .. } => self.judge_aborting(change, now),
+            Phase::Going { step } | Phase::Reverting { step, .. } | Phase::Stuck { step, .. } => match step {
+                Step::Checking => self.judge_checking(change, now),
+                Step::Leaving => self.judge_leaving(change, now),
+                Step::Settling => (self.policy().settle <= self.wait.elapsed(now)).then_some(Outcome::Done),
+                Step::Stopping => self.judge_stopping(change),
+                Step::Starting => self.judge_starting(change, now),
+                Step::Probing => self.judge_life(change).unwrap_or_else(|| self.judge_probing(change, now)),
+                Step::Joining => self.judge_life(change).unwrap_or_else(|| self.judge_joining(change, now)),
+                Step::Soaking => self.judge_life(change).unwrap_or_else(|| self.judge_soaking(change, now)),
+                Step::Idle => None,
+            },
+        }
+    }
+
+    /// The fleet asks to go back, and there is somewhere to go back to or nothing to keep.
+    fn must_turn_back(&self, change: &Change) -> bool {
+        let asked = change.phase.is_going() && self.grant_of(change).is_some_and(|grant| grant.revert);
+        let stops_nothing_yet = change.phase.step().is_some_and(|step| step < Step::Stopping);
+        asked && (change.fallback || change.from.is_none() || stops_nothing_yet)
+    }
+
+    fn over(&self, limit: Duration, now: Timestamp) -> bool {
+        limit <= self.wait.elapsed(now)
+    }
+
+    fn judge_checking(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        if !self.setup.headful {
+            return Some(Outcome::Done);
+        }
+        if self.wait.standing_ok {
+            let absent = self.seen.standing == Some(StandingSeen::Absent);
+            return Some(if absent { Outcome::Done } else { Outcome::Registered });
+        }
+        self.judge_drain_deadline(change, now)
+    }
+
+    fn judge_leaving(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        if !self.setup.headful {
+            return Some(Outcome::Done);
+        }
+        let tried = self.wait.acted.is_some() || 0 < self.calls.act.failures();
+        let drained = match &self.seen.standing {
+            Some(StandingSeen::Absent) => true,
+            // With its process, whatever was in flight is gone.
+            Some(StandingSeen::Draining) => self.nothing_runs(),
+            _ => false,
+        };
+        if tried && self.wait.standing_ok && drained {
+            return Some(Outcome::Done);
+        }
+        if let (Phase::Going { .. }, Some(denial)) = (&change.phase, &self.wait.denied) {
+            return Some(Outcome::GaveUp(denial.reason.clone()));
+        }
+        self.judge_drain_deadline(change, now)
+    }
+
+    /// On the way there, the old release is good enough to join again. On the way back nothing else is left than to wait, but
+    /// a process that is gone has nothing to drain.
+    fn judge_drain_deadline(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        let limit = self.policy().deadlines.drain;
+        if !self.over(limit, now) {
+            return None;
+        }
+        if matches!(change.phase, Phase::Going { .. }) {
+            let state = match self.seen.standing.as_ref().filter(|_| self.wait.standing_ok) {
+                Some(standing) => format!("the balancer says {}", standing_words(standing)),
+                None => self
+                    .calls
+                    .standing
+                    .fault()
+                    .or(self.calls.act.fault())
+                    .unwrap_or("no answer from the balancer")
+                    .to_owned(),
+            };
+            return Some(Outcome::GaveUp(format!(
+                "the drain was not over at its deadline of {}: {state}",
+                words(limit)
+            )));
+        }
+        self.nothing_runs().then_some(Outcome::Done)
+    }
+
+    fn judge_stopping(&self, change: &Change) -> Option<Outcome> {
+        if self.wait.acted.is_some() {
+            return Some(Outcome::Done);
+        }
+        self.judge_denial(change)
+    }
+
+    fn judge_denial(&self, change: &Change) -> Option<Outcome> {
+        let denial = self.wait.denied.as_ref().filter(|_| !change.is_stuck())?;
+        let cause = if denial.release { Cause::Release } else { Cause::Surroundings };
+        Some(change.failed(cause, denial.reason.clone()))
+    }
+
+    fn judge_starting(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        let Some(wanted) = change.wanted() else { return Some(Outcome::Done) };
+        if self.wait.acted.is_some() {
+            return match self.life(&wanted.id, Some(change.fence)) {
+                Life::Runs => Some(Outcome::Done),
+                Life::Ended(_) if change.is_stuck() => Some(Outcome::Done),
+                Life::Ended(exit) => Some(exited(change, exit)),
+                Life::Gone if change.is_stuck() => None,
+                Life::Gone => Some(not_there(change)),
+                Life::Unsure => None,
+            };
+        }
+        let limit = self.policy().deadlines.healthy;
+        if self.over(limit, now) && !change.is_stuck() {
+            let why = self.calls.act.fault().unwrap_or("no answer from the supervisor");
+            return Some(
+                change.failed(Cause::Surroundings, format!("not started within {}: {why}", words(limit))),
+            );
+        }
+        self.judge_denial(change)
+    }
+
+    /// What a process that does not run means; `None` while it runs. The inner one: wait.
+    fn judge_life(&self, change: &Change) -> Option<Option<Outcome>> {
+        let wanted = change.wanted()?;
+        let probing = change.phase.step() == Some(Step::Probing);
+        match self.life(&wanted.id, Some(change.fence)) {
+            Life::Runs => None,
+            Life::Unsure => Some(None),
+            // The keeper starts it again.
+            Life::Ended(_) if change.is_stuck() && probing => Some(None),
+            Life::Ended(exit) => Some(Some(exited(change, exit))),
+            Life::Gone if change.is_stuck() => Some(Some(Outcome::Gone)),
+            Life::Gone => Some(Some(not_there(change))),
+        }
+    }
+
+    fn judge_probing(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        if !self.setup.probe || 0 < self.wait.passes {
+            return Some(Outcome::Done);
+        }
+        let limit = self.policy().deadlines.healthy;
+        if !self.over(limit, now) || change.is_stuck() {
+            return None;
+        }
+        let why = self.wait.miss.as_deref().unwrap_or("no answer yet");
+        Some(change.failed(
+            Cause::Release,
+            format!("the probe did not pass until its deadline of {}: {why}", words(limit)),
+        ))
+    }
+
+    fn judge_joining(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        if !(self.wait.standing_ok && self.wait.acted.is_some()) {
+            // A fault of the balancer's API says nothing about the release.
+            return None;
+        }
+        let standing = self.seen.standing.as_ref()?;
+        if *standing == StandingSeen::InService {
+            return Some(Outcome::Done);
+        }
+        let limit = self.policy().deadlines.join;
+        if !self.over(limit, now) || change.is_stuck() {
+            return None;
+        }
+        let says = standing_words(standing);
+        let reason =
+            format!("not in service until the deadline of {}: the balancer says {says}", words(limit));
+        Some(change.failed(blame(standing), reason))
+    }
+
+    fn judge_soaking(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        if SOAK_MISSES <= self.wait.misses {
+            let why = self.wait.miss.as_deref().unwrap_or("no answer");
+            return Some(
+                change.failed(Cause::Release, format!("the probe failed again after it had passed: {why}")),
+            );
+        }
+        if SOAK_MISSES <= self.wait.not_in_service
+            && let Some(standing) = &self.seen.standing
+        {
+            let reason =
+                format!("left service while soaking: the balancer says {}", standing_words(standing));
+            return Some(change.failed(blame(standing), reason));
+        }
+        let healthy = !self.setup.probe || 0 < self.wait.passes;
+        (self.over(self.policy().soak, now) && healthy && self.is_in_service()).then_some(Outcome::Done)
+    }
+
+    /// The last reading of this wait says in service, or there is no balancer to ask.
+    pub(super) fn is_in_service(&self) -> bool {
+        !self.setup.headful
+            || self.wait.standing_ok && 0 < self.wait.readings && self.wait.not_in_service == 0
+    }
+
+    fn judge_aborting(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        let Some(from) = &change.from else { return Some(Outcome::Done) };
+        if self.life(&from.id, None) == Life::Gone && change.fallback {
+            return Some(Outcome::Gone);
+        }
+        if !self.setup.headful {
+            return Some(Outcome::Done);
+        }
+        // A host that was out before need not come into service now; its availability is reported afterwards.
+        let waited = self.over(self.policy().deadlines.join, now) && self.wait.standing_ok;
+        let joined = self.wait.acted.is_some() || 0 < self.calls.act.failures();
+        (waited || joined && self.wait.readings > 0 && self.is_in_service()).then_some(Outcome::Done)
+    }
+}
+
+fn exited(change: &Change, exit: ExitSeen) -> Outcome {
+    change.failed(Cause::Release, exit_words(exit))
+}
+
+fn not_there(change: &Change) -> Outcome {
+    change.failed(Cause::Surroundings, "the supervisor no longer runs it".to_owned())
+}
+
+/// The balancer's word on the release is the release's; anything else is not.
+fn blame(standing: &StandingSeen) -> Cause {
+    if matches!(standing, StandingSeen::Unhealthy { .. }) { Cause::Release } else { Cause::Surroundings }
+}

@@ -1,0 +1,303 @@
+//! Runs `bin/migrate` under a grant: at most once, whatever the record of the supervisor leaves open.
+
+use std::time::Duration;
+
+use super::{
+    Host,
+    call::Backoff,
+    effect::Effect,
+    event::{Denied, ExitSeen, FaultWord, MigrationSeen, Observed, Ticket},
+    ledger::{MigrationNote, MigrationProgress},
+    words,
+};
+use crate::{
+    Fence, Timestamp,
+    fleet::{
+        assignment::MigrationGrant,
+        command::{MigrationEnd, Report},
+    },
+};
+
+/// How often the length of a run is written down.
+const CHECKPOINT: Duration = Duration::from_secs(10);
+
+/// The wait for a migration.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    since: Timestamp,
+    before: Duration,
+    checkpoint: Timestamp,
+    /// The ledger's note was read after a restart.
+    resumed: bool,
+    /// It was called, and no observation since has said that it did not start.
+    trouble: Option<String>,
+}
+
+impl Run {
+    fn elapsed(&self, now: Timestamp) -> Duration {
+        self.before + now.since(self.since)
+    }
+
+    /// Why nothing happens.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+}
+
+impl Host {
+    fn migration_grant(&self) -> Option<&MigrationGrant> {
+        self.assigned.as_ref()?.1.migrate.as_ref()
+    }
+
+    /// What the supervisor's record says of the migration noted, under its own grant.
+    fn migration_record(&self, note: &MigrationNote) -> MigrationSeen {
+        match self.seen.observed.as_ref().and_then(|observed| observed.migration.as_ref()) {
+            Some((release, seen)) if *release == note.release.id && under(*seen) == Some(note.fence) => *seen,
+            _ => MigrationSeen::NotStarted,
+        }
+    }
+
+    /// Another migration that runs here, under whatever grant.
+    fn another_migrates(&self, note: &MigrationNote) -> bool {
+        let record = self.seen.observed.as_ref().and_then(|observed| observed.migration.as_ref());
+        record.is_some_and(|(release, seen)| match seen {
+            MigrationSeen::Running { fence } => *release != note.release.id || *fence != note.fence,
+            MigrationSeen::NotStarted | MigrationSeen::Ended { .. } => false,
+        })
+    }
+
+    /// Does what the grant and the record ask for.
+    pub(super) fn migrate(&mut self, now: Timestamp) {
+        self.resume_migration(now);
+        self.take_migration_grant(now);
+        let Some(note) = self.ledger.migration.clone() else { return };
+        match (note.state, self.migration_record(&note)) {
+            (MigrationProgress::Ended, _) => {}
+            (MigrationProgress::Called, MigrationSeen::NotStarted) => self.call_migrate(&note, now),
+            (MigrationProgress::Called, MigrationSeen::Running { .. } | MigrationSeen::Ended { .. }) => {
+                self.push_report(Report::MigrationStarted { fence: note.fence }, None, now);
+                self.note_migration(MigrationProgress::Started, now);
+                self.migrate(now);
+            }
+            (MigrationProgress::Started | MigrationProgress::Overdue, MigrationSeen::NotStarted) => {
+                self.miss_record(now);
+            }
+            (MigrationProgress::Started, MigrationSeen::Running { .. }) => self.watch_migration(now),
+            (MigrationProgress::Overdue, MigrationSeen::Running { .. }) => self.stop_migration(&note, now),
+            (MigrationProgress::Started, MigrationSeen::Ended { exit, .. }) => {
+                self.end_migration(ended(exit), now);
+            }
+            (MigrationProgress::Overdue, MigrationSeen::Ended { .. }) => {
+                self.end_migration(self.overdue(), now);
+            }
+        }
+    }
+
+    fn resume_migration(&mut self, now: Timestamp) {
+        if !self.migration.resumed {
+            let before = self.ledger.migration.as_ref().map_or(Duration::ZERO, |note| note.elapsed);
+            self.migration = Run { since: now, before, checkpoint: now, resumed: true, trouble: None };
+        }
+    }
+
+    fn take_migration_grant(&mut self, now: Timestamp) {
+        let Some(grant) = self.migration_grant() else { return };
+        if self.ledger.migration.as_ref().is_some_and(|note| grant.fence <= note.fence) {
+            return;
+        }
+        let started = grant.started;
+        let note = MigrationNote {
+            fence: grant.fence,
+            release: grant.release.clone(),
+            // The fleet was told that it was started: only the record can say how it went on.
+            state: if started { MigrationProgress::Started } else { MigrationProgress::Called },
+            elapsed: Duration::ZERO,
+        };
+        self.remember().migration = Some(note);
+        self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
+        self.calls.migrate.reset();
+        self.calls.stop_migration.reset();
+        self.calls.migrate.plan(now);
+    }
+
+    fn note_migration(&mut self, state: MigrationProgress, now: Timestamp) {
+        if let Some(note) = &mut self.remember().migration {
+            (note.state, note.elapsed) = (state, Duration::ZERO);
+        }
+        self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
+        self.calls.stop_migration.reset();
+        self.calls.stop_migration.plan(now);
+    }
+
+    /// Starts it, if the fleet still wants that, and it is here, and nothing else runs.
+    fn call_migrate(&mut self, note: &MigrationNote, now: Timestamp) {
+        let (fence, limit) = (note.fence, self.policy().deadlines.stage);
+        match self.migration_grant() {
+            None if self.assigned.is_none() => return,
+            Some(grant) if grant.fence == fence && !grant.started => {}
+            Some(grant) if grant.fence == fence => return self.miss_record(now),
+            _ => return self.note_migration(MigrationProgress::Ended, now),
+        }
+        let waits_for = if self.another_migrates(note) {
+            Some("another migration still runs here".to_owned())
+        } else if !self.is_staged(&note.release.id) {
+            Some(format!("{} is not staged here", note.release.id))
+        } else {
+            None
+        };
+        if limit <= self.migration.elapsed(now) && !self.calls.migrate.is_out() && self.seen.asked {
+            let why = waits_for
+                .as_deref()
+                .or(self.calls.migrate.fault())
+                .unwrap_or("no answer from the supervisor");
+            let reason = format!("not started within {}: {why}", words(limit));
+            return self.end_migration(MigrationEnd::NotStarted { reason }, now);
+        }
+        self.migration.trouble = waits_for;
+        if self.migration.trouble.is_some() {
+            return;
+        }
+        self.calls.migrate.plan(now);
+        if self.calls.migrate.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.migrate.sent(ticket);
+            self.emit(Effect::Migrate { ticket, fence, release: note.release.clone() });
+        }
+    }
+
+    /// It was started, but there is no record of it. When the supervisor has said so on being asked, nobody knows how it ended.
+    fn miss_record(&mut self, now: Timestamp) {
+        if self.seen.asked {
+            let reason = "it was started, and the supervisor has no record of it".to_owned();
+            self.end_migration(MigrationEnd::Unknown { reason }, now);
+        } else {
+            self.calls.observe.plan(now);
+        }
+    }
+
+    fn watch_migration(&mut self, now: Timestamp) {
+        if self.policy().deadlines.migrate <= self.migration.elapsed(now) {
+            self.note_migration(MigrationProgress::Overdue, now);
+            self.migrate(now);
+        } else if self.migration.checkpoint + CHECKPOINT <= now {
+            self.migration.checkpoint = now;
+            let elapsed = self.migration.elapsed(now);
+            if let Some(note) = &mut self.remember().migration {
+                note.elapsed = elapsed;
+            }
+        }
+    }
+
+    fn stop_migration(&mut self, note: &MigrationNote, now: Timestamp) {
+        self.calls.stop_migration.plan(now);
+        if self.calls.stop_migration.is_due(now) {
+            let ticket = self.ticket();
+            self.calls.stop_migration.sent(ticket);
+            self.emit(Effect::StopMigration { ticket, fence: note.fence, grace: self.policy().stop_grace });
+        }
+    }
+
+    fn overdue(&self) -> MigrationEnd {
+        let limit = words(self.policy().deadlines.migrate);
+        MigrationEnd::Failed { reason: format!("deadline of {limit} passed") }
+    }
+
+    fn end_migration(&mut self, end: MigrationEnd, now: Timestamp) {
+        let Some(note) = &self.ledger.migration else { return };
+        let fence = note.fence;
+        let tail = match end {
+            MigrationEnd::NotStarted { .. } => None,
+            _ => Some((fence, true)),
+        };
+        self.push_report(Report::MigrationEnded { fence, end, tail: "".into() }, tail, now);
+        self.note_migration(MigrationProgress::Ended, now);
+        self.calls.migrate.reset();
+        self.calls.stop_migration.reset();
+    }
+
+    pub(super) fn migrate_called(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Observed, Denied>,
+        now: Timestamp,
+    ) {
+        if !self.calls.migrate.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(observed) => {
+                self.calls.migrate.worked();
+                self.learn(observed);
+            }
+            Err(Denied::Stale { newest }) => {
+                let reason = format!("the supervisor has seen fence {newest}, which is newer");
+                self.end_migration(MigrationEnd::NotStarted { reason }, now);
+            }
+            Err(Denied::Exec { text }) => self.end_migration(MigrationEnd::Failed { reason: text }, now),
+            Err(Denied::Fault(fault)) if fault.kind == FaultWord::Permanent => {
+                self.calls.query_staged.plan(now);
+                self.end_migration(MigrationEnd::NotStarted { reason: fault.text }, now);
+            }
+            Err(Denied::Fault(fault)) => self.migrate_again(fault.text, now),
+            Err(Denied::Occupied { text }) => self.migrate_again(text, now),
+        }
+    }
+
+    /// Whether it was started, only the record says: the supervisor is asked before it is told again.
+    fn migrate_again(&mut self, trouble: String, now: Timestamp) {
+        self.seen.asked = false;
+        self.calls.observe.plan(now);
+        self.calls.migrate.failed(trouble, now, Backoff::STAGE, self.setup.seed);
+    }
+
+    pub(super) fn migration_stopped(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Observed, Denied>,
+        now: Timestamp,
+    ) {
+        if !self.calls.stop_migration.answered(ticket) {
+            return;
+        }
+        let trouble = match result {
+            Ok(observed) => return self.learn(observed),
+            Err(Denied::Stale { newest }) => {
+                format!("stop bin/migrate: the supervisor has seen fence {newest}")
+            }
+            Err(Denied::Exec { text } | Denied::Occupied { text }) => text,
+            Err(Denied::Fault(fault)) => fault.text,
+        };
+        self.calls.observe.plan(now);
+        self.calls.stop_migration.failed(trouble, now, Backoff::KEEPER, self.setup.seed);
+    }
+
+    pub(super) fn migration_deadline(&self) -> Option<Timestamp> {
+        let note = self.ledger.migration.as_ref()?;
+        let limit = match note.state {
+            MigrationProgress::Called => self.policy().deadlines.stage,
+            MigrationProgress::Started => self.policy().deadlines.migrate,
+            MigrationProgress::Overdue | MigrationProgress::Ended => return None,
+        };
+        let over = self.migration.since + limit.saturating_sub(self.migration.before);
+        let checkpoint = self.migration.checkpoint + CHECKPOINT;
+        [over, checkpoint].into_iter().filter(|due| self.at < *due).min()
+    }
+}
+
+fn under(seen: MigrationSeen) -> Option<Fence> {
+    match seen {
+        MigrationSeen::NotStarted => None,
+        MigrationSeen::Running { fence } | MigrationSeen::Ended { fence, .. } => Some(fence),
+    }
+}
+
+fn ended(exit: ExitSeen) -> MigrationEnd {
+    match exit {
+        ExitSeen::Code(0) => MigrationEnd::Succeeded,
+        ExitSeen::Code(code) => MigrationEnd::Failed { reason: format!("exit code {code}") },
+        ExitSeen::Signal(signal) => MigrationEnd::Failed { reason: format!("killed by signal {signal}") },
+        ExitSeen::Unknown => {
+            MigrationEnd::Unknown { reason: "it was started, and nobody saw its end".to_owned() }
+        }
+    }
+}

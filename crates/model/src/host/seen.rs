@@ -1,0 +1,249 @@
+//! What the machine has observed since its agent started. Never written down.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    Host,
+    call::Backoff,
+    event::{ExitSeen, FaultSeen, Observed, ProcessSeen, StandingSeen, Ticket},
+};
+use crate::{Fence, ReleaseId, Timestamp};
+
+/// Observations.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What the supervisor said last.
+    pub(super) observed: Option<Observed>,
+    /// It said so when asked; unasked news may have been overtaken.
+    pub(super) asked: bool,
+    /// What the balancer said last.
+    pub(super) standing: Option<StandingSeen>,
+    /// What the store said last.
+    pub(super) staged: Option<BTreeSet<ReleaseId>>,
+}
+
+/// The wait that the machine is in: one for each step, and one for each time between changes.
+#[derive(Debug, Default)]
+pub(super) struct Wait {
+    pub(super) began: Timestamp,
+    /// How long it had lasted before the agent started.
+    pub(super) before: Duration,
+    /// When its length was written down last.
+    pub(super) checkpoint: Timestamp,
+    /// The step's call on the outside has worked.
+    pub(super) acted: Option<Timestamp>,
+    /// The last reading of the standing in this wait worked.
+    pub(super) standing_ok: bool,
+    /// Readings in a row, in this wait, that did not say in service.
+    pub(super) not_in_service: u32,
+    /// Readings in this wait.
+    pub(super) readings: u32,
+    /// The pause before the next reading.
+    pub(super) poll: Duration,
+    /// Probes in a row that passed.
+    pub(super) passes: u32,
+    /// Probes in a row that did not.
+    pub(super) misses: u32,
+    /// Why the last one did not.
+    pub(super) miss: Option<String>,
+    /// A refusal of the supervisor that ends the step.
+    pub(super) denied: Option<Denial>,
+}
+
+/// A refusal that ends a step.
+#[derive(Debug, Clone)]
+pub(super) struct Denial {
+    /// The release is to blame.
+    pub(super) release: bool,
+    pub(super) reason: String,
+}
+
+/// What became of the process that should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Runs,
+    Ended(ExitSeen),
+    /// Something else runs, or nothing.
+    Gone,
+    /// The supervisor is being asked.
+    Unsure,
+}
+
+/// First pause between two readings of the standing.
+pub(super) const POLL_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two readings while something is awaited.
+const POLL_MOST: Duration = Duration::from_secs(2);
+
+impl Wait {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { began: now, checkpoint: now, poll: POLL_FIRST, ..Self::default() }
+    }
+
+    pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
+        self.before + now.since(self.began)
+    }
+
+    /// When it will have lasted so long.
+    pub(super) fn reaches(&self, length: Duration) -> Timestamp {
+        self.began + length.saturating_sub(self.before)
+    }
+
+    /// The pause before the next reading, which grows.
+    fn next_poll(&mut self) -> Duration {
+        let poll = self.poll;
+        self.poll = (poll * 3 / 2).min(POLL_MOST);
+        poll
+    }
+}
+
+impl Host {
+    /// The process as last seen.
+    pub(super) fn process(&self) -> Option<&ProcessSeen> {
+        self.seen.observed.as_ref().map(|observed| &observed.process)
+    }
+
+    /// What became of the process of `release`, started under `fence` where that is given.
+    pub(super) fn life(&self, release: &ReleaseId, fence: Option<Fence>) -> Life {
+        let fits = |of: &ReleaseId, under: &Fence| of == release && fence.is_none_or(|fence| fence == *under);
+        match self.process() {
+            Some(ProcessSeen::Running { release: of, fence: under, .. }) if fits(of, under) => Life::Runs,
+            Some(ProcessSeen::Exited { release: of, fence: under, exit, .. }) if fits(of, under) => {
+                Life::Ended(*exit)
+            }
+            Some(_) if self.seen.asked => Life::Gone,
+            Some(_) | None => Life::Unsure,
+        }
+    }
+
+    /// Whether no process of the service runs, as far as is known.
+    pub(super) fn nothing_runs(&self) -> bool {
+        matches!(self.process(), Some(ProcessSeen::Stopped | ProcessSeen::Exited { .. }))
+    }
+
+    /// The supervisor's word when it was asked.
+    pub(super) fn observed(&mut self, ticket: Ticket, result: Result<Observed, FaultSeen>, now: Timestamp) {
+        if !self.calls.observe.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(observed) => {
+                self.calls.observe.worked();
+                let first = self.seen.observed.is_none();
+                self.learn(observed);
+                if first {
+                    self.resume(now);
+                }
+            }
+            Err(fault) => self.calls.observe.failed(fault.text, now, Backoff::KEEPER, self.setup.seed),
+        }
+    }
+
+    /// The supervisor's word after a call: the newest there is.
+    pub(super) fn learn(&mut self, observed: Observed) {
+        if process_id(&observed.process) != self.process().and_then(process_id) {
+            // Another process: what was known of the one before does not count.
+            (self.wait.passes, self.wait.misses, self.wait.miss) = (0, 0, None);
+        }
+        self.seen.observed = Some(observed);
+        self.seen.asked = true;
+    }
+
+    /// The supervisor's unasked news. Before the first answer they say nothing new, and old news are dropped.
+    pub(super) fn news(&mut self, observed: Observed, now: Timestamp) {
+        let Some(last) = &self.seen.observed else { return };
+        if observed.change < last.change {
+            return self.calls.observe.plan(now);
+        }
+        self.learn(observed);
+        self.seen.asked = false;
+        if self.is_surprised() {
+            self.calls.observe.plan(now);
+        }
+    }
+
+    /// News of a process that is not the one awaited may have been overtaken; the supervisor is asked.
+    fn is_surprised(&self) -> bool {
+        match self.expected() {
+            Some((release, fence)) => self.life(&release, fence) == Life::Unsure,
+            None => false,
+        }
+    }
+
+    pub(super) fn standing_read(
+        &mut self,
+        ticket: Ticket,
+        result: Result<StandingSeen, FaultSeen>,
+        now: Timestamp,
+    ) {
+        if !self.calls.standing.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(standing) => {
+                self.calls.standing.worked();
+                self.wait.standing_ok = true;
+                self.wait.readings += 1;
+                let good = standing == StandingSeen::InService;
+                self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
+                self.seen.standing = Some(standing);
+                let pause = self.standing_pause().unwrap_or_else(|| self.wait.next_poll());
+                self.calls.standing.plan(now + pause);
+                self.act_again(now);
+            }
+            Err(fault) => {
+                self.wait.standing_ok = false;
+                self.calls.standing.failed(fault.text, now, Backoff::BALANCER, self.setup.seed);
+            }
+        }
+    }
+
+    pub(super) fn probed(&mut self, ticket: Ticket, result: Result<(), String>, now: Timestamp) {
+        if !self.calls.probe.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(()) => (self.wait.passes, self.wait.misses, self.wait.miss) = (self.wait.passes + 1, 0, None),
+            Err(why) => {
+                (self.wait.passes, self.wait.misses, self.wait.miss) = (0, self.wait.misses + 1, Some(why));
+            }
+        }
+        let pause = self.probe_pause(now);
+        self.calls.probe.plan(now + pause);
+    }
+
+    /// Starts a new wait: what was seen and called for the one before does not count.
+    pub(super) fn enter(&mut self, now: Timestamp) {
+        self.wait = Wait::new(now);
+        self.calls.act.supersede(now);
+        self.calls.standing.reset();
+        self.calls.probe.reset();
+    }
+}
+
+/// What tells one process from another.
+fn process_id(process: &ProcessSeen) -> Option<(u32, u32)> {
+    match process {
+        ProcessSeen::Running { pid, restarts, .. } => Some((*pid, *restarts)),
+        ProcessSeen::Stopped | ProcessSeen::Exited { .. } => None,
+    }
+}
+
+/// How a process ended, for people.
+pub(super) fn exit_words(exit: ExitSeen) -> String {
+    match exit {
+        ExitSeen::Code(code) => format!("exited with code {code}"),
+        ExitSeen::Signal(signal) => format!("was killed by signal {signal}"),
+        ExitSeen::Unknown => "ended, and nobody saw how".to_owned(),
+    }
+}
+
+/// The balancer's word, for people.
+pub(super) fn standing_words(standing: &StandingSeen) -> String {
+    match standing {
+        StandingSeen::Absent => "absent".to_owned(),
+        StandingSeen::Initial => "initial".to_owned(),
+        StandingSeen::InService => "in service".to_owned(),
+        StandingSeen::Unhealthy { reason } => format!("unhealthy ({reason})"),
+        StandingSeen::Draining => "draining".to_owned(),
+    }
+}

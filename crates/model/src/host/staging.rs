@@ -1,0 +1,144 @@
+//! Has wanted releases fetched, verified and pinned, one at a time, and old ones collected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Host,
+    call::Backoff,
+    effect::Effect,
+    event::{FaultSeen, Ticket},
+};
+use crate::{Release, ReleaseId, Timestamp};
+
+/// What is being staged, and what could not be.
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    /// Under way.
+    pub(super) now: Option<ReleaseId>,
+    /// Tried in vain.
+    pub(super) troubles: BTreeMap<ReleaseId, Trouble>,
+}
+
+/// A release that could not be staged.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    failures: u32,
+    /// Why.
+    pub(super) reason: String,
+    /// When it is tried again.
+    pub(super) again: Timestamp,
+    /// The fleet was told of this reason.
+    pub(super) told: bool,
+}
+
+impl Host {
+    pub(super) fn is_staged(&self, release: &ReleaseId) -> bool {
+        self.seen.staged.as_ref().is_some_and(|staged| staged.contains(release))
+    }
+
+    pub(super) fn staged_read(
+        &mut self,
+        ticket: Ticket,
+        result: Result<BTreeSet<ReleaseId>, FaultSeen>,
+        now: Timestamp,
+    ) {
+        if !self.calls.query_staged.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(staged) => {
+                self.calls.query_staged.worked();
+                self.seen.staged = Some(staged);
+            }
+            Err(fault) => self.calls.query_staged.failed(fault.text, now, Backoff::STAGE, self.setup.seed),
+        }
+    }
+
+    pub(super) fn stage_ended(&mut self, ticket: Ticket, result: Result<(), FaultSeen>, now: Timestamp) {
+        if !self.calls.stage.answered(ticket) {
+            return;
+        }
+        let Some(release) = self.staging.now.take() else { return };
+        match result {
+            Ok(()) => {
+                self.staging.troubles.remove(&release);
+                self.seen.staged.get_or_insert_default().insert(release);
+            }
+            Err(fault) => {
+                let before = self.staging.troubles.remove(&release);
+                let failures = before.as_ref().map_or(0, |before| before.failures);
+                let again = now + Backoff::STAGE.pause(failures, self.setup.seed);
+                let told = before.is_some_and(|before| before.told && before.reason == fault.text);
+                let trouble = Trouble { failures: failures + 1, reason: fault.text, again, told };
+                self.staging.troubles.insert(release, trouble);
+            }
+        }
+    }
+
+    /// The next release that is wanted, not here, and not waiting to be tried again.
+    fn to_stage(&self, now: Timestamp) -> Option<&Release> {
+        let staged = self.seen.staged.as_ref()?;
+        let wanted = &self.assigned.as_ref()?.1.stage;
+        let ready = |id| self.staging.troubles.get(id).is_none_or(|trouble| trouble.again <= now);
+        wanted.iter().find(|release| !staged.contains(&release.id) && ready(&release.id))
+    }
+
+    pub(super) fn stage(&mut self, now: Timestamp) {
+        if let Some((_, assigned)) = &self.assigned {
+            self.staging.troubles.retain(|id, _| assigned.stage.iter().any(|release| release.id == *id));
+        }
+        if self.calls.stage.is_out() || self.calls.collect.is_out() {
+            return;
+        }
+        if let Some(release) = self.to_stage(now).cloned() {
+            let ticket = self.ticket();
+            self.calls.stage.sent(ticket);
+            self.staging.now = Some(release.id.clone());
+            return self.emit(Effect::Stage { ticket, release });
+        }
+        if self.calls.collect.is_due(now) {
+            self.collect();
+        }
+    }
+
+    /// After a change, old releases go. None that the fleet or this host may still need is touched.
+    fn collect(&mut self) {
+        // Without the fleet's word nobody knows what is needed.
+        let Some((_, assigned)) = &self.assigned else { return };
+        let mut keep = assigned.keep.clone();
+        keep.extend(assigned.stage.iter().map(|release| release.id.clone()));
+        let change = self.ledger.change.iter().flat_map(|change| [&change.goal, &change.from]).flatten();
+        let migration = self.ledger.migration.iter().map(|note| &note.release);
+        keep.extend(
+            self.ledger.serving.iter().chain(change).chain(migration).map(|release| release.id.clone()),
+        );
+        let ticket = self.ticket();
+        self.calls.collect.sent(ticket);
+        self.emit(Effect::Collect { ticket, keep });
+    }
+
+    pub(super) fn collected(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Vec<ReleaseId>, FaultSeen>,
+        now: Timestamp,
+    ) {
+        if !self.calls.collect.answered(ticket) {
+            return;
+        }
+        match result {
+            Ok(removed) => {
+                self.calls.collect.worked();
+                if let Some(staged) = &mut self.seen.staged {
+                    staged.retain(|release| !removed.contains(release));
+                }
+            }
+            Err(fault) => self.calls.collect.failed(fault.text, now, Backoff::STAGE, self.setup.seed),
+        }
+    }
+
+    pub(super) fn staging_deadline(&self) -> Option<Timestamp> {
+        let waits = self.staging.troubles.values().map(|trouble| trouble.again);
+        waits.filter(|again| self.at < *again).min()
+    }
+}
