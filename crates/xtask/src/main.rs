@@ -1,1 +1,60 @@
-fn main() {}
+//! The project's own tools: `cargo verify` checks everything and writes nothing to the tree, `cargo xtask fix`
+//! is its writing twin, `cargo demo` builds the demo and becomes it.
+//!
+//! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
+//! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
+
+mod demo;
+mod dependencies;
+mod fix;
+mod house;
+mod layers;
+mod metadata;
+mod shell;
+mod verify;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::shell::Shell;
+
+/// The project's own tools.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check everything, in order; never writes to the tree.
+    Verify(verify::Options),
+    /// Format, and let clippy mend what it can.
+    Fix,
+    /// Build the demo and run it; everything after the options is for the demo itself.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Build with optimisation, which takes longer.
+        #[arg(long)]
+        release: bool,
+        /// What the demo is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Verify(options) => {
+            Shell::new(options.verbose).and_then(|shell| verify::verify(&shell, &options))
+        }
+        Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
+        Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

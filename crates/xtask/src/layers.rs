@@ -1,0 +1,113 @@
+//! Which crate may depend on which: the arrows of the architecture, as a table.
+//!
+//! Promise: a crate that is not in the table, and an arrow that is not, fail the check, in every kind of
+//! dependency. Absent on purpose: exceptions. A new arrow is a decision, and is recorded as one.
+
+#[cfg(test)]
+mod tests;
+
+use anyhow::Result;
+
+use crate::{
+    metadata::{Dependency, Metadata, Package},
+    shell::Shell,
+    verify::{Problem, Verdict},
+};
+
+/// Every crate of ours, with those of ours that it may use.
+const ARROWS: [(&str, &[&str]); 14] = [
+    ("model", &[]),
+    ("ports", &["model"]),
+    ("api", &["model"]),
+    ("raft", &["api", "model", "ports"]),
+    ("config", &["model", "ports"]),
+    ("directory", &["model", "ports"]),
+    ("localbalancer", &["model", "ports"]),
+    ("probe", &["model", "ports"]),
+    ("supervisor", &["model", "ports"]),
+    (
+        "agent",
+        &["api", "config", "directory", "localbalancer", "model", "ports", "probe", "raft", "supervisor"],
+    ),
+    ("cli", &["api", "config", "model"]),
+    ("demo", &["api", "localbalancer", "model"]),
+    ("tests", &["api", "localbalancer", "model", "ports"]),
+    ("xtask", &[]),
+];
+
+/// Their crates that only some of ours may use, by the beginning of the name. So an outside interface that
+/// changes costs us one crate.
+const CONFINED: [(&str, &[&str]); 7] = [
+    ("aws-config", &["aws"]),
+    ("aws-sdk-", &["aws"]),
+    ("aws-smithy-", &["aws"]),
+    ("openraft", &["raft"]),
+    ("prost", &["api"]),
+    ("redb", &["raft"]),
+    ("tonic", &["agent", "api", "cli", "demo", "raft", "tests"]),
+];
+
+/// Our crates that may use nothing of theirs but this; tests may use more.
+const PURE: [(&str, &[&str]); 1] = [("model", &["serde", "thiserror"])];
+
+/// Checks the workspace against the tables.
+pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
+    Ok(Verdict::from_problems(problems(&Metadata::of_workspace(shell)?)))
+}
+
+fn problems(metadata: &Metadata) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for package in metadata.members() {
+        let manifest = metadata.relative(&package.manifest_path);
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
+            let text = format!(
+                "crate {} is not in the layers; decide which crates it may use, and add it to ARROWS in \
+                 crates/xtask/src/layers.rs",
+                package.name
+            );
+            problems.push(Problem::of(manifest, text));
+            continue;
+        };
+        let found =
+            package.dependencies.iter().filter_map(|dependency| refusal(package, dependency, allowed));
+        problems.extend(found.map(|text| Problem::of(manifest, text)));
+    }
+    let is_gone = |name: &str| !metadata.members().any(|package| package.name == name);
+    let gone = ARROWS.iter().filter(|(name, _)| is_gone(name));
+    problems.extend(gone.map(|(name, _)| {
+        Problem::of("crates/xtask/src/layers.rs", format!("crate {name} is gone; take it out of ARROWS"))
+    }));
+    problems
+}
+
+/// Why `package` may not have this dependency, if so.
+fn refusal(package: &Package, dependency: &Dependency, allowed: &[&str]) -> Option<String> {
+    let (from, to, table) = (&package.name, &dependency.name, dependency.table());
+    if dependency.path.is_some() {
+        return (!allowed.contains(&to.as_str())).then(|| {
+            let allowed = if allowed.is_empty() { "none of ours".to_owned() } else { allowed.join(", ") };
+            format!(
+                "{from} -> {to} in {table} is not an arrow of the architecture: {from} may use {allowed}. Move the \
+                 code to where the arrow exists; or, if the architecture has changed, write an ADR and change \
+                 ARROWS in crates/xtask/src/layers.rs"
+            )
+        });
+    }
+    if let Some((what, users)) = CONFINED.iter().find(|(what, _)| to.starts_with(what))
+        && !users.contains(&from.as_str())
+    {
+        return Some(format!(
+            "{from} -> {to} in {table}: {what} is only for {}. Go through one of those; or, if the architecture has \
+             changed, write an ADR and change CONFINED in crates/xtask/src/layers.rs",
+            users.join(", ")
+        ));
+    }
+    let (_, allowed) = PURE.iter().find(|(name, _)| name == from)?;
+    (dependency.kind.is_none() && !allowed.contains(&to.as_str())).then(|| {
+        format!(
+            "{from} -> {to} in {table}: {from} is pure and uses only {}. Take what {to} gives as an argument, or do \
+             it in an adapter behind a port",
+            allowed.join(" and ")
+        )
+    })
+}

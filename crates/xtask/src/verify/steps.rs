@@ -1,0 +1,110 @@
+//! The steps of `cargo verify`, cheap ones first. None writes to the tree: every cargo is told `--locked`.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::report::Verdict;
+use crate::{dependencies, house, layers, shell::Shell};
+
+/// One check.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Shell) -> Result<Verdict>,
+}
+
+/// All checks, in the order in which they are run.
+pub(super) const STEPS: [Step; 7] = [
+    Step { name: "fmt", about: "the formatting is rustfmt's", run: fmt },
+    Step { name: "layers", about: "crates depend on each other only as the design says", run: layers::check },
+    Step { name: "house", about: "lengths, docs, words, links, decisions, protos", run: house::check },
+    Step {
+        name: "dependencies",
+        about: "licences and sources of everything we build from",
+        run: dependencies::check,
+    },
+    Step { name: "clippy", about: "no warning in any target", run: clippy },
+    Step { name: "test", about: "all tests, with nextest where there is one", run: test },
+    Step { name: "doc", about: "the documentation builds without a warning", run: doc },
+];
+
+fn fmt(shell: &Shell) -> Result<Verdict> {
+    quiet(shell, shell.cargo(["fmt", "--all", "--check"]))
+}
+
+fn clippy(shell: &Shell) -> Result<Verdict> {
+    quiet(shell, shell.cargo(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn doc(shell: &Shell) -> Result<Verdict> {
+    let mut command = shell.cargo(["doc", "--locked", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    quiet(shell, command)
+}
+
+/// The cluster tests start our binaries, which no test depends on: they are built first, and in one go with
+/// the tests, because two builds would choose two sets of features and compile many crates twice.
+fn test(shell: &Shell) -> Result<Verdict> {
+    let built = shell.run(shell.cargo(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
+    if !built.succeeded {
+        return Ok(Verdict::Failed { report: built.unseen });
+    }
+    let with_nextest = shell.run(shell.cargo(["nextest", "--version"])).is_ok_and(|ran| ran.succeeded);
+    let runs: &[&[&str]] = if with_nextest {
+        // nextest leaves out the examples in documentation.
+        &[&["nextest", "run", "--no-fail-fast"], &["test", "--doc", "--no-fail-fast"]]
+    } else {
+        &[&["test", "--no-fail-fast"]]
+    };
+    let mut notes = Vec::new();
+    for args in runs {
+        let mut command = shell.cargo(*args);
+        command.args(["--locked", "--workspace"]);
+        let ran = shell.run(command)?;
+        if !ran.succeeded {
+            return Ok(Verdict::Failed { report: ran.unseen });
+        }
+        notes.extend(closing_lines(&ran.output));
+    }
+    Ok(Verdict::Passed { notes })
+}
+
+/// The lines in which test runners sum up, word for word; those about no test at all are left out.
+fn closing_lines(output: &str) -> impl Iterator<Item = String> {
+    let lines = output.lines().map(str::trim);
+    let lines = lines.filter(|line| line.starts_with("Summary [") || line.starts_with("test result: "));
+    lines.filter(|line| !line.contains(" 0 passed; 0 failed; 0 ignored;")).map(str::to_owned)
+}
+
+fn quiet(shell: &Shell, command: Command) -> Result<Verdict> {
+    let ran = shell.run(command)?;
+    Ok(if ran.succeeded {
+        Verdict::Passed { notes: Vec::new() }
+    } else {
+        Verdict::Failed { report: ran.unseen }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_lines_of_both_runners_are_kept() {
+        let output = "
+   Compiling model v0.1.0
+test ids::tests::names ... ok
+test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+     Summary [   0.021s] 12 tests run: 12 passed, 0 skipped
+";
+        assert_eq!(
+            closing_lines(output).collect::<Vec<_>>(),
+            [
+                "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+                "Summary [   0.021s] 12 tests run: 12 passed, 0 skipped",
+            ]
+        );
+    }
+}
