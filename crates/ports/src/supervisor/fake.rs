@@ -156,15 +156,19 @@ fn fault(attempted: &str, source: &str) -> SupervisorError {
     Fault::new(FaultKind::Transient, attempted, source).into()
 }
 
+/// Refuses a fence older than the newest.
+fn check(newest: Option<Fence>, offered: Fence) -> Result<(), SupervisorError> {
+    match newest {
+        Some(newest) if offered < newest => Err(SupervisorError::Stale { offered, newest }),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a fence older than the newest, and remembers it otherwise.
 fn accept(newest: &mut Option<Fence>, offered: Fence) -> Result<(), SupervisorError> {
-    match *newest {
-        Some(newest) if offered < newest => Err(SupervisorError::Stale { offered, newest }),
-        _ => {
-            *newest = Some(offered);
-            Ok(())
-        }
-    }
+    check(*newest, offered)?;
+    *newest = Some(offered);
+    Ok(())
 }
 
 impl State {
@@ -219,13 +223,14 @@ impl State {
     }
 
     fn start(&mut self, launch: &Launch) -> Result<Observation, SupervisorError> {
-        accept(&mut self.fence, launch.fence)?;
+        check(self.fence, launch.fence)?;
         if let Some(Service { launch: old, run: Ok(_), .. }) = &self.service {
             if (old.fence, &old.release) == (launch.fence, &launch.release) {
                 return Ok(self.observation());
             }
             return Err(occupied(&old.release, old.fence));
         }
+        self.fence = Some(launch.fence);
         self.service = None;
         let run = self.run(launch, false);
         self.turn();
@@ -236,7 +241,7 @@ impl State {
     }
 
     fn migrate(&mut self, launch: &Launch) -> Result<Observation, SupervisorError> {
-        accept(&mut self.migration_fence, launch.fence)?;
+        check(self.migration_fence, launch.fence)?;
         if let Some((old, run)) = self.migrations.last() {
             if (old.fence, &old.release) == (launch.fence, &launch.release) {
                 return Ok(self.observation());
@@ -245,6 +250,7 @@ impl State {
                 return Err(occupied(&old.release, old.fence));
             }
         }
+        self.migration_fence = Some(launch.fence);
         let run = match self.run(launch, true)? {
             Ok(pid) => MigrationRun::Running { fence: launch.fence, pid },
             Err(exit) => MigrationRun::Ended { fence: launch.fence, exit },

@@ -1,0 +1,115 @@
+//! What client and keeper say to each other: one JSON object a line over a Unix socket, one request a connection.
+//!
+//! The client sends [`Hello`], then a [`Request`]; the keeper answers [`Welcome`], then a [`Reply`]. An agent is upgraded
+//! while its keeper runs on, so a keeper that does not speak the client's version refuses it before it reads the request.
+
+use std::{path::PathBuf, time::Duration};
+
+use model::{Fence, ReleaseId};
+use ports::supervisor::{Launch, Observation};
+use serde::{Deserialize, Serialize};
+
+/// The version spoken here. Raised when an older peer would misread a message.
+pub(crate) const VERSION: u32 = 1;
+
+/// Longest line, in bytes. An environment fits; nothing makes a peer take more memory.
+pub(crate) const LINE_LIMIT_BYTES: u64 = 4 << 20;
+
+/// The client's first line. A keeper reads `version` alone before it reads the rest.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) version: u32,
+    pub(crate) log_limit_bytes: u64,
+}
+
+/// What every version of [`Hello`] holds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AnyHello {
+    pub(crate) version: u32,
+}
+
+/// The keeper's first line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Welcome {
+    /// Go on.
+    Ready { version: u32, pid: u32, program: PathBuf },
+    /// The keeper does not speak the client's version.
+    Refused { offered: u32, spoken: u32 },
+}
+
+/// What is asked of the keeper.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Request {
+    Observe,
+    /// Answered when the count of changes is above `seen`, or after `wait`.
+    Changed {
+        seen: u64,
+        wait: Duration,
+    },
+    Start(Launch),
+    KeepRunning {
+        fence: Fence,
+        keep: bool,
+    },
+    Stop {
+        fence: Fence,
+        grace: Duration,
+    },
+    Migrate(Launch),
+    StopMigration {
+        fence: Fence,
+        grace: Duration,
+    },
+    Tail {
+        fence: Fence,
+        migration: bool,
+        limit: usize,
+    },
+    /// Exit if nothing runs, so that a newer keeper can take the place.
+    Retire,
+    /// Stop the service and the migration, whatever the fence, and exit.
+    Quit {
+        grace: Duration,
+    },
+}
+
+/// The keeper's answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    Observed(Box<Observation>),
+    Tail(String),
+    /// The keeper exits now.
+    Leaving,
+    Stale {
+        offered: Fence,
+        newest: Fence,
+    },
+    Occupied {
+        release: ReleaseId,
+        fence: Fence,
+    },
+    Exec {
+        program: PathBuf,
+        os_error: Option<i32>,
+        problem: String,
+    },
+    Fault {
+        permanent: bool,
+        attempted: String,
+        problem: String,
+    },
+}
+
+impl Reply {
+    /// A fault that may pass.
+    pub(crate) fn fault(attempted: impl Into<String>, source: &dyn std::error::Error) -> Self {
+        Self::Fault {
+            permanent: false,
+            attempted: attempted.into(),
+            problem: ports::fault::Chain(source).to_string(),
+        }
+    }
+}

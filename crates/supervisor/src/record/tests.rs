@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+
+use model::{Incarnation, Revision};
+
+use super::*;
+
+fn run(release: &str, revision: u64) -> Run {
+    Run {
+        launch: Launch {
+            fence: Fence { incarnation: Incarnation(1), revision: Revision(revision) },
+            release: release.parse().unwrap(),
+            program: "/r/bin/migrate".into(),
+            environment: BTreeMap::from([("PORT".to_owned(), "1".to_owned())]),
+            working_directory: "/".into(),
+        },
+        stage: Stage::Ended(Exit::Code(0)),
+    }
+}
+
+#[test]
+fn what_was_saved_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = RecordFile::new(dir.path());
+    assert_eq!(file.load().unwrap(), None);
+    let mut record = Record::new("boot".to_owned());
+    record.push_migration(run("a", 1));
+    record.service = Some(Service {
+        run: Run { stage: Stage::Running(Identity { pid: 3, session: 2, started: 1 }), ..run("a", 2) },
+        keep: true,
+        restarts: 4,
+    });
+    file.save(&record).unwrap();
+    assert_eq!(file.load().unwrap(), Some(record));
+}
+
+#[test]
+fn every_cut_and_every_flipped_byte_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = RecordFile::new(dir.path());
+    let mut record = Record::new("boot".to_owned());
+    record.push_migration(run("a", 1));
+    file.save(&record).unwrap();
+    let whole = fs::read(file.path()).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(file.path(), &whole[..cut]).unwrap();
+        let refused = file.load().unwrap_err();
+        assert!(matches!(refused, RecordError::Damaged { .. }), "cut at {cut}: {refused}");
+    }
+    for at in 0..whole.len() {
+        let mut altered = whole.clone();
+        altered[at] ^= 1;
+        fs::write(file.path(), &altered).unwrap();
+        assert!(file.load().is_err(), "byte {at} was flipped");
+    }
+}
+
+#[test]
+fn the_format_of_version_1_is_read_for_ever() {
+    let body = r#"{"boot":"b","change":7,"attempts":2,"fence":{"incarnation":1,"revision":5},"migration_fence":null,"service":{"run":{"launch":{"fence":{"incarnation":1,"revision":5},"release":"a","program":"/a/bin/serve","environment":{},"working_directory":"/"},"stage":{"running":{"pid":3,"session":2,"started":1}}},"keep":true,"restarts":1},"migrations":[]}"#;
+    let record = parse(format!("{MAGIC} 1 ff6409fd71f756a3\n{body}\n").as_bytes()).unwrap();
+    assert_eq!(record.change, 7);
+    assert_eq!(
+        record.service.unwrap().run.stage,
+        Stage::Running(Identity { pid: 3, session: 2, started: 1 })
+    );
+    let newer = parse(b"deployinator-keeper 2 0\n{}\n").unwrap_err();
+    assert_eq!(newer, "is of version 2, this keeper reads 1");
+}
+
+#[test]
+fn migrations_are_remembered_once_a_release_and_not_for_ever() {
+    let mut record = Record::new("boot".to_owned());
+    for revision in 0..100 {
+        record.push_migration(run(&format!("r{}", revision % 50), revision));
+    }
+    assert_eq!(record.migrations.len(), MIGRATIONS_LIMIT);
+    assert_eq!(record.migrations.last().unwrap().launch.release.as_str(), "r49");
+    record.push_migration(run("r30", 200));
+    assert_eq!(record.migrations.len(), MIGRATIONS_LIMIT);
+    assert_eq!(record.migrations.last().unwrap().launch.fence.revision, Revision(200));
+}
