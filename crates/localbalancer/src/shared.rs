@@ -1,0 +1,198 @@
+//! What the two listeners, the health checks and the delays share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ports::Target;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    group::{self, End, Group, MemberId, Pick, Stay},
+    health,
+    wire::{Counters, Faults, GroupOptions, TargetView},
+};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct State {
+    groups: BTreeMap<String, Group>,
+    /// Gets the requests that name no group.
+    first: Option<String>,
+    defaults: GroupOptions,
+    faults: Faults,
+}
+
+/// How a call to the admin API is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    Normal,
+    Throttle,
+    Error,
+    Refuse,
+    LoseAnswer,
+}
+
+impl Shared {
+    pub(crate) fn new(defaults: GroupOptions) -> Self {
+        let state = State { groups: BTreeMap::new(), first: None, defaults, faults: Faults::default() };
+        Self { state: Mutex::new(state), stop: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Runs `work` until the server stops.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+
+    pub(crate) fn configure(&self, group: &str, options: GroupOptions) {
+        self.lock().group(group).options = options;
+    }
+
+    pub(crate) fn register(self: &Arc<Self>, group: &str, target: Target) {
+        let address = target.address;
+        if let Some(stay) = self.lock().group(group).register(target) {
+            self.spawn(health::check(self.clone(), group.to_owned(), stay, address));
+        }
+    }
+
+    pub(crate) fn deregister(self: &Arc<Self>, group: &str, target: &Target) {
+        let mut state = self.lock();
+        let drain_off = state.faults.drain_off;
+        let Some(members) = state.groups.get_mut(group) else { return };
+        if drain_off {
+            return members.remove(target);
+        }
+        if let Some(stay) = members.deregister(target) {
+            let (shared, group) = (self.clone(), group.to_owned());
+            let delay = members.options.deregistration_delay;
+            self.spawn(async move {
+                tokio::time::sleep(delay).await;
+                if let Some(members) = shared.lock().groups.get_mut(&group) {
+                    members.expire(stay);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn describe(&self, group: &str, target: &Target) -> TargetView {
+        self.lock()
+            .groups
+            .get(group)
+            .map_or_else(|| group::absent(target), |members| members.describe(target))
+    }
+
+    pub(crate) fn list(&self, group: &str) -> Vec<TargetView> {
+        self.lock().groups.get(group).map(Group::list).unwrap_or_default()
+    }
+
+    pub(crate) fn group_names(&self) -> Vec<String> {
+        self.lock().groups.keys().cloned().collect()
+    }
+
+    pub(crate) fn counters(&self, group: &str) -> Counters {
+        self.lock().groups.get(group).map(Group::counters).unwrap_or_default()
+    }
+
+    pub(crate) fn reset_counters(&self, group: &str) {
+        if let Some(members) = self.lock().groups.get_mut(group) {
+            members.reset_counters();
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.lock().faults
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// Uses up one counted fault, and says how the call is treated and how long it waits first.
+    pub(crate) fn treatment(&self) -> (Treatment, Duration) {
+        let faults = &mut self.lock().faults;
+        let counted = [
+            (&mut faults.throttle_calls, Treatment::Throttle),
+            (&mut faults.error_calls, Treatment::Error),
+            (&mut faults.refuse_calls, Treatment::Refuse),
+            (&mut faults.lose_answers, Treatment::LoseAnswer),
+        ];
+        let treatment = counted.into_iter().find(|(left, _)| **left > 0).map_or(
+            Treatment::Normal,
+            |(left, treatment)| {
+                *left -= 1;
+                treatment
+            },
+        );
+        (treatment, Duration::from_millis(faults.slow_ms))
+    }
+
+    /// The options to check by, while checks of this stay still mean something.
+    pub(crate) fn check_options(&self, group: &str, stay: Stay) -> Option<GroupOptions> {
+        let state = self.lock();
+        let members = state.groups.get(group)?;
+        members.checks(stay).then(|| members.options.clone())
+    }
+
+    pub(crate) fn checked(&self, group: &str, stay: Stay, outcome: Result<(), String>) {
+        if let Some(members) = self.lock().groups.get_mut(group) {
+            members.checked(stay, outcome);
+        }
+    }
+
+    /// Picks a target of `group`, or of the group that was made first.
+    pub(crate) fn pick(self: &Arc<Self>, group: Option<&str>) -> Option<(Pick, Flight)> {
+        let mut state = self.lock();
+        let group = group.or(state.first.as_deref())?.to_owned();
+        let pick = state.groups.get_mut(&group)?.pick()?;
+        let flight = Flight { shared: self.clone(), group, member: pick.member, ended: false };
+        Some((pick, flight))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The group of that name, made if there is none.
+    fn group(&mut self, name: &str) -> &mut Group {
+        self.first.get_or_insert_with(|| name.to_owned());
+        self.groups.entry(name.to_owned()).or_insert_with(|| Group::new(self.defaults.clone()))
+    }
+}
+
+/// A request in flight. Whoever drops it before its end was the caller breaking off.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    shared: Arc<Shared>,
+    group: String,
+    member: MemberId,
+    ended: bool,
+}
+
+impl Flight {
+    /// Says what became of the request. Only the first word counts.
+    pub(crate) fn end(&mut self, end: End) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        if let Some(members) = self.shared.lock().groups.get_mut(&self.group) {
+            members.ended(self.member, end);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.end(End::CallerGone);
+    }
+}
