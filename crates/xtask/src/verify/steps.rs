@@ -30,7 +30,7 @@ pub(super) const STEPS: [Step; 7] = [
 ];
 
 fn fmt(shell: &Shell) -> Result<Verdict> {
-    quiet(shell, shell.cargo(["fmt", "--all", "--check"]))
+    quiet(shell, shell.cargo(["fmt", "--all", "--check", "--", "--color", "never"]))
 }
 
 fn clippy(shell: &Shell) -> Result<Verdict> {
