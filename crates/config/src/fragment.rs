@@ -1,0 +1,188 @@
+//! What the files say, key by key. Each is checked by itself here, and against others when it is settled.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use model::{ClusterId, HostId, ServiceName};
+use toml::Value;
+
+use crate::{
+    policy::POLICY_KEYS,
+    problem::Place,
+    section::{Field, Section},
+    settings::LogFormat,
+    values::{self, address, duration, label, name, number, one_of, switch, text},
+};
+
+pub(crate) mod service;
+
+use service::ServiceFragment;
+
+pub(crate) struct Fragment {
+    pub(crate) agent: AgentFragment,
+    pub(crate) cluster: ClusterFragment,
+    pub(crate) insecure: Field<bool>,
+    pub(crate) inventory: InventoryFragment,
+    pub(crate) store: StoreFragment,
+    pub(crate) timers: TimersFragment,
+    pub(crate) services: Vec<(ServiceName, ServiceFragment)>,
+}
+
+pub(crate) struct AgentFragment {
+    pub(crate) host: Field<HostId>,
+    pub(crate) state_dir: Field<PathBuf>,
+    pub(crate) listen: Field<SocketAddr>,
+    pub(crate) advertise: Field<SocketAddr>,
+    pub(crate) zone: Field<String>,
+    pub(crate) log: Field<String>,
+    pub(crate) log_format: Field<LogFormat>,
+}
+
+pub(crate) struct ClusterFragment {
+    pub(crate) name: Field<ClusterId>,
+    pub(crate) bootstrap_expect: Field<usize>,
+}
+
+pub(crate) struct InventoryFragment {
+    pub(crate) kind: Field<()>,
+    pub(crate) hosts: Field<Vec<HostFragment>>,
+}
+
+pub(crate) struct HostFragment {
+    pub(crate) host: Field<HostId>,
+    pub(crate) address: Field<SocketAddr>,
+    pub(crate) zone: Field<String>,
+}
+
+pub(crate) struct StoreFragment {
+    pub(crate) kind: Field<()>,
+    pub(crate) keep_releases: Field<usize>,
+}
+
+pub(crate) struct TimersFragment {
+    pub(crate) heartbeat: Field<Duration>,
+    pub(crate) election_min: Field<Duration>,
+    pub(crate) election_max: Field<Duration>,
+    pub(crate) sighting: Field<Duration>,
+    pub(crate) silent_after: Field<Duration>,
+}
+
+/// Most hosts that a cluster is made for.
+const HOSTS_LIMIT: usize = 10_000;
+
+/// Reads every key there is, and refuses all others.
+pub(crate) fn read(mut root: Section<'_>) -> Fragment {
+    let fragment = Fragment {
+        agent: agent(root.section("agent")),
+        cluster: cluster(root.section("cluster")),
+        insecure: transport(root.section("transport")),
+        inventory: inventory(root.section("inventory")),
+        store: store(root.section("store")),
+        timers: timers(root.section("timers")),
+        services: root.named_sections("service").into_iter().filter_map(service).collect(),
+    };
+    root.finish(|key| (key == "policy" || is_policy(key)).then(travels));
+    fragment
+}
+
+fn agent(mut section: Section<'_>) -> AgentFragment {
+    let fragment = AgentFragment {
+        host: section.read("host", name),
+        state_dir: section.read("state_dir", absolute_path),
+        listen: section.read("listen", address),
+        advertise: section.read("advertise", address),
+        zone: section.read("zone", label),
+        log: section.read("log", text),
+        log_format: section
+            .read("log_format", one_of([("text", LogFormat::Text), ("json", LogFormat::Json)])),
+    };
+    section.finish(|_| None);
+    fragment
+}
+
+fn absolute_path(value: &Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    if path.is_absolute() { Ok(path) } else { Err("must be an absolute path".into()) }
+}
+
+fn cluster(mut section: Section<'_>) -> ClusterFragment {
+    let fragment = ClusterFragment {
+        name: section.read("name", name),
+        bootstrap_expect: section.read("bootstrap_expect", number(1..=HOSTS_LIMIT)),
+    };
+    section.finish(|_| None);
+    fragment
+}
+
+fn transport(mut section: Section<'_>) -> Field<bool> {
+    let insecure = section.read("insecure", switch);
+    section.finish(|_| None);
+    insecure
+}
+
+fn inventory(mut section: Section<'_>) -> InventoryFragment {
+    let kind = section.read("kind", one_of([("static", ())]));
+    let hosts = match section.list("hosts") {
+        Field::Given(sections, place) => {
+            Field::Given(sections.into_iter().map(listed).collect::<Vec<_>>(), place)
+        }
+        Field::Absent(place) => Field::Absent(place),
+        Field::Bad => Field::Bad,
+    };
+    section.finish(|_| None);
+    InventoryFragment { kind, hosts }
+}
+
+fn listed(mut section: Section<'_>) -> HostFragment {
+    let fragment = HostFragment {
+        host: section.read("host", name),
+        address: section.read("address", address),
+        zone: section.read("zone", label),
+    };
+    section.finish(|_| None);
+    fragment
+}
+
+fn store(mut section: Section<'_>) -> StoreFragment {
+    let fragment = StoreFragment {
+        kind: section.read("kind", one_of([("directory", ())])),
+        keep_releases: section.read("keep_releases", number(2..=1000)),
+    };
+    section.finish(|_| None);
+    fragment
+}
+
+fn timers(mut section: Section<'_>) -> TimersFragment {
+    const MIN: Duration = Duration::from_millis(10);
+    const MAX: Duration = Duration::from_secs(600);
+    let fragment = TimersFragment {
+        heartbeat: section.read("heartbeat", duration(MIN..=MAX)),
+        election_min: section.read("election_min", duration(MIN..=MAX)),
+        election_max: section.read("election_max", duration(MIN..=MAX)),
+        sighting: section.read("sighting", duration(MIN..=MAX)),
+        silent_after: section.read("silent_after", duration(MIN..=MAX)),
+    };
+    section.finish(|_| None);
+    fragment
+}
+
+fn service((key, section): (String, Section<'_>)) -> Option<(ServiceName, ServiceFragment)> {
+    let place: Place = section.place().clone();
+    let sink = section.sink();
+    let fragment = service::read(section);
+    match values::name(&Value::String(key)) {
+        Ok(name) => Some((name, fragment)),
+        Err(text) => {
+            sink.at(&place, format!("the service's name {text}"));
+            None
+        }
+    }
+}
+
+/// Whether the key belongs to a policy file.
+fn is_policy(key: &str) -> bool {
+    POLICY_KEYS.contains(&key)
+}
+
+fn travels() -> String {
+    "is policy: it belongs to the service, not to a host, and travels with `push --policy FILE`".into()
+}

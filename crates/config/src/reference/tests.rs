@@ -1,0 +1,99 @@
+use std::{collections::BTreeSet, path::Path};
+
+use toml::Value;
+
+use super::*;
+
+/// Every key there is, given a value.
+const ALL_KEYS: &str = r#"
+    [agent]
+    host = "h1"
+    state_dir = "/state"
+    listen = "127.0.0.1:7400"
+    advertise = "127.0.0.1:7400"
+    zone = "a"
+    log = "info"
+    log_format = "json"
+    [cluster]
+    name = "c"
+    bootstrap_expect = 1
+    [transport]
+    insecure = false
+    [inventory]
+    kind = "static"
+    hosts = [{ host = "h1", address = "127.0.0.1:7400", zone = "a" }]
+    [store]
+    kind = "directory"
+    keep_releases = 2
+    [timers]
+    heartbeat = "1s"
+    election_min = "2s"
+    election_max = "3s"
+    sighting = "1s"
+    silent_after = "3s"
+    [service.NAME]
+    port = 80
+    address = "127.0.0.1"
+    log_limit_bytes = 65536
+    probe = { kind = "http", path = "/", status = 204, headers = { HEADER = "x" }, timeout = "1s" }
+    balancer = { kind = "local", url = "http://localhost:1", group = "g" }
+    environment = { VARIABLE = "x" }
+"#;
+
+fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                keys_of(value, &if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, keys);
+            }
+        }
+        Value::Array(items) => {
+            keys.insert(name.to_owned());
+            items.iter().for_each(|item| keys_of(item, &format!("{name}[]"), keys));
+        }
+        _ => {
+            keys.insert(name.to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_reference_names_the_keys_that_are_read_and_no_others() {
+    crate::parse("dir", &[("all.toml".into(), ALL_KEYS.into())]).expect("every key here is read");
+    let mut read = BTreeSet::new();
+    keys_of(&toml::from_str(ALL_KEYS).unwrap(), "", &mut read);
+    let written: BTreeSet<String> = [host(), fleet(), timers(), services()]
+        .into_iter()
+        .flatten()
+        .map(|key| key.name.to_owned())
+        .collect();
+    assert_eq!(read, written);
+}
+
+#[test]
+fn the_reference_names_every_key_of_a_policy() {
+    let named: BTreeSet<&str> =
+        policy().iter().map(|key| key.name.split_once('.').map_or(key.name, |(table, _)| table)).collect();
+    assert_eq!(named, crate::policy::POLICY_KEYS.into_iter().collect());
+}
+
+#[test]
+fn the_examples_are_right() {
+    crate::parse("dir", &[("example.toml".into(), EXAMPLE.into())]).expect("the example is right");
+    crate::policy(POLICY_EXAMPLE, "policy.toml").expect("the example of a policy is right");
+}
+
+#[test]
+fn the_page_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let page = reference();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, &page).expect("docs/configuration.md is written");
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/configuration.md is not what config::reference() says; to write it again: \
+         UPDATE_DOCS=1 cargo test -p config"
+    );
+}

@@ -1,0 +1,179 @@
+//! What a host is told about itself, in types that cannot be wrong, and what holds where it is told nothing.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use model::{ClusterId, HostId, ServiceName};
+use ports::{Listed, ProbeSpec};
+
+/// All that a host's files say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// This host's agent.
+    pub agent: Agent,
+    /// The cluster it belongs to.
+    pub cluster: Cluster,
+    /// How agents, and the CLI, talk to each other.
+    pub transport: Transport,
+    /// Who should be in the fleet.
+    pub inventory: Inventory,
+    /// Where releases come from and are kept.
+    pub store: Store,
+    /// How fast things are noticed.
+    pub timers: Timers,
+    /// The services of this host.
+    pub services: BTreeMap<ServiceName, Service>,
+}
+
+/// This host's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// The host.
+    pub host: HostId,
+    /// Where the agent keeps everything that outlives it. Absolute.
+    pub state_dir: PathBuf,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where the others reach it: never an unspecified address.
+    pub advertise: SocketAddr,
+    /// Failure domain; the inventory's word for this host where the agent's own section has none.
+    pub zone: Option<String>,
+    /// What is logged: a filter such as `info` or `info,raft=debug`. Not yet parsed.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// How lines are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The cluster that this host belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name, the same on every host.
+    pub name: ClusterId,
+    /// How many hosts must be listed before a cluster is formed. At least 1.
+    pub bootstrap_expect: usize,
+}
+
+/// How agents, and the CLI, talk to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transport {
+    /// Plaintext on addresses other than loopback is accepted.
+    pub insecure: bool,
+}
+
+/// Who should be in the fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inventory {
+    /// A list in the configuration, in its own order. Every id and address in it is there once; this host is.
+    Static {
+        /// The hosts.
+        hosts: Vec<Listed>,
+    },
+}
+
+/// Where releases come from and are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Directories, copied into the state directory.
+    Directory {
+        /// How many staged releases are kept. At least 2.
+        keep_releases: usize,
+    },
+}
+
+/// How fast things are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Time between two signs of life of the leader to the voters.
+    pub heartbeat: Duration,
+    /// Shortest silence of the leader after which an election starts. At least twice the heartbeat.
+    pub election_min: Duration,
+    /// Longest one; each voter draws its own between the two. Above `election_min`.
+    pub election_max: Duration,
+    /// Time between two sightings that a host sends to the leader.
+    pub sighting: Duration,
+    /// Silence after which a host counts as silent. More than twice `sighting`.
+    pub silent_after: Duration,
+}
+
+/// One service of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Where it listens: the balancer sends requests there, and it is probed there. Its port is given to it.
+    pub address: SocketAddr,
+    /// What tells whether it is healthy; without one it is healthy while it is up.
+    pub probe: Option<ProbeSpec>,
+    /// What sends requests to it; without one the service is headless.
+    pub balancer: Option<Balancer>,
+    /// What is added to its environment. Neither `PORT` nor anything that starts with `DEPLOYINATOR_`.
+    pub environment: BTreeMap<String, String>,
+    /// How much of its output is kept for each attempt, in bytes.
+    pub log_limit_bytes: u64,
+}
+
+/// What sends requests to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Balancer {
+    /// The load balancer that comes with Deployinator.
+    Local {
+        /// Where its API is: `http://HOST:PORT`, without a slash at the end.
+        url: String,
+        /// The group of targets that the service is one of.
+        group: String,
+    },
+}
+
+/// What holds where the files are silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// `agent.state_dir`.
+    pub state_dir: &'static str,
+    /// `agent.log`.
+    pub log: &'static str,
+    /// `agent.log_format`.
+    pub log_format: LogFormat,
+    /// `cluster.bootstrap_expect`.
+    pub bootstrap_expect: usize,
+    /// `transport.insecure`.
+    pub insecure: bool,
+    /// `store.keep_releases`.
+    pub keep_releases: usize,
+    /// `timers`.
+    pub timers: Timers,
+    /// `service.NAME.probe.path`.
+    pub probe_path: &'static str,
+    /// `service.NAME.probe.status`.
+    pub probe_status: u16,
+    /// `service.NAME.probe.timeout`.
+    pub probe_timeout: Duration,
+    /// `service.NAME.log_limit_bytes`.
+    pub log_limit_bytes: u64,
+}
+
+/// The only place where a default stands.
+pub const DEFAULTS: Defaults = Defaults {
+    state_dir: "/var/lib/deployinator",
+    log: "info",
+    log_format: LogFormat::Text,
+    bootstrap_expect: 1,
+    insecure: false,
+    keep_releases: 5,
+    timers: Timers {
+        heartbeat: Duration::from_millis(250),
+        election_min: Duration::from_millis(1000),
+        election_max: Duration::from_millis(2000),
+        sighting: Duration::from_secs(1),
+        silent_after: Duration::from_secs(5),
+    },
+    probe_path: "/healthz",
+    probe_status: 200,
+    probe_timeout: Duration::from_secs(2),
+    log_limit_bytes: 16 * 1024 * 1024,
+};

@@ -1,0 +1,140 @@
+//! Makes the settings of services.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use model::ServiceName;
+use ports::ProbeSpec;
+
+use super::check_loopback;
+use crate::{
+    fragment::service::{BalancerFragment, ProbeFragment, ProbeKind, ServiceFragment},
+    problem::{Place, Sink},
+    section::Field,
+    settings::{Agent, Balancer, DEFAULTS, Service},
+};
+
+pub(super) fn services(
+    fragments: Vec<(ServiceName, ServiceFragment)>,
+    agent: Option<&Agent>,
+    must_be_loopback: bool,
+    sink: &Sink,
+) -> Option<BTreeMap<ServiceName, Service>> {
+    check_ports(&fragments, agent, sink);
+    let made: Vec<_> = fragments
+        .into_iter()
+        .map(|(name, fragment)| {
+            let service = service(&name, fragment, agent, must_be_loopback, sink);
+            Some((name, service?))
+        })
+        .collect();
+    made.into_iter().collect()
+}
+
+/// A port belongs to one service, and none takes the agent's.
+fn check_ports(fragments: &[(ServiceName, ServiceFragment)], agent: Option<&Agent>, sink: &Sink) {
+    let mut ports: BTreeMap<u16, &Place> = BTreeMap::new();
+    for (_, fragment) in fragments {
+        let Some((port, place)) = fragment.port.given() else { continue };
+        if let Some(first) = ports.get(port) {
+            sink.at(place, format!("{port} is taken already, by {}", first.key));
+        } else {
+            ports.insert(*port, place);
+        }
+        let Some(agent) = agent.filter(|agent| agent.listen.port() == *port) else { continue };
+        let ip = fragment.address.given().map_or(default_ip(agent), |(ip, _)| *ip);
+        if agent.listen.ip().is_unspecified() || agent.listen.ip() == ip {
+            sink.at(place, format!("{port} is taken already, by agent.listen"));
+        }
+    }
+}
+
+/// Where a service listens that was told nothing else: where its agent does.
+fn default_ip(agent: &Agent) -> IpAddr {
+    if agent.listen.ip().is_unspecified() { agent.advertise.ip() } else { agent.listen.ip() }
+}
+
+fn service(
+    name: &ServiceName,
+    fragment: ServiceFragment,
+    agent: Option<&Agent>,
+    must_be_loopback: bool,
+    sink: &Sink,
+) -> Option<Service> {
+    let port = fragment.port.required(sink);
+    let ip = fragment.address.optional();
+    let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
+    let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
+    let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
+    let ip = match ip? {
+        Some(ip) => ip,
+        None => default_ip(agent?),
+    };
+    Some(Service {
+        address: SocketAddr::new(ip, port?),
+        probe: probe?,
+        balancer: balancer?,
+        environment: fragment.environment,
+        log_limit_bytes: log_limit_bytes?,
+    })
+}
+
+fn optional<T, U>(field: Field<T>, make: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match field.optional()? {
+        Some(fragment) => make(fragment).map(Some),
+        None => Some(None),
+    }
+}
+
+fn probe(fragment: ProbeFragment, sink: &Sink) -> Option<ProbeSpec> {
+    let timeout = fragment.timeout.or(DEFAULTS.probe_timeout);
+    let path = fragment.path.or(DEFAULTS.probe_path.to_owned());
+    let status = fragment.status.or(DEFAULTS.probe_status);
+    Some(match fragment.kind.required(sink)? {
+        ProbeKind::Tcp => ProbeSpec::Tcp { timeout: timeout? },
+        ProbeKind::Http => {
+            ProbeSpec::Http { path: path?, status: status?, headers: fragment.headers, timeout: timeout? }
+        }
+    })
+}
+
+fn balancer(
+    name: &ServiceName,
+    fragment: BalancerFragment,
+    must_be_loopback: bool,
+    sink: &Sink,
+) -> Option<Balancer> {
+    if let Some((url, place)) = fragment.url.given()
+        && must_be_loopback
+        && !names_localhost(url)
+    {
+        match ip_of(url) {
+            Some(ip) => check_loopback(ip, place, sink),
+            None => sink.at(
+                place,
+                "must be a loopback address or localhost: until TLS exists, what a name stands for cannot be \
+                 proven; where the network is trusted, set transport.insecure = true",
+            ),
+        }
+    }
+    let kind = fragment.kind.required(sink);
+    let url = fragment.url.required(sink);
+    let group = fragment.group.or(name.to_string());
+    kind?;
+    Some(Balancer::Local { url: url?, group: group? })
+}
+
+fn host_of(url: &str) -> &str {
+    let authority = url.strip_prefix("http://").unwrap_or(url);
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+fn names_localhost(url: &str) -> bool {
+    host_of(url).eq_ignore_ascii_case("localhost")
+}
+
+fn ip_of(url: &str) -> Option<IpAddr> {
+    host_of(url).trim_matches(['[', ']']).parse().ok()
+}
