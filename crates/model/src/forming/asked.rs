@@ -9,10 +9,8 @@ impl Former {
             self.set_gone(ask.gone, now);
             self.is_stranger(&ask.from.host, ask.from.state);
         }
-        let said = match (self.cluster().cloned(), ask.question) {
-            (Some(_), Question::Withdraw { cluster, .. }) if !self.keeps(Rule::GroupIsFinal) => {
-                Said::Withdrawn { cluster }
-            }
+        let group = self.cluster().cloned().filter(|_| self.keeps(Rule::GroupIsFinal));
+        let said = match (group, ask.question) {
             (Some(cluster), _) => Said::Group { cluster },
             (None, Question::Group) => Said::NoGroup {
                 round: self.record.round,
@@ -26,14 +24,7 @@ impl Former {
 
     fn asked_to_agree(&mut self, roster: Roster, now: Timestamp) -> Said {
         let cluster = roster.cluster.clone();
-        let present = roster.seats.iter().map(|seat| Listing {
-            host: seat.identity.host.clone(),
-            address: seat.address,
-            zone: seat.zone.clone(),
-            launched: seat.launched,
-            terminated: false,
-        });
-        self.learn(present.collect::<Vec<_>>().into_iter(), now);
+        self.learn(roster.listings(), now);
         if matches!(&self.record.standing, Standing::Agreed(mine) if *mine == roster) {
             return Said::Agreed { cluster };
         }
@@ -46,8 +37,10 @@ impl Former {
 
     /// What speaks against agreeing to a roster.
     fn objection(&self, roster: &Roster) -> Option<Refusal> {
-        if let Some(bound) = self.record.bound().filter(|_| self.keeps(Rule::OneAgreement)) {
-            return Some(Refusal::Bound { cluster: bound.cluster.clone() });
+        match self.record.bound() {
+            Some(_) if !self.keeps(Rule::OneAgreement) => return None,
+            Some(bound) => return Some(Refusal::Bound { cluster: bound.cluster.clone() }),
+            None => {}
         }
         if roster.round <= self.record.round && self.keeps(Rule::WithdrawnForGood) {
             return Some(Refusal::Outdated { round: self.record.round });

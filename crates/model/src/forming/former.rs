@@ -91,7 +91,8 @@ pub enum Effect {
         /// What.
         ask: Ask,
     },
-    /// Start the group: exactly this roster's voters. Doing it again, here or on other voters, does no harm.
+    /// Start the group: exactly this roster's voters. Doing it again, here or on other voters, does no harm; that
+    /// it is there already is [`Event::Initialised`] too.
     Initialise(Roster),
     /// Ask a group to take this host in.
     Join {
@@ -154,7 +155,8 @@ pub struct Former {
     pub(super) me: Identity,
     pub(super) options: Options,
     pub(super) record: Record,
-    /// Every host that was ever listed, by the inventory or a peer, and is not gone.
+    /// Every host that the inventory or a roster has listed since the agent started, and that is not gone; all
+    /// of the roster that this host is bound to.
     pub(super) known: BTreeMap<HostId, Listing>,
     /// Hosts that the last list has twice, with two of their addresses.
     pub(super) doubled: BTreeMap<HostId, [SocketAddr; 2]>,
@@ -188,11 +190,13 @@ impl Former {
     /// A host that starts, or starts again, with what it stored last ([`Record::default`] if nothing).
     #[must_use]
     pub fn new(me: Identity, options: Options, record: Record, now: Timestamp) -> Self {
+        let seats = record.bound().into_iter().flat_map(Roster::listings);
+        let known = seats.filter(|seat| !record.gone.contains_key(&seat.host));
         Self {
+            known: known.map(|seat| (seat.host.clone(), seat)).collect(),
             me,
             options,
             record,
-            known: BTreeMap::new(),
             doubled: BTreeMap::new(),
             heard: BTreeMap::new(),
             silent: BTreeMap::new(),
@@ -307,11 +311,7 @@ impl Former {
         if !without.is_empty() && reason.trim().is_empty() {
             return Err(Refused::NoReason);
         }
-        let bound = self.record.bound();
-        let knows = |host: &HostId| {
-            let seated = bound.is_some_and(|roster| roster.seat(host).is_some());
-            seated || self.known.contains_key(host) || self.record.gone.contains_key(host)
-        };
+        let knows = |host: &HostId| self.known.contains_key(host) || self.record.gone.contains_key(host);
         if let Some(host) = without.iter().find(|host| !knows(host)) {
             return Err(Refused::UnknownHost { host: host.clone() });
         }

@@ -23,8 +23,8 @@ pub enum FormingHold {
         /// How many are needed.
         needed: usize,
     },
-    /// A host does not answer.
-    #[error("{host} does not answer")]
+    /// A host has not answered.
+    #[error("{host} has not answered")]
     NoAnswer {
         /// The host.
         host: HostId,

@@ -182,6 +182,17 @@ impl Roster {
         self.seats.iter().find(|seat| &seat.identity.host == host)
     }
 
+    /// Its hosts, as a list would have them.
+    pub(super) fn listings(&self) -> impl Iterator<Item = Listing> {
+        self.seats.iter().map(|seat| Listing {
+            host: seat.identity.host.clone(),
+            address: seat.address,
+            zone: seat.zone.clone(),
+            launched: seat.launched,
+            terminated: false,
+        })
+    }
+
     /// The voters, oldest first. The first of them starts the group; the others give it a head start.
     pub fn voters(&self) -> impl Iterator<Item = &Seat> {
         self.seats.iter().filter(|seat| seat.voter)

@@ -19,7 +19,7 @@ pub enum Rule {
     AgreementStored,
     /// A host stores that it is initialising before it initialises.
     InitialisingStored,
-    /// A host that has a group answers with it, and withdraws from nothing.
+    /// A host that has a group answers with it, agrees to no roster and withdraws from none.
     GroupIsFinal,
     /// An agreement ends only when all hosts of the roster that are not gone have withdrawn.
     WithdrawnByAll,

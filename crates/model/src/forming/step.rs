@@ -186,8 +186,9 @@ impl Former {
         let clusters: BTreeSet<&ClusterId> = self.groups().map(|(_, cluster)| cluster).collect();
         let (Some(cluster), 1) = (clusters.first(), clusters.len()) else { return None };
         let is_open = self.record.bound().is_none_or(|roster| roster.cluster == **cluster);
-        let at = |host: &HostId| Some((host.clone(), self.address(host)?));
-        is_open.then(|| ((*cluster).clone(), self.groups().filter_map(|(host, _)| at(host)).collect()))
+        let at = |host: &HostId| Some((host.clone(), self.known.get(host)?.address));
+        let via: BTreeMap<_, _> = self.groups().filter_map(|(host, _)| at(host)).collect();
+        (is_open && !via.is_empty()).then(|| ((*cluster).clone(), via))
     }
 
     /// Whether this host votes in the roster that it is bound to.
@@ -200,23 +201,19 @@ impl Former {
         roster.seats.iter().filter(|seat| seat.identity.host != self.me.host)
     }
 
-    fn address(&self, host: &HostId) -> Option<SocketAddr> {
-        let seated = || Some(self.record.bound()?.seat(host)?.address);
-        self.known.get(host).map(|listing| listing.address).or_else(seated)
-    }
-
     /// What to ask whom: about the roster those who are in it, for a group all others.
     fn questions(&mut self, now: Timestamp) -> Vec<Effect> {
-        let bound = self.record.bound();
-        let seated = bound.into_iter().flat_map(|r| &r.seats).map(|seat| &seat.identity.host);
-        let hosts: BTreeSet<HostId> = self.known.keys().chain(seated).cloned().collect();
-        let mut effects = Vec::new();
-        for host in hosts {
-            let skipped = host == self.me.host || self.record.gone.contains_key(&host);
-            let Some(address) = self.address(&host).filter(|_| !skipped) else { continue };
-            let Some(question) = self.question_for(&host) else { continue };
-            self.silent.entry(host.clone()).or_insert(now);
-            effects.push(Effect::Ask { to: host, address, ask: self.question(question) });
+        let others = self.known.values().filter(|other| other.host != self.me.host);
+        let effects: Vec<Effect> = others
+            .filter_map(|other| {
+                let ask = self.question(self.question_for(&other.host)?);
+                Some(Effect::Ask { to: other.host.clone(), address: other.address, ask })
+            })
+            .collect();
+        for effect in &effects {
+            if let Effect::Ask { to, .. } = effect {
+                self.silent.entry(to.clone()).or_insert(now);
+            }
         }
         effects
     }
