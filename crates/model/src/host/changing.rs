@@ -64,7 +64,7 @@ impl Host {
         match (change.phase.step(), life) {
             (Some(Step::Starting), Some(Life::Runs)) => self.wait.acted = Some(now),
             (Some(Step::Starting), Some(Life::Ended(_))) if seen_to_end && !stuck => {
-                self.wait.acted = Some(now)
+                self.wait.acted = Some(now);
             }
             (Some(Step::Probing | Step::Joining | Step::Soaking), Some(Life::Gone | Life::Ended(_)))
                 if !seen_to_end || stuck =>
@@ -229,6 +229,10 @@ impl Host {
         match result {
             Ok(()) => {
                 self.calls.act.worked();
+                if self.waits_for_registration() && self.wait.before.is_zero() {
+                    // The deadline counts from the registration, however long that took.
+                    (self.wait.began, self.wait.checkpoint) = (now, now);
+                }
                 self.wait.acted = Some(now);
                 self.calls.standing.hasten(now + POLL_FIRST);
             }
@@ -249,7 +253,7 @@ impl Host {
         }
         match result {
             Ok(observed) => {
-                self.learn(observed);
+                self.learn(observed, now);
                 self.calls.act.worked();
                 self.wait.acted = Some(now);
             }
@@ -263,7 +267,7 @@ impl Host {
         }
         match result {
             Ok(observed) => {
-                self.learn(observed);
+                self.learn(observed, now);
                 self.calls.act.worked();
                 if self.ledger.change.is_some() {
                     self.wait.acted = Some(now);
@@ -294,6 +298,12 @@ impl Host {
         self.calls.act.failed(reason, now, backoff, self.setup.seed);
     }
 
+    /// It joins, and the balancer has not taken note of it yet.
+    pub(super) fn waits_for_registration(&self) -> bool {
+        let step = self.ledger.change.as_ref().and_then(|change| change.phase.step());
+        step == Some(Step::Joining) && self.wait.acted.is_none()
+    }
+
     /// Writes down how long the wait has lasted, so that a restarted agent goes on from there.
     pub(super) fn checkpoint(&mut self, now: Timestamp) {
         if self.checkpoint_due().is_some_and(|due| due <= now) {
@@ -308,7 +318,7 @@ impl Host {
     fn checkpoint_due(&self) -> Option<Timestamp> {
         let change = self.ledger.change.as_ref()?;
         let timed = !matches!(change.phase, Phase::Parked | Phase::Stuck { .. });
-        timed.then(|| self.wait.checkpoint + CHECKPOINT)
+        (timed && !self.waits_for_registration()).then(|| self.wait.checkpoint + CHECKPOINT)
     }
 
     /// How long the present step may last.

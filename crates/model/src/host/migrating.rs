@@ -29,7 +29,7 @@ pub(super) struct Run {
     checkpoint: Timestamp,
     /// The ledger's note was read after a restart.
     resumed: bool,
-    /// It was called, and no observation since has said that it did not start.
+    /// Why it is not started.
     trouble: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Run {
         self.before + now.since(self.since)
     }
 
-    /// Why nothing happens.
+    /// Why it is not started.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -227,7 +227,14 @@ impl Host {
         match result {
             Ok(observed) => {
                 self.calls.migrate.worked();
-                self.learn(observed);
+                self.learn(observed, now);
+                let unrecorded = self.ledger.migration.as_ref().is_some_and(|note| {
+                    note.state == MigrationProgress::Called
+                        && self.migration_record(note) == MigrationSeen::NotStarted
+                });
+                if unrecorded {
+                    self.migrate_again("the supervisor has no record of the migration yet".to_owned(), now);
+                }
             }
             Err(Denied::Stale { newest }) => {
                 let reason = format!("the supervisor has seen fence {newest}, which is newer");
@@ -260,7 +267,7 @@ impl Host {
             return;
         }
         let trouble = match result {
-            Ok(observed) => return self.learn(observed),
+            Ok(observed) => return self.learn(observed, now),
             Err(Denied::Stale { newest }) => {
                 format!("stop bin/migrate: the supervisor has seen fence {newest}")
             }

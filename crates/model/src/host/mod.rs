@@ -18,6 +18,8 @@ mod seen;
 pub mod sighting;
 mod staging;
 mod steady;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -212,6 +214,8 @@ impl Host {
         }
         if let (Some(mine), Some(theirs)) = (&self.ledger.change, &assignment.change)
             && mine.fence == theirs.fence
+            // Once it goes back, it goes back: what it goes back to is not taken from under it.
+            && mine.phase.is_going()
             && (mine.fallback, mine.park) != (theirs.fallback, theirs.park)
         {
             let (fallback, park) = (theirs.fallback, theirs.park);

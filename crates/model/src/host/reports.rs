@@ -237,7 +237,7 @@ impl Host {
                 if let Some(told) = self.remember().reports.pop_front()
                     && let Answer::Refused(why) = answer
                 {
-                    self.log(format!("the fleet refused the report {:?}: {why}", told.report));
+                    self.log(format!("the fleet refused the report {}: {why}", subject(&told.report)));
                 }
             }
             (Kind::Difference(topic), answer) => {
@@ -271,4 +271,22 @@ impl Host {
 fn end_of(text: &str) -> &str {
     let from = text.len().saturating_sub(TAIL_LIMIT_BYTES);
     (from..=text.len()).find_map(|at| text.get(at..)).unwrap_or_default()
+}
+
+/// What a report is about, for the log.
+fn subject(report: &Report) -> String {
+    match report {
+        Report::Staged { release } | Report::NotStaged { release, .. } => format!("on staging {release}"),
+        Report::Runs { .. } => "on what it runs".to_owned(),
+        Report::Moved { fence, from, to, .. } => format!("that change {fence} went from {from} to {to}"),
+        Report::Failed { fence, .. } => format!("that change {fence} failed"),
+        Report::Changed { fence } => format!("that change {fence} is done"),
+        Report::Reverted { fence } => format!("that change {fence} was taken back"),
+        Report::Stuck { fence, .. } => format!("that change {fence} is stuck"),
+        Report::Abandoned { fence, .. } => format!("that change {fence} was given up"),
+        Report::Parked { fence } => format!("that change {fence} is parked"),
+        Report::Availability { availability, .. } => format!("that it is {availability}"),
+        Report::MigrationStarted { fence } => format!("that migration {fence} was started"),
+        Report::MigrationEnded { fence, .. } => format!("that migration {fence} has ended"),
+    }
 }

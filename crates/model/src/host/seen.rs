@@ -16,6 +16,8 @@ pub(super) struct Seen {
     pub(super) observed: Option<Observed>,
     /// It said so when asked; unasked news may have been overtaken.
     pub(super) asked: bool,
+    /// An answer was older than the news; a second one is taken for what it says.
+    doubted: bool,
     /// What the balancer said last.
     pub(super) standing: Option<StandingSeen>,
     /// What the store said last.
@@ -129,7 +131,7 @@ impl Host {
             Ok(observed) => {
                 self.calls.observe.worked();
                 let first = self.seen.observed.is_none();
-                self.learn(observed);
+                self.learn(observed, now);
                 if first {
                     self.resume(now);
                 }
@@ -138,8 +140,14 @@ impl Host {
         }
     }
 
-    /// The supervisor's word after a call: the newest there is.
-    pub(super) fn learn(&mut self, observed: Observed) {
+    /// The supervisor's word after a call. News may have overtaken it: then it is asked again.
+    pub(super) fn learn(&mut self, observed: Observed, now: Timestamp) {
+        let older = self.seen.observed.as_ref().is_some_and(|last| observed.change < last.change);
+        self.seen.doubted = older && !self.seen.doubted;
+        if self.seen.doubted {
+            self.seen.asked = false;
+            return self.calls.observe.plan(now);
+        }
         if process_id(&observed.process) != self.process().and_then(process_id) {
             // Another process: what was known of the one before does not count.
             (self.wait.passes, self.wait.misses, self.wait.miss) = (0, 0, None);
@@ -154,7 +162,7 @@ impl Host {
         if observed.change < last.change {
             return self.calls.observe.plan(now);
         }
-        self.learn(observed);
+        self.learn(observed, now);
         self.seen.asked = false;
         if self.is_surprised() {
             self.calls.observe.plan(now);

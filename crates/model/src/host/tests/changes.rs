@@ -1,0 +1,158 @@
+//! Changes that go well.
+
+use super::*;
+
+fn settled(world: &World) -> bool {
+    world.assignment.change.is_none() && world.host.ledger().change.is_none()
+}
+
+#[test]
+fn a_change_leaves_drains_stops_starts_probes_joins_and_soaks_in_this_order() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(
+        world.change(Some("a"), Some("b")).run_until(secs(60), settled),
+        "{:?}",
+        world.host.sighting(world.now)
+    );
+    assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
+    assert_eq!(
+        world.told(),
+        [
+            "granted > draining",
+            "draining > stopping",
+            "stopping > starting",
+            "starting > probing",
+            "probing > joining",
+            "joining > soaking",
+            "changed"
+        ]
+    );
+    assert_eq!(world.host.ledger().serving, Some(release("b")));
+    assert_eq!(world.disk, *world.host.ledger(), "what it holds is on disk");
+    world.forget();
+    world.run(secs(120));
+    assert_eq!(world.told(), [""; 0], "nothing more to say");
+    assert_eq!(world.acts, [""; 0]);
+    assert_eq!(world.running(), Some("b"));
+}
+
+#[test]
+fn the_whole_change_takes_little_more_than_drain_start_join_and_soak() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let began = world.now;
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), settled));
+    // Drain 3 s, healthy after 0.3 s, in service after 1 s, soak 5 s.
+    let floor = Duration::from_millis(9_300);
+    let took = world.now.since(began);
+    assert!(floor <= took && took < floor + secs(3), "took {took:?}");
+}
+
+#[test]
+fn a_process_is_kept_running_only_once_it_has_soaked() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), settled));
+    world.run(secs(1));
+    world.exit_now();
+    world.run(secs(3));
+    assert_eq!(world.running(), Some("b"), "the keeper has started it again");
+    assert_eq!(world.acts.iter().filter(|act| act.starts_with("start")).count(), 1, "and not the agent");
+}
+
+#[test]
+fn a_first_release_has_nothing_to_leave_or_stop() {
+    let mut world = serving(HEADFUL, None);
+    assert!(world.change(None, Some("b")).run_until(secs(60), settled));
+    assert_eq!(world.acts, ["start b", "join"]);
+    assert_eq!(world.was_told("changed"), 1);
+}
+
+#[test]
+fn a_service_that_is_taken_away_drains_and_stops() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(world.change(Some("a"), None).run_until(secs(60), settled));
+    assert_eq!(world.acts, ["leave", "stop"]);
+    assert_eq!(world.host.ledger().serving, None);
+    world.crash();
+    world.run(secs(30));
+    assert_eq!(world.running(), None, "it stays away");
+}
+
+#[test]
+fn a_restart_goes_the_same_way() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(world.change(Some("a"), Some("a")).run_until(secs(60), settled));
+    assert_eq!(world.acts, ["leave", "stop", "start a", "join"]);
+}
+
+#[test]
+fn a_headless_service_neither_leaves_nor_joins() {
+    for setup in [HEADLESS, BARE] {
+        let mut world = serving(setup, Some("a"));
+        assert!(world.change(Some("a"), Some("b")).run_until(secs(60), settled), "{setup:?}");
+        assert_eq!(world.acts, ["stop", "start b"], "{setup:?}");
+        assert_eq!(world.was_told("changed"), 1, "{setup:?}");
+    }
+}
+
+#[test]
+fn without_a_probe_a_host_that_exits_while_it_soaks_has_failed() {
+    let mut world = serving(BARE, Some("a"));
+    world.behaves("b", world::Behaviour { exits: Some((secs(4), 3)), ..world::GOOD });
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), settled));
+    assert_eq!(world.acts, ["stop", "start b", "start a"]);
+    assert_eq!(world.was_told("reverted"), 1);
+}
+
+#[test]
+fn maintenance_parks_the_host_until_it_is_admitted() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let mut parked = grant(5, Some("a"), Some("a"));
+    parked.park = true;
+    world.grant(parked.clone());
+    world.run(secs(60));
+    assert_eq!(world.acts, ["leave", "stop"]);
+    assert_eq!(world.was_told("parked"), 1);
+    world.crash();
+    world.run(secs(60));
+    assert_eq!(world.running(), None, "a restarted agent leaves it parked");
+    parked.park = false;
+    parked.phase = PhaseKind::Parked;
+    world.grant(parked);
+    assert!(world.run_until(secs(60), settled));
+    assert_eq!(world.acts, ["leave", "stop", "start a", "join"]);
+    assert_eq!(world.was_told("parked > starting"), 1);
+    assert_eq!(world.was_told("changed"), 1);
+}
+
+#[test]
+fn nothing_is_touched_before_the_fleet_has_said_yes_in_time() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.slow_answer = secs(4);
+    world.change(Some("a"), Some("b")).run(secs(11));
+    assert_eq!(world.acts, [""; 0]);
+    assert_eq!(world.told(), ["granted > draining", "draining > draining", "draining > draining"]);
+    world.slow_answer = secs(1);
+    assert!(world.run_until(secs(90), settled));
+    assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
+}
+
+#[test]
+fn a_refused_change_is_forgotten_and_asked_for_again_later() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.refuses = true;
+    world.change(Some("a"), Some("b")).run(secs(4));
+    assert_eq!(world.acts, [""; 0]);
+    let sighting = world.host.sighting(world.now);
+    assert_eq!(sighting.phase, PhaseKind::Granted);
+    assert!(sighting.trouble.is_some_and(|trouble| trouble.contains("does not let change 1.5 begin: no")));
+    world.refuses = false;
+    assert!(world.run_until(secs(60), settled));
+}
+
+#[test]
+fn a_grant_for_a_release_that_is_not_here_is_given_back() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.change(Some("a"), Some("zz")).run(secs(5));
+    assert_eq!(world.told(), ["abandoned"]);
+    assert_eq!(world.acts, [""; 0]);
+}

@@ -1,0 +1,126 @@
+//! Migrations: once, whatever happens.
+
+use super::*;
+use crate::{
+    fleet::command::{MigrationEnd, Report},
+    host::{ExitSeen, MigrationSeen},
+};
+
+fn end(world: &World) -> Option<&MigrationEnd> {
+    world.reports.iter().find_map(|report| match report {
+        Report::MigrationEnded { end, .. } => Some(end),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_migration_is_reported_as_it_starts_and_as_it_ends() {
+    for (exit, reason) in [
+        (ExitSeen::Code(0), None),
+        (ExitSeen::Code(3), Some("exit code 3")),
+        (ExitSeen::Signal(9), Some("killed by signal 9")),
+    ] {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.migrate("b", 5);
+        world.run(secs(5));
+        assert_eq!(
+            (world.acts.clone(), world.told()),
+            (vec!["migrate b".into()], vec!["migration started".into()])
+        );
+        world.end_migration(exit);
+        world.run(secs(5));
+        let wanted = match reason {
+            None => MigrationEnd::Succeeded,
+            Some(reason) => MigrationEnd::Failed { reason: reason.to_owned() },
+        };
+        assert_eq!(end(&world), Some(&wanted));
+        let tail = world.reports.iter().find_map(|report| match report {
+            Report::MigrationEnded { tail, .. } => Some(tail.to_string()),
+            _ => None,
+        });
+        assert_eq!(tail.as_deref(), Some("the last words under 1.5"));
+    }
+}
+
+#[test]
+fn a_migration_is_stopped_at_its_deadline() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("b", 5);
+    world.run(secs(300));
+    world.crash();
+    world.run(secs(299));
+    assert_eq!(world.acts, ["migrate b"]);
+    world.run(secs(15));
+    assert_eq!(world.acts, ["migrate b", "stop migration"]);
+    assert_eq!(end(&world), Some(&MigrationEnd::Failed { reason: "deadline of 10m passed".into() }));
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_unknown_and_nothing_is_started_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("b", 5);
+    world.run(secs(5));
+    world.end_migration(ExitSeen::Unknown);
+    world.reboot();
+    world.run(secs(30));
+    assert!(matches!(end(&world), Some(MigrationEnd::Unknown { .. })), "{:?}", world.reports);
+    assert_eq!(world.acts.iter().filter(|act| *act == "migrate b").count(), 1);
+}
+
+#[test]
+fn a_migration_that_the_fleet_knows_to_be_started_is_never_started_without_a_record() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("b", 5);
+    if let Some(grant) = &mut world.assignment.migrate {
+        grant.started = true;
+    }
+    world.assign();
+    world.run(secs(5));
+    // The first assignment may have come first: then it was started, and its record is taken away.
+    let mut lost = serving(HEADFUL, Some("a"));
+    lost.assignment.migrate = world.assignment.migrate.clone();
+    lost.migrate("b", 5);
+    if let Some(grant) = &mut lost.assignment.migrate {
+        grant.started = true;
+    }
+    lost.crash();
+    lost.run(secs(30));
+    assert!(matches!(end(&lost), Some(MigrationEnd::Unknown { .. })), "{:?}", lost.reports);
+    assert_eq!(lost.acts, [""; 0]);
+}
+
+#[test]
+fn nothing_is_started_while_another_migration_runs_here() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migration = Some((release("b").id, MigrationSeen::Running { fence: fence(3) }));
+    world.crash();
+    world.migrate("b", 5);
+    world.run(secs(60));
+    assert_eq!(world.acts, [""; 0]);
+    assert_eq!(world.host.sighting(world.now).trouble.as_deref(), Some("another migration still runs here"));
+    world.end_migration(ExitSeen::Code(1));
+    world.run(secs(5));
+    assert_eq!(world.acts, ["migrate b"], "a newer grant is an operator's retry");
+}
+
+#[test]
+fn a_migration_whose_release_never_comes_is_given_back() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("zz", 5);
+    world.run(secs(700));
+    assert!(matches!(end(&world), Some(MigrationEnd::NotStarted { .. })), "{:?}", world.reports);
+    assert_eq!(world.acts, [""; 0]);
+}
+
+#[test]
+fn a_lock_that_is_taken_away_before_the_start_is_let_go() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("zz", 5);
+    world.run(secs(5));
+    world.assignment.migrate = None;
+    world.assign();
+    world.staged.insert(release("zz").id);
+    world.crash();
+    world.run(secs(60));
+    assert_eq!((world.acts.clone(), world.told()), (vec![], vec![]));
+}

@@ -1,0 +1,96 @@
+//! The table of transitions by itself.
+
+use crate::{
+    fleet::{
+        command::{Cause, Failure},
+        host::PhaseKind,
+    },
+    host::phase::{Ending, Next, Outcome, Phase, Step, Terms, Why},
+};
+
+const STEPS: [Step; 8] = [
+    Step::Checking,
+    Step::Leaving,
+    Step::Settling,
+    Step::Stopping,
+    Step::Starting,
+    Step::Probing,
+    Step::Joining,
+    Step::Soaking,
+];
+
+const TERMS: Terms = Terms { headful: true, park: false, goal: true, from: true, fallback: true };
+
+fn failure() -> Failure {
+    Failure { phase: PhaseKind::Probing, cause: Cause::Release, reason: "no".into(), tail: "".into() }
+}
+
+fn walk(mut phase: Phase, terms: Terms) -> (Vec<String>, Ending) {
+    let mut passed = vec![phase.to_string()];
+    loop {
+        match phase.after(Outcome::Done, terms).expect("done is in turn") {
+            Next::Phase(next) => phase = next,
+            Next::End(ending) => return (passed, ending),
+        }
+        passed.push(phase.to_string());
+    }
+}
+
+#[test]
+fn each_way_passes_its_steps_in_order() {
+    let first = || Phase::first(true);
+    let (passed, ending) = walk(first(), TERMS);
+    assert_eq!(passed, ["leaving", "settling", "stopping", "starting", "probing", "joining", "soaking"]);
+    assert_eq!(ending, Ending::Changed);
+    let (passed, _) = walk(first(), Terms { headful: false, ..TERMS });
+    assert_eq!(passed.last().map(String::as_str), Some("soaking"));
+    assert!(!passed.contains(&"joining".to_owned()));
+    let (passed, ending) = walk(first(), Terms { goal: false, ..TERMS });
+    assert_eq!((passed.last().map(String::as_str), ending), (Some("stopping"), Ending::Changed));
+    let back = Phase::Reverting { step: Step::Leaving, why: Why::Failed };
+    assert_eq!(walk(back.clone(), TERMS).1, Ending::Reverted);
+    let (passed, ending) = walk(back, Terms { from: false, fallback: false, ..TERMS });
+    assert_eq!((passed.last().map(String::as_str), ending), (Some("reverting (stopping)"), Ending::Reverted));
+}
+
+#[test]
+fn a_failure_leads_back_from_every_step_after_the_drain() {
+    for step in STEPS {
+        let next = Phase::Going { step }.after(Outcome::Failed(failure()), TERMS);
+        let expected =
+            if matches!(step, Step::Joining | Step::Soaking) { Step::Leaving } else { Step::Checking };
+        assert_eq!(next, Ok(Next::Phase(Phase::Reverting { step: expected, why: Why::Failed })), "{step}");
+        let no_fallback = Terms { fallback: false, ..TERMS };
+        let next = Phase::Going { step }.after(Outcome::Failed(failure()), no_fallback);
+        assert_eq!(next, Ok(Next::Phase(Phase::Stuck { step: expected, failure: failure() })), "{step}");
+    }
+}
+
+#[test]
+fn giving_up_is_in_turn_only_before_anything_is_stopped() {
+    for step in STEPS {
+        let next = Phase::Going { step }.after(Outcome::GaveUp("slow".into()), TERMS);
+        assert_eq!(next.is_ok(), step < Step::Stopping, "{step}");
+        let back = Phase::Reverting { step, why: Why::Failed };
+        assert!(back.after(Outcome::GaveUp("slow".into()), TERMS).is_err(), "{step}");
+    }
+}
+
+#[test]
+fn what_is_out_of_turn_is_refused_and_named() {
+    let refusal = Phase::Parked.after(Outcome::Done, TERMS).expect_err("a parked host waits for an operator");
+    assert_eq!(refusal.to_string(), "Done is out of turn while parked");
+    for phase in [Phase::Parked, Phase::Aborting { reason: "x".into() }] {
+        assert!(phase.after(Outcome::Failed(failure()), TERMS).is_err(), "{phase}");
+        assert!(phase.after(Outcome::Registered, TERMS).is_err(), "{phase}");
+    }
+}
+
+#[test]
+fn parked_hosts_come_back_the_way_they_are_asked_to() {
+    let admitted = Phase::Parked.after(Outcome::Admitted, TERMS);
+    assert_eq!(admitted, Ok(Next::Phase(Phase::Going { step: Step::Starting })));
+    let nothing = Terms { goal: false, from: false, fallback: false, ..TERMS };
+    assert_eq!(Phase::Parked.after(Outcome::Admitted, nothing), Ok(Next::End(Ending::Changed)));
+    assert_eq!(Phase::Parked.after(Outcome::TurnBack, nothing), Ok(Next::End(Ending::Reverted)));
+}

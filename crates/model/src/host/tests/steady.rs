@@ -1,0 +1,177 @@
+//! Between changes.
+
+use super::{
+    world::{Behaviour, GOOD, Place},
+    *,
+};
+use crate::{
+    fleet::command::{Cause, Report},
+    host::{Event, Observed, ProcessSeen},
+};
+
+#[test]
+fn a_restarted_agent_finds_the_process_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let pid = world.host.sighting(world.now).pid;
+    world.crash();
+    world.run(secs(30));
+    assert_eq!(world.acts, [""; 0]);
+    assert_eq!(world.host.sighting(world.now).pid, pid);
+    assert_eq!(world.told(), [""; 0], "nothing has changed for the fleet");
+}
+
+#[test]
+fn after_a_reboot_it_serves_again_without_asking_anyone() {
+    for setup in [HEADFUL, HEADLESS, BARE] {
+        let mut world = serving(setup, Some("a"));
+        world.cut_off = true;
+        world.reboot();
+        world.run(secs(20));
+        assert_eq!(world.running(), Some("a"), "{setup:?}");
+        assert_eq!(world.host.sighting(world.now).availability, Availability::In, "{setup:?}");
+        world.exit_now();
+        world.run(secs(5));
+        assert_eq!(world.running(), Some("a"), "{setup:?}: the keeper was told to keep it");
+    }
+}
+
+#[test]
+fn after_a_reboot_it_serves_again_though_the_balancer_does_not_answer() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.api_down_until = world.now + secs(300);
+    world.reboot();
+    world.run(secs(5));
+    assert_eq!(world.running(), Some("a"));
+    world.run(secs(320));
+    assert_eq!(world.host.sighting(world.now).availability, Availability::In);
+}
+
+#[test]
+fn a_return_that_the_agent_did_not_live_to_see_is_ended_by_the_next_one() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.place = Place::Absent;
+    world.reboot();
+    assert!(world.run_until(secs(10), |world| world.acts == ["start a"]));
+    world.crash();
+    world.run(secs(20));
+    assert_eq!(world.acts, ["start a", "join"]);
+    assert_eq!(world.host.sighting(world.now).availability, Availability::In);
+}
+
+#[test]
+fn an_exit_is_reported_with_its_output_and_so_is_the_return() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.run(secs(5));
+    world.exit_now();
+    world.run(secs(20));
+    assert_eq!(world.told(), ["out", "in"]);
+    let Report::Availability { cause, reason, tail, .. } = &world.reports[0] else {
+        panic!("{:?}", world.reports)
+    };
+    assert_eq!((*cause, reason.as_str()), (Cause::Release, "exited with code 1"));
+    assert_eq!(&**tail, "the last words under 1.1");
+}
+
+#[test]
+fn flapping_while_cut_off_leaves_the_last_word_only() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.cut_off = true;
+    for _ in 0..20 {
+        world.exit_now();
+        world.run(secs(10));
+    }
+    let waiting = world.host.ledger().reports.len();
+    assert!(waiting <= 3, "{waiting} reports wait");
+}
+
+#[test]
+fn three_failed_probes_put_a_host_out() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.run(secs(5));
+    world.behaves("a", Behaviour { healthy: None, ..GOOD });
+    world.run(secs(20));
+    assert_eq!(world.told(), ["out"]);
+    world.behaves("a", GOOD);
+    world.run(secs(20));
+    assert_eq!(world.told(), ["out", "in"]);
+}
+
+#[test]
+fn a_host_that_someone_deregistered_is_reported_and_not_registered_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.run(secs(5));
+    world.place = Place::Absent;
+    world.run(secs(60));
+    assert_eq!(world.told(), ["out"]);
+    assert_eq!(world.acts, [""; 0]);
+    let Report::Availability { cause, .. } = &world.reports[0] else { panic!("{:?}", world.reports) };
+    assert_eq!(*cause, Cause::Surroundings);
+}
+
+#[test]
+fn what_the_fleet_believes_wrongly_is_set_right() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.run(secs(5));
+    world.assignment.availability = Availability::Unknown;
+    world.assign();
+    world.run(secs(5));
+    assert_eq!(world.told(), ["in"]);
+    world.assignment.current = Some(release("c"));
+    world.assign();
+    world.run(secs(5));
+    assert_eq!(world.told(), ["in", "runs"]);
+    assert_eq!(world.assignment.current, Some(release("a")));
+}
+
+#[test]
+fn an_older_assignment_is_dropped() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let mut older = world.assignment.clone();
+    older.change = Some(grant(5, Some("a"), Some("b")));
+    let revision = Revision(world.revision - 1);
+    world.later(1, Event::Assigned { revision, assignment: Box::new(older) });
+    world.run(secs(5));
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.logs.iter().any(|log| log.contains("older than one seen before")), "{:?}", world.logs);
+}
+
+#[test]
+fn a_grant_that_was_begun_once_is_not_begun_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.grant(grant(1, Some("a"), Some("b")));
+    world.run(secs(20));
+    assert_eq!(world.acts, [""; 0]);
+}
+
+#[test]
+fn news_that_were_overtaken_are_dropped() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.exit_now();
+    world.run(secs(5));
+    world.forget();
+    let old = Observed { change: 0, process: ProcessSeen::Stopped, migration: None, fence: None };
+    world.later(1, Event::ProcessChanged(old));
+    world.run(secs(5));
+    assert_eq!((world.told(), world.acts.clone()), (vec![], vec![]));
+}
+
+#[test]
+fn wanted_releases_are_staged_one_after_the_other_and_again_after_a_fault() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.stage_faults = 2;
+    world.assignment.stage = vec![release("x"), release("y")];
+    world.assign();
+    world.run(secs(30));
+    assert_eq!(world.acts, ["stage x", "stage y", "stage x", "stage y"]);
+    assert_eq!(world.was_told("staged x") + world.was_told("staged y"), 2);
+    assert_eq!(world.was_told("not staged x") + world.was_told("not staged y"), 2);
+}
+
+#[test]
+fn a_release_that_is_here_already_is_reported_and_not_fetched() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.assignment.stage = vec![release("c")];
+    world.assign();
+    world.run(secs(5));
+    assert_eq!((world.told(), world.acts.clone()), (vec!["staged c".to_owned()], vec![]));
+}

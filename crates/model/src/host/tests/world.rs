@@ -1,0 +1,390 @@
+//! A world for one host, in virtual time: a supervisor, a balancer, a store and a fleet that do as they are told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{fence, grant};
+use crate::{
+    Fence, ReleaseId, Revision, Timestamp,
+    fleet::{
+        assignment::{ChangeGrant, MigrationGrant, ServiceAssignment},
+        command::Report,
+    },
+    host::{
+        Event, ExitSeen, FaultSeen, FaultWord, Host, Ledger, MigrationSeen, Observed, ProcessSeen, Setup,
+        StandingSeen,
+    },
+};
+
+/// How a release behaves once it is started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behaviour {
+    pub(super) exits: Option<(Duration, i32)>,
+    pub(super) healthy: Option<Duration>,
+    pub(super) in_service: Option<Duration>,
+}
+
+pub(super) const GOOD: Behaviour = Behaviour {
+    exits: None,
+    healthy: Some(Duration::from_millis(300)),
+    in_service: Some(Duration::from_secs(1)),
+};
+
+pub(super) enum Happening {
+    ToHost(u64, Event),
+    Exit(u32),
+    Restart(u32),
+}
+
+/// The balancer's record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    Absent,
+    Joined(Timestamp),
+    Left(Timestamp),
+}
+
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) host: Host,
+    pub(super) disk: Ledger,
+    pub(super) assignment: ServiceAssignment,
+    pub(super) revision: u64,
+    pub(super) setup: Setup,
+    pub(super) queue: BTreeMap<(Timestamp, u64), Happening>,
+    pub(super) counter: u64,
+    pub(super) agent: u64,
+    // The supervisor.
+    pub(super) process: ProcessSeen,
+    pub(super) started: Timestamp,
+    pub(super) keep: bool,
+    pub(super) newest: Option<Fence>,
+    pub(super) change: u64,
+    pub(super) pid: u32,
+    pub(super) migration: Option<(ReleaseId, MigrationSeen)>,
+    pub(super) behaviours: BTreeMap<String, Behaviour>,
+    // The balancer.
+    pub(super) place: Place,
+    pub(super) drain: Duration,
+    pub(super) api_down_until: Timestamp,
+    pub(super) leave_forbidden: bool,
+    // The store and the fleet.
+    pub(super) staged: BTreeSet<ReleaseId>,
+    pub(super) stage_faults: u32,
+    pub(super) cut_off: bool,
+    pub(super) slow_answer: Duration,
+    pub(super) refuses: bool,
+    // What happened.
+    pub(super) acts: Vec<String>,
+    pub(super) reports: Vec<Report>,
+    pub(super) logs: Vec<String>,
+    pub(super) effects: usize,
+    pub(super) crash_at: Option<usize>,
+    /// The real fleet machine, where a test is about both; otherwise one that always says yes.
+    pub(super) fleet: Option<Box<super::together::Real>>,
+}
+
+impl World {
+    pub(super) fn new(setup: Setup, ledger: Ledger, assignment: ServiceAssignment) -> Self {
+        let staged = ["a", "b", "c"].iter().map(|id| id.parse().unwrap()).collect();
+        Self {
+            now: Timestamp(1_000_000),
+            host: Host::new(setup, ledger.clone()),
+            disk: ledger,
+            assignment,
+            revision: 100,
+            setup,
+            queue: BTreeMap::new(),
+            counter: 0,
+            agent: 0,
+            process: ProcessSeen::Stopped,
+            started: Timestamp(0),
+            keep: false,
+            newest: None,
+            change: 0,
+            pid: 10,
+            migration: None,
+            behaviours: BTreeMap::new(),
+            place: Place::Absent,
+            drain: Duration::from_secs(3),
+            api_down_until: Timestamp(0),
+            leave_forbidden: false,
+            staged,
+            stage_faults: 0,
+            cut_off: false,
+            slow_answer: Duration::from_millis(10),
+            refuses: false,
+            acts: vec![],
+            reports: vec![],
+            logs: vec![],
+            effects: 0,
+            crash_at: None,
+            fleet: None,
+        }
+    }
+
+    pub(super) fn is_running(&mut self, id: &str, under: Fence) {
+        self.pid += 1;
+        self.process =
+            ProcessSeen::Running { release: id.parse().unwrap(), fence: under, pid: self.pid, restarts: 0 };
+        (self.keep, self.newest, self.started) = (true, Some(under), Timestamp(0));
+        self.place = if self.setup.headful { Place::Joined(Timestamp(0)) } else { Place::Absent };
+    }
+
+    /// Starts the agent, and hands it the fleet's word a little later.
+    pub(super) fn boot(&mut self) {
+        self.feed(Event::Booted);
+        self.assign();
+    }
+
+    /// Kills the agent and starts it again. What it had asked for goes on; the answers are lost.
+    pub(super) fn crash(&mut self) {
+        self.agent += 1;
+        self.host = Host::new(self.setup, self.disk.clone());
+        self.boot();
+    }
+
+    /// The machine goes down and comes up: nothing runs, and nobody saw how it ended.
+    pub(super) fn reboot(&mut self) {
+        if let ProcessSeen::Running { release, fence, .. } = self.process.clone() {
+            self.process = ProcessSeen::Exited { release, fence, exit: ExitSeen::Unknown, restarts: 0 };
+        }
+        self.change += 1;
+        self.keep = false;
+        self.crash();
+    }
+
+    pub(super) fn assign(&mut self) {
+        if self.cut_off {
+            return;
+        }
+        self.revision += 1;
+        let (revision, assignment) = (Revision(self.revision), Box::new(self.assignment.clone()));
+        self.later(10, Event::Assigned { revision, assignment });
+    }
+
+    pub(super) fn grant(&mut self, given: ChangeGrant) {
+        self.assignment.change = Some(given);
+        self.assign();
+    }
+
+    /// From one release to another, as the next grant.
+    pub(super) fn change(&mut self, from: Option<&str>, to: Option<&str>) -> &mut Self {
+        self.grant(grant(5, from, to));
+        self
+    }
+
+    pub(super) fn migrate(&mut self, id: &str, revision: u64) {
+        self.assignment.migrate =
+            Some(MigrationGrant { fence: fence(revision), release: super::release(id), started: false });
+        self.assign();
+    }
+
+    pub(super) fn behaves(&mut self, id: &str, behaviour: Behaviour) {
+        self.behaviours.insert(id.to_owned(), behaviour);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.acts.clear();
+        self.reports.clear();
+        self.effects = 0;
+    }
+
+    pub(super) fn later(&mut self, ms: u64, event: Event) {
+        let at = self.now + Duration::from_millis(ms);
+        let agent = self.agent;
+        self.schedule(at, Happening::ToHost(agent, event));
+    }
+
+    pub(super) fn schedule(&mut self, at: Timestamp, happening: Happening) {
+        self.counter += 1;
+        self.queue.insert((at, self.counter), happening);
+    }
+
+    /// Lets this much time pass.
+    pub(super) fn run(&mut self, length: Duration) {
+        let end = self.now + length;
+        self.run_while(length, |_| true);
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, for so long at most; says whether it came to that.
+    pub(super) fn run_until(&mut self, length: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        self.run_while(length, |world| !done(world));
+        done(self)
+    }
+
+    pub(super) fn run_while(&mut self, length: Duration, goes_on: impl Fn(&Self) -> bool) {
+        let end = self.now + length;
+        let mut events_left = 200_000;
+        while goes_on(self) {
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let Some(at) = next.into_iter().chain(self.host.deadline()).min().filter(|at| *at <= end) else {
+                break;
+            };
+            events_left -= 1;
+            assert!(
+                0 < events_left,
+                "the machine runs in circles at {at:?}: {:?}",
+                self.host.sighting(self.now)
+            );
+            self.now = self.now.max(at);
+            if next == Some(at) {
+                let (_, happening) = self.queue.pop_first().unwrap();
+                self.happen(happening);
+            } else {
+                self.feed(Event::DeadlinePassed);
+            }
+        }
+    }
+
+    pub(super) fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToHost(agent, event) if agent == self.agent => self.feed(event),
+            Happening::ToHost(..) => {}
+            Happening::Exit(of) => {
+                if let ProcessSeen::Running { release, fence, pid, restarts } = self.process.clone()
+                    && pid == of
+                {
+                    let code = self.behaviour(&release).exits.map_or(1, |(_, code)| code);
+                    self.process =
+                        ProcessSeen::Exited { release, fence, exit: ExitSeen::Code(code), restarts };
+                    self.restart_if_kept();
+                    self.news();
+                }
+            }
+            Happening::Restart(of) => {
+                if let ProcessSeen::Exited { release, fence, restarts, .. } = self.process.clone()
+                    && of == self.pid
+                    && self.keep
+                {
+                    self.run_process(release, fence, restarts + 1);
+                    self.news();
+                }
+            }
+        }
+    }
+
+    pub(super) fn restart_if_kept(&mut self) {
+        if self.keep && matches!(self.process, ProcessSeen::Exited { .. }) {
+            let pid = self.pid;
+            self.schedule(self.now + Duration::from_millis(500), Happening::Restart(pid));
+        }
+    }
+
+    pub(super) fn exit_now(&mut self) {
+        let pid = self.pid;
+        self.schedule(self.now, Happening::Exit(pid));
+    }
+
+    pub(super) fn run_process(&mut self, release: ReleaseId, fence: Fence, restarts: u32) {
+        self.pid += 1;
+        self.started = self.now;
+        if let Some((after, _)) = self.behaviour(&release).exits {
+            let pid = self.pid;
+            self.schedule(self.now + after, Happening::Exit(pid));
+        }
+        self.process = ProcessSeen::Running { release, fence, pid: self.pid, restarts };
+    }
+
+    pub(super) fn news(&mut self) {
+        self.change += 1;
+        let observed = self.observed();
+        self.later(1, Event::ProcessChanged(observed));
+    }
+
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            change: self.change,
+            process: self.process.clone(),
+            migration: self.migration.clone(),
+            fence: self.newest,
+        }
+    }
+
+    pub(super) fn behaviour(&self, release: &ReleaseId) -> Behaviour {
+        self.behaviours.get(release.as_str()).copied().unwrap_or(GOOD)
+    }
+
+    pub(super) fn running(&self) -> Option<&str> {
+        match &self.process {
+            ProcessSeen::Running { release, .. } => Some(release.as_str()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        match &self.process {
+            ProcessSeen::Running { release, .. } => {
+                self.behaviour(release).healthy.is_some_and(|after| self.started + after <= self.now)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn standing(&self) -> StandingSeen {
+        let patience = match &self.process {
+            ProcessSeen::Running { release, .. } => self.behaviour(release).in_service,
+            _ => None,
+        };
+        match self.place {
+            Place::Absent => StandingSeen::Absent,
+            Place::Left(at) if at + self.drain <= self.now => StandingSeen::Absent,
+            Place::Left(_) => StandingSeen::Draining,
+            Place::Joined(_) if !self.is_healthy() => StandingSeen::Unhealthy { reason: "timeout".into() },
+            Place::Joined(at) => match patience {
+                Some(patience) if at + patience <= self.now => StandingSeen::InService,
+                Some(_) => StandingSeen::Initial,
+                None => StandingSeen::Unhealthy { reason: "status 500".into() },
+            },
+        }
+    }
+
+    pub(super) fn balancer_says(&self) -> Result<(), FaultSeen> {
+        if self.now < self.api_down_until {
+            return Err(FaultSeen { kind: FaultWord::Throttled, text: "ask the balancer: slow down".into() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn feed(&mut self, event: Event) {
+        let effects = self.host.handle(event, self.now);
+        for effect in effects {
+            if self.crash_at == Some(self.effects) {
+                self.crash_at = None;
+                return self.crash();
+            }
+            self.effects += 1;
+            self.perform(effect);
+        }
+    }
+
+    /// The names of the reports, in order.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.reports.iter().map(name).collect()
+    }
+
+    pub(super) fn was_told(&self, what: &str) -> usize {
+        self.told().iter().filter(|told| *told == what).count()
+    }
+}
+
+fn name(report: &Report) -> String {
+    match report {
+        Report::Staged { release } => format!("staged {release}"),
+        Report::NotStaged { release, .. } => format!("not staged {release}"),
+        Report::Runs { .. } => "runs".into(),
+        Report::Moved { from, to, .. } => format!("{from} > {to}"),
+        Report::Failed { .. } => "failed".into(),
+        Report::Changed { .. } => "changed".into(),
+        Report::Reverted { .. } => "reverted".into(),
+        Report::Stuck { .. } => "stuck".into(),
+        Report::Abandoned { .. } => "abandoned".into(),
+        Report::Parked { .. } => "parked".into(),
+        Report::Availability { availability, .. } => format!("{availability}"),
+        Report::MigrationStarted { .. } => "migration started".into(),
+        Report::MigrationEnded { .. } => "migration ended".into(),
+    }
+}
