@@ -129,3 +129,56 @@ fn a_wait_goes_on_from_what_was_written_of_it() {
     let took = world.now.since(started);
     assert!(took < secs(90), "six restarts made of the deadline of a minute {took:?}");
 }
+
+#[test]
+fn an_agent_that_is_killed_again_and_again_still_gets_there() {
+    for (behaviour, running) in [(GOOD, "b"), (Behaviour { in_service: None, ..GOOD }, "a")] {
+        for every in 12..60 {
+            let mut world = serving(HEADFUL, Some("a"));
+            world.behaves("b", behaviour);
+            (world.crash_at, world.crash_every) = (Some(every), Some(every));
+            let ended = world.change(Some("a"), Some("b")).run_until(secs(1_800), settled);
+            assert!(ended, "crash every {every} effects: {:?}", world.host.sighting(world.now));
+            assert_eq!(world.running(), Some(running), "crash every {every} effects");
+            assert_eq!(count(&world, "start b"), 1, "crash every {every} effects: {:?}", world.acts);
+        }
+    }
+}
+
+#[test]
+fn a_first_release_and_one_that_is_taken_away_end_well_wherever_the_agent_is_killed() {
+    for (from, to) in [(None, Some("b")), (Some("a"), None)] {
+        let run = |crash_at: Option<usize>| {
+            let mut world = serving(HEADFUL, from);
+            world.crash_at = crash_at;
+            assert!(world.change(from, to).run_until(secs(900), settled), "crash before effect {crash_at:?}");
+            world
+        };
+        for at in 0..run(None).effects {
+            let world = run(Some(at));
+            assert_eq!(world.running(), to, "crash before effect {at}");
+            assert_eq!(world.was_told("failed"), 0, "crash before effect {at}");
+        }
+    }
+}
+
+#[test]
+fn a_stuck_host_stays_stuck_and_recovers_wherever_the_agent_is_killed() {
+    let run = |crash_at: Option<usize>| {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.behaves("b", Behaviour { exits: Some((Duration::from_millis(100), 7)), ..GOOD });
+        world.behaves("a", Behaviour { healthy: None, ..GOOD });
+        world.crash_at = crash_at;
+        world.change(Some("a"), Some("b")).run(secs(200));
+        assert!(1 <= world.was_told("stuck"), "crash before effect {crash_at:?}: {:?}", world.told());
+        assert_eq!(world.running(), Some("a"), "crash before effect {crash_at:?}");
+        let effects = world.effects;
+        world.behaves("a", GOOD);
+        assert!(world.run_until(secs(60), settled), "crash before effect {crash_at:?}");
+        assert_eq!(world.host.ledger().serving, Some(release("a")));
+        effects
+    };
+    for at in 0..run(None) {
+        run(Some(at));
+    }
+}

@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) logs: Vec<String>,
     pub(super) effects: usize,
     pub(super) crash_at: Option<usize>,
+    /// And again after so many effects.
+    pub(super) crash_every: Option<usize>,
     /// The real fleet machine, where a test is about both; otherwise one that always says yes.
     pub(super) fleet: Option<Box<super::together::Real>>,
 }
@@ -121,6 +123,7 @@ impl World {
             logs: vec![],
             effects: 0,
             crash_at: None,
+            crash_every: None,
             fleet: None,
         }
     }
@@ -353,7 +356,7 @@ impl World {
         let effects = self.host.handle(event, self.now);
         for effect in effects {
             if self.crash_at == Some(self.effects) {
-                self.crash_at = None;
+                self.crash_at = self.crash_every.map(|every| self.effects + every);
                 return self.crash();
             }
             self.effects += 1;
