@@ -163,18 +163,19 @@ fn comes_from(pid: u32, head: Head<'_>, other: Head<'_>) -> bool {
 /// A process that `session` started as head of a group since `since`, other than `known`. This is how a keeper finds what
 /// its predecessor started when that one died before it could write the pid down.
 pub(crate) fn find_started(
+    everyone: &[Stat],
     session: u32,
     since: u64,
     known: Option<Identity>,
-) -> io::Result<Option<Identity>> {
-    let fits = |stat: &Stat| {
+) -> Option<Identity> {
+    let fits = |stat: &&Stat| {
         stat.session == session
             && stat.group == stat.pid
             && stat.pid != session
             && stat.started >= since
             && Some(stat.identity()) != known
     };
-    Ok(all()?.into_iter().find(fits).map(|stat| stat.identity()))
+    everyone.iter().find(fits).map(Stat::identity)
 }
 
 /// Signals exactly this process; that it is gone is no error.
@@ -230,21 +231,18 @@ mod tests {
 
     #[test]
     fn what_a_lost_keeper_started_is_found_by_session_and_time() {
-        use std::{os::unix::process::CommandExt, process::Command};
-        let since = ticks();
-        let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
-        let started = identify(child.id()).unwrap();
-        let found = find_started(started.session, since, None);
-        let known = find_started(started.session, since, Some(started));
-        let later = find_started(started.session, started.started + 1, None);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(started.started >= since);
-        // The test may be younger than a tick, and then it fits too.
-        let me = std::process::id();
-        assert!(found.unwrap().is_some_and(|found| found == started || found.pid == me));
-        assert!(known.unwrap().is_none_or(|found| found.pid == me));
-        assert_eq!(later.unwrap(), None);
+        let stat = |pid, group, session, started| Stat { pid, parent: 1, group, session, started };
+        let service = stat(200, 200, 100, 15);
+        let everyone = [
+            stat(100, 100, 100, 12), // the keeper's own session, by another head
+            stat(150, 150, 100, 9),  // started before
+            stat(151, 151, 101, 15), // of another session
+            service,
+            stat(201, 200, 100, 16), // its child
+        ];
+        assert_eq!(find_started(&everyone, 100, 10, None), Some(service.identity()));
+        assert_eq!(find_started(&everyone, 100, 10, Some(service.identity())), None);
+        assert_eq!(find_started(&everyone, 100, 16, None), None);
     }
 
     #[test]

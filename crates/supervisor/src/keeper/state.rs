@@ -120,7 +120,9 @@ impl Keeper {
         let found = match run.stage {
             Stage::Ended(_) => return Ok(()),
             Stage::Running(identity) => Some(identity),
-            Stage::Begun { session, ticks } => processes::find_started(session, ticks, known)?,
+            Stage::Begun { session, ticks } => {
+                processes::find_started(&processes::all()?, session, ticks, known)
+            }
         };
         let vigil = match found {
             Some(identity) => self.vigil(writer, identity)?,

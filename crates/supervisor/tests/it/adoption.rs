@@ -13,7 +13,7 @@ use ports::{
 };
 use rustix::process::{Pid, Signal};
 
-use crate::world::{self, AGENT_DIR, GRACE, World, fence, kill, lives, pid, until, until_gone};
+use crate::world::{self, AGENT_DIR, GRACE, World, fence, kill, lives, pid, until_gone};
 
 const RUNS: &str = "exec sleep 1000";
 
@@ -119,10 +119,10 @@ async fn sigterm_ends_the_keeper_and_not_the_service() {
 #[tokio::test]
 async fn an_adopted_service_is_stopped_with_all_that_it_started() {
     let world = World::new();
-    let serve =
-        world.script("serve", "trap '' TERM\nsetsid sleep 1000 &\nsleep 1000 &\nwhile :; do sleep 1; done");
+    let serve = world
+        .script("serve", "trap '' TERM\nsetsid sleep 1000 &\nsleep 1000 &\nwhile :; do sleep 1000; done");
     let first = world.client.start(&world.launch(5, "a", &serve)).await.unwrap();
-    until("four processes to run", || (world.programs().len() >= 4).then_some(())).await;
+    world.sleepers(3).await;
     world.kill_keeper(Signal::KILL).await;
     world.client.stop(fence(5), std::time::Duration::from_millis(100)).await.unwrap();
     assert!(!lives(pid(&first)));

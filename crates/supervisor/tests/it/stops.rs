@@ -7,7 +7,7 @@ use ports::{
     supervisor::{Exit, MigrationRun, Process},
 };
 
-use crate::world::{GRACE, World, fence, lives, pid, until};
+use crate::world::{GRACE, World, fence, lives, pid};
 
 #[tokio::test]
 async fn sigterm_is_enough_for_who_heeds_it() {
@@ -58,7 +58,7 @@ async fn grandchildren_go_too_wherever_they_fled() {
     let body = "setsid sleep 1000 &\n(sleep 1001 &)\n(setsid sh -c 'sleep 1002 & sleep 1003' &)\nwait";
     let serve = world.script("serve", body);
     world.client.start(&world.launch(5, "a", &serve)).await.unwrap();
-    until("six processes to run", || (world.programs().len() >= 6).then_some(())).await;
+    world.sleepers(4).await;
     world.client.stop(fence(5), Duration::from_millis(500)).await.unwrap();
     assert_eq!(world.programs(), [] as [u32; 0]);
 }
@@ -83,12 +83,11 @@ async fn stopping_one_of_two_spares_the_other_and_its_orphans() {
     let mut launch = world.launch(5, "b", &migrate);
     launch.environment.insert("DEPLOYINATOR_FENCE".to_owned(), "1.5".to_owned());
     world.client.migrate(&launch).await.unwrap();
-    until("four processes to run", || (world.programs().len() >= 4).then_some(())).await;
+    world.sleepers(4).await;
     let stopped = world.client.stop_migration(fence(5), GRACE).await.unwrap();
     assert_eq!(stopped.process, service.process);
     assert!(matches!(stopped.migration, Some((_, MigrationRun::Ended { exit: Exit::Signal(15), .. }))));
-    let left = world.programs();
-    assert_eq!(left.len(), 2, "the service and its orphan: {left:?}");
+    let left = world.sleepers(2).await;
     assert!(left.contains(&pid(&service)));
     world.client.stop(fence(5), GRACE).await.unwrap();
     assert_eq!(world.programs(), [] as [u32; 0]);

@@ -52,7 +52,12 @@ impl World {
     /// A shell script to run.
     pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.root().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        let text = format!("#!/bin/sh\n{body}\n");
+        // A shell reads its script while it runs: one that is there already is not written anew.
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return path;
+        }
+        fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
@@ -112,6 +117,17 @@ impl World {
     pub(crate) fn programs(&self) -> Vec<u32> {
         with_mark(&format!("{WORLD}={}", self.root().display()))
     }
+
+    /// Waits until so many programs of this world have become `sleep`, which is when a shell has done what it should.
+    pub(crate) async fn sleepers(&self, count: usize) -> Vec<u32> {
+        let asleep =
+            |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+        until(&format!("{count} sleepers"), || {
+            let found: Vec<u32> = self.programs().into_iter().filter(asleep).collect();
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
 }
 
 impl Drop for World {
@@ -120,11 +136,11 @@ impl Drop for World {
         let marks =
             [format!("{KEEPER_DIR}={root}/"), format!("{AGENT_DIR}={root}"), format!("{WORLD}={root}")];
         let until = Instant::now() + LIMIT;
-        loop {
+        let mut empty_looks = 0;
+        // A process in mid-exec has no environment for a moment, so one empty look proves nothing.
+        while empty_looks < 3 && Instant::now() < until {
             let left: Vec<u32> = marks.iter().flat_map(|mark| with_mark(mark)).collect();
-            if left.is_empty() || Instant::now() > until {
-                return;
-            }
+            empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
             left.into_iter().for_each(|pid| kill(pid, Signal::KILL));
             std::thread::sleep(Duration::from_millis(5));
         }
