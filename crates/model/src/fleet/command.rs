@@ -1,15 +1,15 @@
-//! What may be asked of the fleet machine, and what it answers. A command carries what it assumes.
+//! What may be asked of the fleet machine. A command carries what it assumes.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    host::{Availability, Declaration, PhaseKind},
-    migration::Verdict,
-    rollout::Halt,
+use super::{host::Declaration, migration::Verdict, rollout::Halt};
+pub use super::{
+    reply::{Refusal, Reply},
+    report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,147 +197,6 @@ impl Request {
     }
 }
 
-/// What happened on a host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Report {
-    /// A release is fetched, verified and pinned.
-    Staged {
-        /// Which.
-        release: ReleaseId,
-    },
-    /// A release could not be staged; it is tried again.
-    NotStaged {
-        /// Which.
-        release: ReleaseId,
-        /// Why.
-        reason: String,
-    },
-    /// What the host found itself running when its agent started with an empty memory, or after it was set right.
-    Runs {
-        /// The release in soaked service, if any.
-        release: Option<Release>,
-    },
-    /// The change goes from one phase to the next. The first one, from granted, asks for leave to begin.
-    Moved {
-        /// The grant.
-        fence: Fence,
-        /// The phase it was in.
-        from: PhaseKind,
-        /// The phase it is in now.
-        to: PhaseKind,
-        /// Why, where that is worth saying.
-        reason: Option<String>,
-    },
-    /// The new release failed on this host, which now goes back.
-    Failed {
-        /// The grant.
-        fence: Fence,
-        /// How.
-        failure: Failure,
-    },
-    /// The change is done: in service and soaked. Frees the slot.
-    Changed {
-        /// The grant.
-        fence: Fence,
-    },
-    /// The host is back on what it had before. Frees the slot.
-    Reverted {
-        /// The grant.
-        fence: Fence,
-    },
-    /// The host could not go back: it is out, and keeps the slot.
-    Stuck {
-        /// The grant.
-        fence: Fence,
-        /// How.
-        failure: Failure,
-    },
-    /// The host gave up before it stopped anything, and is in service again on what it had. Frees the slot.
-    Abandoned {
-        /// The grant.
-        fence: Fence,
-        /// Why: a fault of the surroundings.
-        reason: String,
-    },
-    /// The host is out of service for maintenance, and stays so.
-    Parked {
-        /// The grant.
-        fence: Fence,
-    },
-    /// The host came into service or fell out of it, outside a change.
-    Availability {
-        /// What it is now.
-        availability: Availability,
-        /// Why.
-        cause: Cause,
-        /// More about it, for people.
-        reason: String,
-        /// The end of the process's output, when it exited.
-        tail: Arc<str>,
-    },
-    /// `bin/migrate` was started under this grant.
-    MigrationStarted {
-        /// The grant.
-        fence: Fence,
-    },
-    /// `bin/migrate` has ended, or nobody saw how.
-    MigrationEnded {
-        /// The grant.
-        fence: Fence,
-        /// How: succeeded, failed or unknown.
-        end: MigrationEnd,
-        /// The end of its output.
-        tail: Arc<str>,
-    },
-}
-
-/// How a run of `bin/migrate` ended, as its host saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MigrationEnd {
-    /// Exit code 0.
-    Succeeded,
-    /// Anything else that was seen, or its deadline.
-    Failed {
-        /// "exit code 3", "deadline of 10m passed".
-        reason: String,
-    },
-    /// It was started, and its end was not seen.
-    Unknown {
-        /// How that came.
-        reason: String,
-    },
-    /// It was not started, and never will be under this grant (the release is gone from the host, say).
-    NotStarted {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The release: it exited, or does not answer as it should. Condemns it during its rollout.
-    Release,
-    /// The surroundings: cloud, balancer, host, operator. Condemns nothing.
-    Surroundings,
-}
-
-/// How a release failed on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// The phase it happened in.
-    pub phase: PhaseKind,
-    /// Whose fault it is.
-    pub cause: Cause,
-    /// "exited with code 3", "probe GET /healthz answered 503 until the deadline of 1m".
-    pub reason: String,
-    /// The end of the process's output, at most 16 KiB.
-    pub tail: Arc<str>,
-}
-
 /// One choice of the planner. Each is checked again when it is applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -409,7 +268,7 @@ pub enum Step {
         /// The rollout.
         rollout: RolloutId,
     },
-    /// A roll back cannot go on.
+    /// A roll back cannot go on; or, of any other rollout, no host is left on which it could succeed.
     GiveUp {
         /// The rollout.
         rollout: RolloutId,
@@ -423,140 +282,4 @@ pub enum Step {
         /// How long, in milliseconds.
         elapsed_ms: u64,
     },
-}
-
-/// What the fleet machine answers. "No" is an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// Done, or it was so already.
-    Done,
-    /// A push, roll back or restart was accepted as this rollout.
-    Accepted(RolloutId),
-    /// The release is the target already: this is its rollout.
-    Joined(RolloutId),
-    /// No, and nothing was changed.
-    Refused(Refusal),
-    /// What became of each step of a plan.
-    Planned(Vec<Result<(), Refusal>>),
-}
-
-/// Why the fleet machine says no.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// No host declares the service.
-    #[error("no host declares service {service}; declared are: {}", list(.declared))]
-    UnknownService {
-        /// As asked.
-        service: ServiceName,
-        /// What there is.
-        declared: Vec<ServiceName>,
-    },
-    /// The host is not in the fleet, or does not declare the service.
-    #[error("host {host} is not in the fleet or does not declare this service")]
-    UnknownHost {
-        /// As asked.
-        host: HostId,
-    },
-    /// There is no such rollout, or it is over.
-    #[error("no rollout is under way")]
-    NoRollout,
-    /// The release failed before.
-    #[error("release {release} is quarantined: {reason}")]
-    Quarantined {
-        /// The release.
-        release: ReleaseId,
-        /// How it failed.
-        reason: String,
-    },
-    /// There is nothing to go back to.
-    #[error("there is no earlier completed release to go back to")]
-    NothingBefore,
-    /// Something else is under way, which this would disturb.
-    #[error("rollout {rollout} is {phase}")]
-    Busy {
-        /// The rollout.
-        rollout: RolloutId,
-        /// What it is doing.
-        phase: String,
-    },
-    /// The proposal assumed something that is no longer so. Look again.
-    #[error("assumed {assumed}, but it is {actual}")]
-    Outdated {
-        /// What was assumed.
-        assumed: String,
-        /// What is.
-        actual: String,
-    },
-    /// P1: too many hosts would be out.
-    #[error("{out} hosts are out, {limit} may be")]
-    Budget {
-        /// Hosts that are out now.
-        out: u32,
-        /// How many may be.
-        limit: u32,
-    },
-    /// All slots are taken.
-    #[error("all {limit} slots are taken")]
-    NoFreeSlot {
-        /// How many there are.
-        limit: u32,
-    },
-    /// P3: the release's migration is not recorded as succeeded or not needed.
-    #[error("the migration of {release} is {state}")]
-    NotMigrated {
-        /// The release.
-        release: ReleaseId,
-        /// What is known of it.
-        state: String,
-    },
-    /// P9: the release is not staged on the host.
-    #[error("{release} is not staged on {host}")]
-    NotStaged {
-        /// The host.
-        host: HostId,
-        /// The release.
-        release: ReleaseId,
-    },
-    /// P2: the migration lock is taken, or this migration was started before.
-    #[error("the migration of {release} cannot be granted: {reason}")]
-    MigrationLocked {
-        /// The release.
-        release: ReleaseId,
-        /// Why.
-        reason: String,
-    },
-    /// The host is excluded, parked or already changing.
-    #[error("host {host} is {state}")]
-    HostNotFree {
-        /// The host.
-        host: HostId,
-        /// What it is.
-        state: String,
-    },
-    /// The host's name is taken by another machine.
-    #[error("host {host} is enrolled with another state directory ({enrolled}, not {offered})")]
-    AnotherHost {
-        /// The name.
-        host: HostId,
-        /// The state directory that is enrolled.
-        enrolled: String,
-        /// The one that was offered.
-        offered: String,
-    },
-    /// A reason is owed.
-    #[error("a reason is owed, as this replaces evidence by your word")]
-    ReasonMissing,
-    /// Not a sensible thing to ask now.
-    #[error("{0}")]
-    NotNow(String),
-}
-
-fn list<T: ToString>(items: &[T]) -> String {
-    if items.is_empty() {
-        "none".to_owned()
-    } else {
-        items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-    }
 }

@@ -35,7 +35,7 @@ impl Fleet {
         let names: Vec<ServiceName> = self.services.keys().cloned().collect();
         for name in names {
             if let Ok(mut scene) = self.scene(&name, scribe) {
-                scene.without(host);
+                scene.without(host, "the host departed");
             }
         }
         self.forget_departed();
@@ -55,14 +55,12 @@ impl Fleet {
 
 impl Scene<'_> {
     /// The service goes on without the host. A migration that it may have started is unknown, never "not run".
-    fn without(&mut self, host: &HostId) {
+    pub(super) fn without(&mut self, host: &HostId, why: &str) {
         self.touch();
         for id in [self.service.active, self.service.next].into_iter().flatten() {
-            let part =
-                self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
-            if matches!(part, Some(PartState::Pending | PartState::Changing | PartState::Changed)) {
+            if self.part(id, host).is_some_and(|part| part != PartState::Dropped) {
                 self.set_part(id, host, PartState::Dropped);
-                self.note(Some(id), Some(host), EventKind::Dropped { reason: "the host departed".into() });
+                self.note(Some(id), Some(host), EventKind::Dropped { reason: why.to_owned() });
             }
         }
         let holds = self.service.migration_lock.as_ref().is_some_and(|lock| lock.host == *host);

@@ -7,7 +7,7 @@ use super::{
     host::{Availability, Host, HostService},
     scene::Scribe,
 };
-use crate::HostId;
+use crate::{HostId, ServiceName};
 
 impl Fleet {
     pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
@@ -37,8 +37,18 @@ impl Fleet {
         record.address = *address;
         record.zone.clone_from(zone);
         record.level = *level;
-        // A service that is no longer declared stays while a change of it is under way.
-        record.services.retain(|name, here| declares.contains_key(name) || here.change.is_some());
+        // A service that is no longer declared stays while a change or a migration of it is under way.
+        let services = &self.services;
+        let migrates = |name: &ServiceName| {
+            let lock = services.get(name).and_then(|service| service.migration_lock.as_ref());
+            lock.is_some_and(|lock| lock.host == *host)
+        };
+        let stays = |name: &ServiceName, here: &HostService| {
+            declares.contains_key(name) || here.change.is_some() || migrates(name)
+        };
+        let gone = record.services.iter().filter(|(name, here)| !stays(name, here));
+        let gone: Vec<ServiceName> = gone.map(|(name, _)| name.clone()).collect();
+        record.services.retain(|name, _| !gone.contains(name));
         for (name, declaration) in declares {
             let here =
                 record.services.entry(name.clone()).or_insert_with(|| HostService::new(declaration.clone()));
@@ -47,6 +57,9 @@ impl Fleet {
         }
         for service in self.services.values_mut() {
             service.changed = scribe.revision;
+        }
+        for name in gone {
+            self.scene(&name, scribe)?.without(host, "the host no longer declares the service");
         }
         if self.level == 0 {
             self.level = 1;
@@ -74,6 +87,10 @@ impl Fleet {
                 tail: "".into(),
             };
             scribe.note(Some(name), None, Some(host), kind);
+        }
+        let names: Vec<ServiceName> = record.services.keys().cloned().collect();
+        for name in names {
+            self.scene(&name, scribe)?.recall_unaffordable();
         }
         Ok(Reply::Done)
     }

@@ -5,8 +5,8 @@ use super::{
     event::EventKind,
     host::{Availability, Change, PhaseKind, Purpose},
     migration::MigrationState,
-    rollout::{PartState, RolloutKind, RolloutPhase},
-    scene::Scene,
+    rollout::{PartState, RolloutPhase},
+    scene::{Scene, count},
 };
 use crate::{HostId, Release, RolloutId};
 
@@ -28,13 +28,8 @@ impl Scene<'_> {
             });
         }
         let to = rollout.target.clone();
-        let limit = match rollout.kind {
-            RolloutKind::RollbackOf { .. } => {
-                self.service.policy.rollback_parallel.max(self.service.policy.max_unavailable)
-            }
-            _ => self.service.policy.max_unavailable,
-        };
-        self.give_slot(host, Purpose::Rollout(id), to, limit.get())?;
+        let slots = rollout.slots(&self.service.policy);
+        self.give_slot(host, Purpose::Rollout(id), to, slots)?;
         self.set_part(id, host, PartState::Changing);
         Ok(())
     }
@@ -42,10 +37,8 @@ impl Scene<'_> {
     /// A slot for a host outside any rollout to reach the last completed release (P7).
     pub(super) fn converge(&mut self, host: &HostId) -> Result<(), Refusal> {
         let to = self.service.last_completed().cloned().ok_or(Refusal::NothingBefore)?;
-        let part = self.service.active().and_then(|active| active.parts.get(host));
-        if part.is_some_and(|part| {
-            matches!(part.state, PartState::Pending | PartState::Changing | PartState::Changed)
-        }) {
+        let part = self.service.active.and_then(|active| self.part(active, host));
+        if matches!(part, Some(PartState::Pending | PartState::Changing | PartState::Changed)) {
             return Err(Refusal::HostNotFree {
                 host: host.clone(),
                 state: "part of the rollout under way".into(),
@@ -89,14 +82,15 @@ impl Scene<'_> {
         let here = self.host(host)?;
         let state = match (&here.change, &here.excluded, &here.parked) {
             (Some(change), _, _) => format!("{} already", change.phase),
-            (None, Some(_), _) => "excluded".into(),
-            (None, None, Some(_)) if purpose != Purpose::Park => "drained for maintenance".into(),
+            (None, Some(_), _) if purpose != Purpose::Park => "excluded".into(),
+            (None, _, Some(_)) if purpose != Purpose::Park => "drained for maintenance".into(),
             _ => return Ok(()),
         };
         Err(Refusal::HostNotFree { host: host.clone(), state })
     }
 
-    /// P1. A host that is out already takes a slot, but none of the budget, so that a sick fleet can be repaired.
+    /// P1. A host that is out already takes a slot, but none of the budget, so that a sick fleet can be repaired. One that nobody has
+    /// heard from counts as out, but may well be in service: it is changed only if the others leave room for it.
     fn check_budget(&self, host: &HostId, slots: u32) -> Result<(), Refusal> {
         let here = self.host(host)?;
         if !here.sums() {
@@ -105,8 +99,10 @@ impl Scene<'_> {
         if slots <= self.slots_taken() {
             return Err(Refusal::NoFreeSlot { limit: slots });
         }
-        let (out, limit) = (self.out(), self.service.policy.max_unavailable.get());
-        if here.availability == Availability::In && limit <= out {
+        let limit = self.service.policy.max_unavailable.get();
+        let others = self.members().filter(|(other, here)| *other != host && here.sums() && here.is_out());
+        let out = count(others);
+        if here.availability != Availability::Out && limit <= out {
             return Err(Refusal::Budget { out, limit });
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::{
     command::{MigrationEnd, Refusal},
     event::EventKind,
     migration::{MigrationLock, MigrationState, Migrations},
-    rollout::{Halt, Halting, Outcome, RolloutPhase},
+    rollout::{Halt, Halting, Outcome, PartState, Rollout, RolloutPhase},
     scene::Scene,
 };
 use crate::{Fence, HostId, Release, ReleaseId, RolloutId};
@@ -59,9 +59,12 @@ impl Scene<'_> {
         let release = self.lock_of(host, fence)?.release.id.clone();
         let state = MigrationState::Running { host: host.clone(), started: true };
         if let Some(known) = self.service.migrations.get_mut(&release) {
+            if *known.of(host) == state {
+                return Ok(());
+            }
             known.set(host, state.clone());
         }
-        let rollout = self.service.active;
+        let rollout = self.rollout_to(&release).map(|rollout| rollout.id);
         self.note(rollout, Some(host), EventKind::Migration { release, state });
         Ok(())
     }
@@ -74,9 +77,15 @@ impl Scene<'_> {
         tail: &Arc<str>,
     ) -> Result<(), Refusal> {
         let release = self.lock_of(host, fence)?.release.clone();
+        let started =
+            matches!(self.service.migration(&release, host), MigrationState::Running { started: true, .. });
         self.service.migration_lock = None;
         let tail = tail.clone();
         let state = match end {
+            // It cannot be both; the doubt is for the operator.
+            MigrationEnd::NotStarted { reason } if started => {
+                MigrationState::Unknown { host: host.clone(), reason: reason.clone(), tail }
+            }
             MigrationEnd::Succeeded => MigrationState::Succeeded,
             MigrationEnd::Failed { reason } => MigrationState::Failed { reason: reason.clone(), tail },
             MigrationEnd::Unknown { reason } => {
@@ -93,24 +102,70 @@ impl Scene<'_> {
         if let Some(known) = self.service.migrations.get_mut(&release.id) {
             known.set(host, state.clone());
         }
-        let active = self.service.active().filter(|active| active.target.as_ref() == Some(release));
-        let active = active.map(|active| (active.id, active.phase.clone()));
-        let id = active.as_ref().map(|(id, _)| *id);
+        let id = self.rollout_to(&release.id).map(|rollout| rollout.id);
         self.note(id, Some(host), EventKind::Migration { release: release.id.clone(), state: state.clone() });
-        let Some((id, phase)) = active else { return };
-        match (state, phase) {
-            (MigrationState::Failed { reason, .. }, RolloutPhase::Migrating) => {
-                self.quarantine(release, Some(id), &format!("its migration failed on {host}: {reason}"));
-                self.finish(id, Outcome::FailedInMigration);
-            }
-            (MigrationState::Failed { reason, .. }, RolloutPhase::Rolling) => {
-                self.quarantine(release, Some(id), &format!("its migration failed on {host}: {reason}"));
-                self.roll_back(id, false, &Default::default());
-            }
-            (MigrationState::Unknown { .. }, RolloutPhase::Migrating | RolloutPhase::Rolling) => {
-                self.halt(id, Halting::Migrating, Halt::MigrationUnknown { host: host.clone() });
+        match state {
+            MigrationState::Failed { reason, .. } => self.migration_failed(&release.id, host, &reason),
+            MigrationState::Unknown { .. } => {
+                let phase = self.rollout_to(&release.id).map(|rollout| (rollout.id, rollout.phase.clone()));
+                if let Some((id, RolloutPhase::Migrating | RolloutPhase::Rolling)) = phase {
+                    self.halt(id, Halting::Migrating, Halt::MigrationUnknown { host: host.clone() });
+                }
             }
             _ => (),
+        }
+        self.let_next_stage();
+    }
+
+    /// The rollout under way, if it goes to this release.
+    pub(super) fn rollout_to(&self, release: &ReleaseId) -> Option<&Rollout> {
+        let active = self.service.active()?;
+        active.target.as_ref().is_some_and(|target| target.id == *release).then_some(active)
+    }
+
+    /// P6: a release whose migration failed is condemned, also when its rollout was given up meanwhile. One that completed before is
+    /// not: the host that joined late goes without it.
+    pub(super) fn migration_failed(&mut self, release: &ReleaseId, host: &HostId, reason: &str) {
+        let rollout =
+            self.rollout_to(release).map(|rollout| (rollout.id, rollout.phase.clone(), rollout.waves));
+        if !self.is_good(release) {
+            let id = rollout.as_ref().map(|(id, ..)| *id);
+            self.quarantine(release, id, &format!("its migration failed on {host}: {reason}"));
+        }
+        let Some((id, phase, waves)) = rollout else { return };
+        match phase {
+            RolloutPhase::Migrating
+            | RolloutPhase::Rolling
+            | RolloutPhase::Halted { during: Halting::Migrating, .. } => (),
+            _ => return,
+        }
+        if self.rollout(id).is_ok_and(Rollout::is_rollback) {
+            self.set_part(id, host, PartState::Failed);
+            if phase != RolloutPhase::Rolling {
+                self.set_phase(id, RolloutPhase::Rolling);
+            }
+        } else if waves == 0 {
+            self.finish(id, Outcome::FailedInMigration);
+        } else {
+            self.undo(id, host);
+        }
+    }
+
+    /// A migration whose end nobody saw, in an earlier attempt, waits for an operator's word in this one too.
+    pub(super) fn halt_on_unknown_migration(&mut self, id: RolloutId) {
+        let Ok(rollout) = self.rollout(id) else { return };
+        let Some(target) = rollout.target.as_ref().filter(|_| rollout.phase == RolloutPhase::Migrating)
+        else {
+            return;
+        };
+        let pending = rollout.parts.iter().filter(|(_, part)| part.state == PartState::Pending);
+        let unknown =
+            pending.map(|(host, _)| self.service.migration(target, host)).find_map(|state| match state {
+                MigrationState::Unknown { host, .. } => Some(host),
+                _ => None,
+            });
+        if let Some(host) = unknown {
+            self.halt(id, Halting::Migrating, Halt::MigrationUnknown { host });
         }
     }
 

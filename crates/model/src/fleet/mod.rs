@@ -9,6 +9,8 @@ pub mod command;
 pub mod event;
 pub mod host;
 pub mod migration;
+pub mod reply;
+pub mod report;
 pub mod rollout;
 pub mod service;
 

@@ -3,9 +3,9 @@
 use super::{
     command::{Operator, Refusal, Reply, Request},
     event::EventKind,
-    host::{PhaseKind, Purpose},
+    host::Purpose,
     migration::{MigrationState, Verdict},
-    rollout::{Halt, Halting, Outcome, PartState, RolloutKind, RolloutPhase},
+    rollout::{Halt, Halting, Outcome, PartState, Rollout, RolloutKind, RolloutPhase},
     scene::Scene,
 };
 use crate::{HostId, Policy, Release, ReleaseId, RolloutId};
@@ -55,22 +55,21 @@ impl Scene<'_> {
 
     /// The rollout that has this release as its target: under way, waiting, or completed with nothing left to do.
     fn already_moving_to(&self, release: &Release) -> Option<RolloutId> {
-        let waiting = self.service.next().filter(|next| next.target.as_ref() == Some(release));
+        let same = |other: Option<&Release>| other.is_some_and(|other| other.id == release.id);
+        let waiting = self.service.next().filter(|next| same(next.target.as_ref()));
         if let Some(next) = waiting {
             return Some(next.id);
         }
         let Some(active) = self.service.active() else {
-            let all_there = self
-                .members()
-                .all(|(_, here)| here.current.as_ref() == Some(release) || here.excluded.is_some());
+            let all_there =
+                self.members().all(|(_, here)| same(here.current.as_ref()) || here.excluded.is_some());
             let mut completed = self.service.rollouts.values().rev();
             let last = completed.find(|rollout| rollout.outcome() == Some(&Outcome::Completed))?;
-            let same =
-                self.service.last_completed() == Some(release) && last.target.as_ref() == Some(release);
-            return (all_there && same).then_some(last.id);
+            let last_is_it = same(self.service.last_completed()) && same(last.target.as_ref());
+            return (all_there && last_is_it).then_some(last.id);
         };
         let moving = !active.is_rollback() && self.service.next.is_none();
-        (moving && active.target.as_ref() == Some(release)).then_some(active.id)
+        (moving && same(active.target.as_ref())).then_some(active.id)
     }
 
     /// Begins a rollout: at once, staging behind one that it may supersede, or waiting. The queue has one place, for the newest.
@@ -91,6 +90,10 @@ impl Scene<'_> {
             let id = active.id;
             if active.is_rollback() {
                 return Ok(Reply::Joined(id));
+            }
+            // The newest word counts: what was pushed before it and waits is not begun after it.
+            if let Some(next) = self.service.next {
+                self.finish(next, Outcome::Aborted);
             }
             self.abort(false, by)?;
             return Ok(Reply::Accepted(self.service.active.unwrap_or(id)));
@@ -129,36 +132,54 @@ impl Scene<'_> {
         Ok(Reply::Done)
     }
 
+    /// What `resume` is about: the rollout under way, or the one behind it when only that one is halted.
+    fn resumable(&self) -> Result<RolloutId, Refusal> {
+        let halted = |rollout: &&Rollout| matches!(rollout.phase, RolloutPhase::Halted { .. });
+        let waits = |rollout: &&Rollout| rollout.paused.is_some() || halted(rollout);
+        let active = self.service.active().filter(waits);
+        let found = active.or_else(|| self.service.next().filter(halted));
+        found.map_or_else(|| self.active_id(), |rollout| Ok(rollout.id))
+    }
+
     fn resume(&mut self, by: &Operator) -> Result<Reply, Refusal> {
-        let id = self.active_id()?;
+        let id = self.resumable()?;
         let rollout = self.rollout(id)?;
-        let phase = rollout.phase.clone();
-        let failed =
-            rollout.target.as_ref().filter(|target| self.service.quarantine.contains_key(&target.id));
-        let goes_on = match phase {
+        let goes_on = match rollout.phase {
             RolloutPhase::Halted { during: Halting::Migrating, .. } => {
                 let verb = "say how the migration ended: `migration resolve`";
                 return Err(Refusal::NotNow(format!("the end of the migration is unknown; {verb}")));
             }
-            RolloutPhase::Halted { during: Halting::Rolling, .. } if failed.is_some() => {
-                let verb = "`abort` to roll back, or release it first: `quarantine release`";
-                return Err(Refusal::NotNow(format!("the release is quarantined; {verb}")));
+            RolloutPhase::Halted { during: Halting::Rolling, .. } => {
+                let target = rollout.target.as_ref();
+                if target.is_some_and(|target| self.service.quarantine.contains_key(&target.id)) {
+                    let verb = "`abort` to roll back, or release it first: `quarantine release`";
+                    return Err(Refusal::NotNow(format!("the release is quarantined; {verb}")));
+                }
+                Some(RolloutPhase::Rolling)
             }
-            RolloutPhase::Halted { during: Halting::Rolling, .. } => Some(RolloutPhase::Rolling),
             RolloutPhase::Halted { during: Halting::Staging, .. } => Some(RolloutPhase::Staging),
             _ if rollout.paused.is_none() => {
                 return Err(Refusal::NotNow("it is neither paused nor halted".into()));
             }
             _ => None,
         };
+        // Nothing was touched yet: who is there now takes part.
+        let anew = (goes_on == Some(RolloutPhase::Staging))
+            .then(|| self.parts(rollout.target.as_ref(), rollout.kind));
         let rollout = self.rollout_mut(id)?;
         rollout.paused = None;
         if goes_on.is_some() {
             rollout.elapsed.clear();
             rollout.failures.clear();
-            for part in rollout.parts.values_mut().filter(|part| part.state == PartState::Failed) {
-                *part = super::Part { wave: None, state: PartState::Pending };
-            }
+        }
+        if let Some(parts) = anew {
+            rollout.parts = parts;
+        }
+        let failed = rollout.parts.iter().filter(|(_, part)| part.state == PartState::Failed);
+        let failed: Vec<HostId> = failed.map(|(host, _)| host.clone()).collect();
+        for host in failed.iter().filter(|_| goes_on.is_some()) {
+            self.set_part(id, host, PartState::Changing);
+            self.turn_again(id, host);
         }
         self.note(Some(id), None, EventKind::Resumed { by: by.clone() });
         if let Some(phase) = goes_on {
@@ -173,10 +194,7 @@ impl Scene<'_> {
         if rollout.is_rollback() {
             return Err(Refusal::Busy { rollout: id, phase: "a roll back, which cannot be aborted".into() });
         }
-        let touched = matches!(
-            rollout.phase,
-            RolloutPhase::Rolling | RolloutPhase::Halted { during: Halting::Rolling, .. }
-        );
+        let touched = 0 < rollout.waves;
         self.note(Some(id), None, EventKind::Asked { what: "abort".into(), by: by.clone() });
         if touched && !leave {
             self.roll_back(id, true, by);
@@ -191,6 +209,7 @@ impl Scene<'_> {
         if self.service.policy != *policy {
             self.service.policy = policy.clone();
             self.note(None, None, EventKind::Asked { what: "new policy".into(), by: by.clone() });
+            self.recall_unaffordable();
         }
         Ok(Reply::Done)
     }
@@ -217,37 +236,30 @@ impl Scene<'_> {
             Verdict::Retry => MigrationState::Never,
         };
         let states = std::iter::once(&mut known.fleet).chain(known.hosts.values_mut());
-        let mut resolved = 0;
+        let mut hosts = Vec::new();
+        let mut resolved = false;
         for state in states.filter(|state| open(state)) {
-            *state = new.clone();
-            resolved += 1;
+            if let MigrationState::Unknown { host, .. } = std::mem::replace(state, new.clone()) {
+                hosts.push(host);
+            }
+            resolved = true;
         }
-        if resolved == 0 {
+        if !resolved {
             return Err(Refusal::NotNow(format!("no migration of {release} waits for a word")));
         }
-        let active = self
-            .service
-            .active()
-            .filter(|active| active.target.as_ref().is_some_and(|target| target.id == *release));
-        let waiting = active.filter(|active| {
-            matches!(active.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. })
-        });
-        let (id, target) =
-            (waiting.map(|active| active.id), waiting.and_then(|active| active.target.clone()));
+        let id = self.rollout_to(release).map(|rollout| rollout.id);
         self.note(id, None, EventKind::Migration { release: release.clone(), state: new });
-        self.note(
-            id,
-            None,
-            EventKind::Asked {
-                what: format!("resolve the migration as {verdict:?}").to_lowercase(),
-                by: by.clone(),
-            },
-        );
-        let (Some(id), Some(target)) = (id, target) else { return Ok(Reply::Done) };
+        let what = format!("resolve the migration as {verdict:?}").to_lowercase();
+        self.note(id, None, EventKind::Asked { what, by: by.clone() });
         if verdict == Verdict::Failed {
-            self.quarantine(&target, Some(id), "its migration failed");
-            self.finish(id, Outcome::FailedInMigration);
-        } else {
+            for host in &hosts {
+                self.migration_failed(release, host, &format!("{} said so", by.name));
+            }
+        }
+        let waits = |rollout: &&Rollout| {
+            matches!(rollout.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. })
+        };
+        if let Some(id) = self.rollout_to(release).filter(waits).map(|rollout| rollout.id) {
             self.set_phase(id, RolloutPhase::Migrating);
         }
         Ok(Reply::Done)
@@ -278,12 +290,13 @@ impl Scene<'_> {
         let change = change.ok_or_else(|| Refusal::NotNow(format!("{host} holds no slot")))?;
         let rollout = change.purpose.rollout();
         // The host still has its part to do: it is out, so that it takes none of the budget when it gets another slot.
+        // What failed on it is not tried again, except that a roll back still wants it back.
         for id in [rollout, self.service.active].into_iter().flatten() {
-            let state =
-                self.rollout(id).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
-            if matches!(state, Some(PartState::Changing | PartState::Failed)) {
-                self.set_part(id, host, PartState::Pending);
+            let back = self.rollout(id).is_ok_and(|rollout| rollout.is_rollback());
+            if back && self.part(id, host) == Some(PartState::Failed) {
+                self.set_part(id, host, PartState::Changing);
             }
+            self.turn_again(id, host);
         }
         let lock = format!("slot of {host} (fence {})", change.fence);
         self.note(rollout, Some(host), EventKind::LockBroken { lock, by: by.clone() });
@@ -303,8 +316,11 @@ impl Scene<'_> {
 
     fn exclude(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         self.host_mut(host)?.excluded = Some(by.clone());
+        self.revoke(host);
         for id in [self.service.active, self.service.next].into_iter().flatten() {
-            self.set_part(id, host, PartState::Dropped);
+            if self.part(id, host).is_some_and(|part| part != PartState::Changed) {
+                self.set_part(id, host, PartState::Dropped);
+            }
         }
         self.note(None, Some(host), EventKind::Asked { what: "exclude".into(), by: by.clone() });
         Ok(Reply::Done)
@@ -312,12 +328,20 @@ impl Scene<'_> {
 
     fn include(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         self.host_mut(host)?.excluded = None;
+        self.recall_unaffordable();
         self.note(None, Some(host), EventKind::Asked { what: "include".into(), by: by.clone() });
         Ok(Reply::Done)
     }
 
     fn drain(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         self.host_mut(host)?.parked = Some(by.clone());
+        self.revoke(host);
+        // A host in mid-step finishes first; one whose turn has not come gets none.
+        for id in [self.service.active, self.service.next].into_iter().flatten() {
+            if self.part(id, host) == Some(PartState::Pending) {
+                self.set_part(id, host, PartState::Dropped);
+            }
+        }
         self.note(None, Some(host), EventKind::Asked { what: "drain".into(), by: by.clone() });
         Ok(Reply::Done)
     }
@@ -325,7 +349,10 @@ impl Scene<'_> {
     fn admit(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         let here = self.host_mut(host)?;
         here.parked = None;
-        here.change.take_if(|change| change.purpose == Purpose::Park && change.phase == PhaseKind::Granted);
+        if here.change.as_ref().is_some_and(|change| change.purpose == Purpose::Park) {
+            self.revoke(host);
+        }
+        let here = self.host_mut(host)?;
         if let Some(change) = here.change.as_mut().filter(|change| change.purpose == Purpose::Park) {
             change.purpose = Purpose::Converge;
         }

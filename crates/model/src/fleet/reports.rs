@@ -77,6 +77,15 @@ impl Scene<'_> {
         }
         here.current = release.cloned();
         self.touch();
+        // A host that turns out not to run what it was thought to run has its part still to do.
+        if let Some(active) = self.service.active
+            && self.part(active, host) == Some(PartState::Changed)
+            && self.rollout(active).is_ok_and(|rollout| rollout.target.as_ref() != release)
+        {
+            self.set_part(active, host, PartState::Changing);
+            self.turn_again(active, host);
+        }
+        self.already_there(host);
         Ok(())
     }
 
@@ -106,9 +115,7 @@ impl Scene<'_> {
         change.phase = to;
         let rollout = change.purpose.rollout();
         let here = self.host_mut(host)?;
-        if here.availability == Availability::In {
-            here.availability = Availability::Out;
-        }
+        here.availability = Availability::Out;
         here.out_reason = Some(format!("{to}"));
         // Asked again after a slow answer: the fleet knows it already.
         if from != to {
@@ -119,13 +126,20 @@ impl Scene<'_> {
 
     fn failed(&mut self, host: &HostId, fence: Fence, failure: &Failure) -> Result<(), Refusal> {
         let change = self.change_of(host, fence)?;
+        // An agent that was restarted may report the same failure again, which must not count twice.
+        if matches!(change.phase, PhaseKind::Granted | PhaseKind::Reverting | PhaseKind::Stuck) {
+            let (assumed, actual) = ("the change is going on".into(), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
         change.phase = PhaseKind::Reverting;
         let (to, purpose) = (change.to.clone(), change.purpose);
         let here = self.host_mut(host)?;
         here.availability = Availability::Out;
         here.out_reason = Some(failure.reason.clone());
-        if let Some(to) = to.as_ref().filter(|_| failure.cause == Cause::Release) {
-            here.failed = Some((to.id.clone(), failure.clone()));
+        match (failure.cause, &to) {
+            (Cause::Release, Some(to)) => here.failed = Some((to.id.clone(), failure.clone())),
+            (Cause::Release, None) => (),
+            (Cause::Surroundings, _) => here.abandoned_reason = Some(failure.reason.clone()),
         }
         let release = to.as_ref().map(|release| release.id.clone());
         self.note(purpose.rollout(), Some(host), EventKind::HostFailed { release, failure: failure.clone() });
@@ -179,10 +193,8 @@ impl Scene<'_> {
         );
         if let Purpose::Rollout(rollout) = change.purpose {
             // A host that went back for no fault of the release has its turn again.
-            let part =
-                self.rollout(rollout).ok().and_then(|rollout| rollout.parts.get(host)).map(|part| part.state);
-            if part == Some(PartState::Changing) {
-                self.set_part(rollout, host, PartState::Pending);
+            if self.part(rollout, host) == Some(PartState::Changing) {
+                self.turn_again(rollout, host);
                 let here = self.host_mut(host)?;
                 here.abandoned = here.abandoned.saturating_add(1);
             }
@@ -193,20 +205,32 @@ impl Scene<'_> {
 
     fn stuck(&mut self, host: &HostId, fence: Fence, failure: &Failure) -> Result<(), Refusal> {
         let change = self.change_of(host, fence)?;
+        if matches!(change.phase, PhaseKind::Granted | PhaseKind::Stuck) {
+            let (assumed, actual) = ("the host goes back".into(), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
         change.phase = PhaseKind::Stuck;
         let (purpose, from) = (change.purpose, change.from.as_ref().map(|release| release.id.clone()));
         let here = self.host_mut(host)?;
         here.availability = Availability::Out;
         here.out_reason = Some(failure.reason.clone());
-        // Its own rollout, and the roll back that this one may have caused meanwhile, both have to do without it.
-        for id in [purpose.rollout(), self.service.active].into_iter().flatten() {
-            self.set_part(id, host, PartState::Failed);
-        }
         self.note(
             purpose.rollout(),
             Some(host),
             EventKind::HostFailed { release: from, failure: failure.clone() },
         );
+        // A roll back, its own or one that began meanwhile, has to do without it. Any other rollout fails with it, unless it has
+        // already, or holds when the surroundings are at fault.
+        for id in [purpose.rollout(), self.service.active].into_iter().flatten() {
+            if self.rollout(id).is_ok_and(|rollout| rollout.is_rollback()) {
+                self.set_part(id, host, PartState::Failed);
+            }
+        }
+        if let Some(rollout) = purpose.rollout().filter(|_| failure.cause == Cause::Release)
+            && self.part(rollout, host) == Some(PartState::Changing)
+        {
+            self.count_failure(rollout, host, failure);
+        }
         Ok(())
     }
 
@@ -216,11 +240,12 @@ impl Scene<'_> {
         here.abandoned = here.abandoned.saturating_add(1);
         here.abandoned_reason = Some(reason.to_owned());
         let release = change.from.map(|release| release.id);
-        if release.is_some() && here.counted {
+        // A host that declined before it began is as it was; one that began has joined again.
+        if release.is_some() && change.phase != PhaseKind::Granted {
             self.set_availability(host, Availability::In);
         }
         if let Purpose::Rollout(rollout) = change.purpose {
-            self.set_part(rollout, host, PartState::Pending);
+            self.turn_again(rollout, host);
         }
         let end = Settled::Abandoned { reason: reason.to_owned() };
         self.note(change.purpose.rollout(), Some(host), EventKind::HostSettled { release, end });
@@ -230,6 +255,12 @@ impl Scene<'_> {
 
     fn parked(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
         let change = self.change_of(host, fence)?;
+        if change.purpose.rollout().is_some()
+            || matches!(change.phase, PhaseKind::Granted | PhaseKind::Parked)
+        {
+            let (assumed, actual) = ("the host leaves for maintenance".into(), change.phase.to_string());
+            return Err(Refusal::Outdated { assumed, actual });
+        }
         change.phase = PhaseKind::Parked;
         let release = change.from.as_ref().map(|release| release.id.clone());
         let here = self.host_mut(host)?;
@@ -243,11 +274,17 @@ impl Scene<'_> {
     fn already_there(&mut self, host: &HostId) {
         let Ok(here) = self.host(host) else { return };
         let (current, serves) = (here.current.clone(), here.availability == Availability::In);
+        let changing = here.change.is_some();
         for id in [self.service.active, self.service.next].into_iter().flatten() {
             let Ok(rollout) = self.rollout(id) else { continue };
-            let pending = rollout.parts.get(host).is_some_and(|part| part.state == PartState::Pending);
+            let open = match self.part(id, host) {
+                Some(PartState::Pending) => true,
+                // What a roll back gave up on has come back by itself.
+                Some(PartState::Failed) => rollout.is_rollback() && !changing,
+                _ => false,
+            };
             let there = rollout.target == current && (serves || current.is_none());
-            if pending && there && rollout.kind != RolloutKind::Restart {
+            if open && there && rollout.kind != RolloutKind::Restart {
                 self.set_part(id, host, PartState::Changed);
             }
         }
@@ -292,6 +329,7 @@ impl Scene<'_> {
             self.count_failure(rollout, host, &failure);
         }
         self.already_there(host);
+        self.recall_unaffordable();
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::command::{Failure, Operator};
-use crate::{HostId, Release, RolloutId, ServiceName, time::WallTime};
+use crate::{HostId, Policy, Release, RolloutId, ServiceName, time::WallTime};
 
 /// One attempt to move a service to a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,41 @@ impl Rollout {
     #[must_use]
     pub fn has_canary(&self) -> bool {
         matches!(self.kind, RolloutKind::Push | RolloutKind::Restart)
+    }
+
+    /// How many of its hosts may have a slot at once. A roll back has its own number; P1's sum is the same for all.
+    #[must_use]
+    pub fn slots(&self, policy: &Policy) -> u32 {
+        match self.kind {
+            RolloutKind::RollbackOf { .. } | RolloutKind::Rollback => {
+                policy.rollback_parallel.max(policy.max_unavailable).get()
+            }
+            RolloutKind::Push | RolloutKind::Restart => policy.max_unavailable.get(),
+        }
+    }
+
+    /// Whether a host has the target in soaked service: until then nobody knows that it works.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.parts.values().any(|part| part.state == PartState::Changed)
+    }
+
+    /// Whether nobody who was there at the push is left.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        self.parts.values().all(|part| part.state == PartState::Dropped)
+    }
+
+    /// P7: whether a host that joined late may take part. It may once the canary wave has soaked; or when nobody who was there at the
+    /// push is left, as an acknowledged push is not lost (P11).
+    #[must_use]
+    pub fn takes_joiners(&self) -> bool {
+        let soaked = self.is_proven() && (1 < self.waves || (self.waves == 1 && self.wave_soaked));
+        match self.phase {
+            RolloutPhase::Rolling if self.kind == RolloutKind::Push => soaked || self.is_deserted(),
+            RolloutPhase::Rolling | RolloutPhase::Staging => !self.is_rollback() && self.is_deserted(),
+            _ => false,
+        }
     }
 
     /// How long this wait had lasted when it was committed last.
@@ -192,7 +227,7 @@ pub enum Outcome {
     Completed,
     /// `bin/migrate` failed; no host was disturbed.
     FailedInMigration,
-    /// A first rollout failed: there was nothing to go back to.
+    /// It failed, and there was nothing to go back to: a first rollout, a restart, or a release that others had condemned.
     Failed,
     /// It failed, and all hosts are back.
     RolledBack,

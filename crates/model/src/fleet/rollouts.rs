@@ -1,14 +1,16 @@
 //! How rollouts begin, fail and end.
 
 use super::{
-    command::{Cause, Failure, Operator},
+    command::{Failure, Operator},
     event::EventKind,
-    host::{Availability, PhaseKind},
+    host::{Availability, HostService, PhaseKind},
     rollout::{Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase},
     scene::Scene,
     service::{COMPLETED_KEPT, Quarantine, ROLLOUTS_KEPT},
 };
-use crate::{HostId, Release, RolloutId, policy::OnFailure};
+use std::collections::BTreeMap;
+
+use crate::{HostId, Release, ReleaseId, RolloutId, policy::OnFailure};
 
 impl Scene<'_> {
     /// Writes down a new rollout in `phase`. Hosts that have nothing to do in it are done already.
@@ -44,17 +46,24 @@ impl Scene<'_> {
         id
     }
 
-    /// The part of every host that is there and not excluded.
-    fn parts(&self, target: Option<&Release>, kind: RolloutKind) -> std::collections::BTreeMap<HostId, Part> {
+    /// The part of every host that is there, not excluded and not drained.
+    pub(super) fn parts(&self, target: Option<&Release>, kind: RolloutKind) -> BTreeMap<HostId, Part> {
         let members = self.members().filter(|(_, here)| here.excluded.is_none() && here.parked.is_none());
+        let back = matches!(kind, RolloutKind::RollbackOf { .. });
+        let state = |here: &HostService| {
+            let there =
+                here.change.is_none() && here.current.as_ref() == target && kind != RolloutKind::Restart;
+            let serves = target.is_none() || here.availability == Availability::In;
+            match &here.change {
+                _ if there && serves => Some(PartState::Changed),
+                Some(change) if back && change.phase == PhaseKind::Stuck => Some(PartState::Failed),
+                // A roll back owes nothing to hosts that its cause did not disturb: they stay as sick, or as new, as they were.
+                None if back && (there || here.current.is_none()) => None,
+                _ => Some(PartState::Pending),
+            }
+        };
         members
-            .map(|(host, here)| {
-                let there =
-                    here.change.is_none() && here.current.as_ref() == target && kind != RolloutKind::Restart;
-                let serves = target.is_none() || here.availability == Availability::In;
-                let state = if there && serves { PartState::Changed } else { PartState::Pending };
-                (host.clone(), Part { wave: None, state })
-            })
+            .filter_map(|(host, here)| Some((host.clone(), Part { wave: None, state: state(here)? })))
             .collect()
     }
 
@@ -75,7 +84,7 @@ impl Scene<'_> {
     }
 
     /// A push that waits may stage as soon as it may take the active rollout's place.
-    fn let_next_stage(&mut self) {
+    pub(super) fn let_next_stage(&mut self) {
         let queued =
             self.service.next().filter(|next| next.phase == RolloutPhase::Queued).map(|next| next.id);
         if let Some(next) = queued.filter(|_| self.service.may_be_superseded())
@@ -113,6 +122,7 @@ impl Scene<'_> {
         } else if self.service.next == Some(id) {
             self.service.next = None;
         }
+        self.forget_staged();
     }
 
     fn completed(&mut self, kind: RolloutKind, target: Option<Release>) {
@@ -145,43 +155,68 @@ impl Scene<'_> {
         self.touch();
     }
 
-    pub(super) fn quarantine(&mut self, release: &Release, rollout: Option<RolloutId>, reason: &str) {
-        if self.service.quarantine.contains_key(&release.id) {
+    pub(super) fn quarantine(&mut self, release: &ReleaseId, rollout: Option<RolloutId>, reason: &str) {
+        if self.service.quarantine.contains_key(release) {
             return;
         }
-        self.service.quarantine.insert(release.id.clone(), Quarantine { rollout, reason: reason.to_owned() });
+        self.service.quarantine.insert(release.clone(), Quarantine { rollout, reason: reason.to_owned() });
         self.note(
             rollout,
             None,
-            EventKind::Quarantined { release: release.id.clone(), reason: reason.to_owned() },
+            EventKind::Quarantined { release: release.clone(), reason: reason.to_owned() },
         );
+        let waits =
+            self.service.next().filter(|next| next.target.as_ref().is_some_and(|it| it.id == *release));
+        if let Some(next) = waits.map(|next| next.id) {
+            self.finish(next, Outcome::Failed);
+        }
     }
 
-    /// A host failed on the release of a rollout: the rollout fails with it, once that is more than the policy tolerates.
+    /// Whether the release is what hosts get and go back to: it has completed, so that a failure on one host does not condemn it.
+    pub(super) fn is_good(&self, release: &ReleaseId) -> bool {
+        self.service.last_completed().is_some_and(|good| good.id == *release)
+    }
+
+    /// A host failed on the release of a rollout: the rollout fails with it, once that is more than the policy tolerates, or when it
+    /// can succeed nowhere else.
     pub(super) fn count_failure(&mut self, id: RolloutId, host: &HostId, failure: &Failure) {
         self.set_part(id, host, PartState::Failed);
         let tolerance = self.service.policy.failure_tolerance as usize;
         let Some(rollout) = self.service.rollouts.get_mut(&id) else { return };
         rollout.failures.push((host.clone(), failure.clone()));
-        let too_many = tolerance < rollout.failures.len();
-        let (kind, target, phase) = (rollout.kind, rollout.target.clone(), rollout.phase.clone());
-        if !too_many || failure.cause == Cause::Surroundings {
-            return;
+        let hope = [PartState::Pending, PartState::Changing, PartState::Changed];
+        let hopeless = !rollout.parts.values().any(|part| hope.contains(&part.state));
+        if tolerance < rollout.failures.len() || hopeless {
+            self.fail(id, host, &failure.reason);
         }
+    }
+
+    /// A rollout has failed by its release.
+    pub(super) fn fail(&mut self, id: RolloutId, host: &HostId, reason: &str) {
+        let Some(rollout) = self.service.rollouts.get(&id) else { return };
+        let (kind, target, phase) = (rollout.kind, rollout.target.clone(), rollout.phase.clone());
         // A superseded push condemns its release all the same; a roll back or a restart runs what was good before.
-        if let (RolloutKind::Push | RolloutKind::Rollback, Some(target)) = (kind, &target) {
-            self.quarantine(target, Some(id), &format!("failed on {host}: {}", failure.reason));
+        let condemned = target.filter(|target| {
+            matches!(kind, RolloutKind::Push | RolloutKind::Rollback) && !self.is_good(&target.id)
+        });
+        if let Some(target) = &condemned {
+            self.quarantine(&target.id, Some(id), &format!("failed on {host}: {reason}"));
         }
         if phase != RolloutPhase::Rolling || self.service.active != Some(id) {
             return;
         }
         match kind {
             RolloutKind::RollbackOf { .. } => (),
-            RolloutKind::Restart => self.finish(id, Outcome::Failed),
-            RolloutKind::Push | RolloutKind::Rollback => match self.service.policy.on_failure {
-                OnFailure::Rollback => self.roll_back(id, false, &Operator::default()),
-                OnFailure::Pause => self.halt(id, Halting::Rolling, Halt::Failed { host: host.clone() }),
-            },
+            _ if condemned.is_none() => self.finish(id, Outcome::Failed),
+            _ => self.undo(id, host),
+        }
+    }
+
+    /// What the policy says is done about a mixed fleet.
+    pub(super) fn undo(&mut self, id: RolloutId, host: &HostId) {
+        match self.service.policy.on_failure {
+            OnFailure::Rollback => self.roll_back(id, false, &Operator::default()),
+            OnFailure::Pause => self.halt(id, Halting::Rolling, Halt::Failed { host: host.clone() }),
         }
     }
 

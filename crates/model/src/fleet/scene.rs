@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     command::Refusal,
-    event::{Event, EventKind},
+    event::{Event, EventKind, Settled},
     host::{Availability, Host, HostService, PhaseKind},
-    rollout::Rollout,
+    rollout::{PartState, Rollout},
     service::Service,
 };
-use crate::{Fence, HostId, Incarnation, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{Fence, HostId, Incarnation, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
 
 /// Writes the events of one log entry.
 pub(super) struct Scribe {
@@ -115,16 +115,73 @@ impl Scene<'_> {
             .map(|(host, _)| host.clone())
             .collect();
         for host in unbegun {
-            if let Ok(here) = self.host_mut(&host) {
-                here.change = None;
-            }
-            self.set_part(rollout, &host, super::rollout::PartState::Pending);
-            self.touch();
+            self.revoke(&host);
         }
     }
 
+    /// P1 holds at the first effect, not only at the grant: when others fell out meanwhile, grants that nobody has begun are taken
+    /// back, the newest first. A host that is known to be out takes nothing from the budget and keeps its own.
+    pub(super) fn recall_unaffordable(&mut self) {
+        while self.service.policy.max_unavailable.get() < self.out() {
+            let granted =
+                self.members().filter(|(_, here)| here.sums() && here.availability != Availability::Out);
+            let unbegun = granted.filter_map(|(host, here)| Some((host, here.change.as_ref()?)));
+            let unbegun = unbegun.filter(|(_, change)| change.phase == PhaseKind::Granted);
+            let newest = unbegun.max_by_key(|(host, change)| (change.fence, *host));
+            let Some(host) = newest.map(|(host, _)| host.clone()) else { return };
+            self.revoke(&host);
+        }
+    }
+
+    /// Takes back a grant that its host has not begun.
+    pub(super) fn revoke(&mut self, host: &HostId) {
+        let Ok(here) = self.host_mut(host) else { return };
+        let Some(change) = here.change.take_if(|change| change.phase == PhaseKind::Granted) else { return };
+        let rollout = change.purpose.rollout();
+        if let Some(rollout) = rollout {
+            self.turn_again(rollout, host);
+        }
+        let release = change.from.map(|release| release.id);
+        let reason = "the grant was taken back before the change began".to_owned();
+        self.note(
+            rollout,
+            Some(host),
+            EventKind::HostSettled { release, end: Settled::Abandoned { reason } },
+        );
+    }
+
+    /// A host that had a slot has its turn once more, unless it was taken out of rollouts meanwhile.
+    pub(super) fn turn_again(&mut self, rollout: RolloutId, host: &HostId) {
+        if self.part(rollout, host) == Some(PartState::Changing) {
+            let gone = self.host(host).is_ok_and(|here| here.excluded.is_some() || here.parked.is_some());
+            self.set_part(rollout, host, if gone { PartState::Dropped } else { PartState::Pending });
+            if let Ok(rollout) = self.rollout_mut(rollout) {
+                let present = rollout.waves.checked_sub(1).filter(|_| !rollout.wave_soaked);
+                if let Some(part) = rollout.parts.get_mut(host).filter(|part| part.wave != present) {
+                    part.wave = None;
+                }
+            }
+        }
+    }
+
+    /// Forgets that releases are staged which hosts no longer have to keep: they may collect them at any time (P9).
+    pub(super) fn forget_staged(&mut self) {
+        let wanted: Vec<ReleaseId> = self.service.wanted().into_iter().map(|release| release.id).collect();
+        for record in self.hosts.values_mut() {
+            let Some(here) = record.services.get_mut(self.name) else { continue };
+            let changing = here.change.iter().flat_map(|change| [&change.to, &change.from]).flatten();
+            let own: Vec<&ReleaseId> = changing.chain(&here.current).map(|release| &release.id).collect();
+            here.staged.retain(|release| wanted.contains(release) || own.contains(&release));
+        }
+    }
+
+    /// How far a host's part of an open rollout is.
+    pub(super) fn part(&self, rollout: RolloutId, host: &HostId) -> Option<PartState> {
+        Some(self.rollout(rollout).ok()?.parts.get(host)?.state)
+    }
+
     /// Sets how far a host's part is, if it has one. Ended rollouts are history and stay as they were.
-    pub(super) fn set_part(&mut self, rollout: RolloutId, host: &HostId, state: super::rollout::PartState) {
+    pub(super) fn set_part(&mut self, rollout: RolloutId, host: &HostId, state: PartState) {
         if let Ok(rollout) = self.rollout_mut(rollout)
             && let Some(part) = rollout.parts.get_mut(host)
         {

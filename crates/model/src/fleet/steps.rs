@@ -75,6 +75,9 @@ impl Scene<'_> {
             self.take_over(id)?;
         }
         for host in dropped {
+            if self.part(id, host).is_none_or(|part| part == PartState::Dropped) {
+                continue;
+            }
             self.set_part(id, host, PartState::Dropped);
             self.note(
                 Some(id),
@@ -84,6 +87,7 @@ impl Scene<'_> {
         }
         let migrates = target.is_some_and(|target| target.migrates);
         self.set_phase(id, if migrates { RolloutPhase::Migrating } else { RolloutPhase::Rolling });
+        self.halt_on_unknown_migration(id);
         Ok(())
     }
 
@@ -94,21 +98,24 @@ impl Scene<'_> {
             let phase = self.rollout(active)?.phase.to_string();
             return Err(Refusal::Busy { rollout: active, phase });
         }
-        // Its own parts are kept: ending the old one must not look them up again, as staging was checked against them.
+        // The hosts that take part stay the same, as staging was checked against them. How far they are is looked up again: the old
+        // rollout has moved them since the push.
         self.service.next = None;
-        self.finish(active, Outcome::Superseded { by: id });
         self.service.active = Some(id);
+        self.finish(active, Outcome::Superseded { by: id });
+        let rollout = self.rollout(id)?;
+        let mut now = self.parts(rollout.target.as_ref(), rollout.kind);
+        for (host, part) in &mut self.rollout_mut(id)?.parts {
+            if let Some(now) = now.remove(host).filter(|_| part.state != PartState::Dropped) {
+                *part = now;
+            }
+        }
         Ok(())
     }
 
     fn halt_staging(&mut self, id: RolloutId, why: &Halt) -> Result<(), Refusal> {
         self.in_phase(id, &RolloutPhase::Staging)?;
-        if self.service.active == Some(id) {
-            self.halt(id, Halting::Staging, why.clone());
-        } else {
-            // A push that waits behind another one has no operator's attention: it gives its place up.
-            self.finish(id, Outcome::Aborted);
-        }
+        self.halt(id, Halting::Staging, why.clone());
         Ok(())
     }
 
@@ -172,7 +179,6 @@ impl Scene<'_> {
 
     /// P7: a host that joined late takes part once the canary wave has soaked.
     fn adopt(&mut self, id: RolloutId, host: &HostId) -> Result<(), Refusal> {
-        self.in_phase(id, &RolloutPhase::Rolling)?;
         let here = self.host(host)?;
         if here.excluded.is_some() || here.parked.is_some() || here.change.is_some() {
             return Err(Refusal::HostNotFree {
@@ -181,9 +187,8 @@ impl Scene<'_> {
             });
         }
         let rollout = self.rollout_mut(id)?;
-        let canary_soaked = 1 < rollout.waves || (rollout.waves == 1 && rollout.wave_soaked);
         let absent = rollout.parts.get(host).is_none_or(|part| part.state == PartState::Dropped);
-        if !canary_soaked || !absent {
+        if !rollout.takes_joiners() || !absent {
             return Err(Refusal::NotNow(
                 "the canary wave has not soaked, or the host takes part already".into(),
             ));
@@ -207,6 +212,10 @@ impl Scene<'_> {
         if failed && rollout.is_rollback() {
             return Err(Refusal::NotNow("not every host came back".into()));
         }
+        // P7: what never ran anywhere must not become what joiners get.
+        if !rollout.is_proven() && !rollout.is_rollback() {
+            return Err(Refusal::NotNow("no host has changed".into()));
+        }
         self.finish(id, Outcome::Completed);
         Ok(())
     }
@@ -214,12 +223,17 @@ impl Scene<'_> {
     fn give_up(&mut self, id: RolloutId) -> Result<(), Refusal> {
         self.in_phase(id, &RolloutPhase::Rolling)?;
         let rollout = self.rollout(id)?;
-        let failed = rollout.parts.values().any(|part| part.state == PartState::Failed);
-        let changing = rollout.parts.values().any(|part| part.state == PartState::Changing);
-        if !failed || changing || !rollout.is_rollback() {
-            return Err(Refusal::NotNow("the roll back can go on".into()));
+        let any = |state| rollout.parts.values().any(|part| part.state == state);
+        let (failed, changing) = (any(PartState::Failed), any(PartState::Changing));
+        if !failed || changing || (!rollout.is_rollback() && (any(PartState::Pending) || rollout.is_proven()))
+        {
+            return Err(Refusal::NotNow("it can go on".into()));
         }
-        self.finish(id, Outcome::RollbackFailed);
+        if rollout.is_rollback() {
+            self.finish(id, Outcome::RollbackFailed);
+        } else if let Some((host, failure)) = rollout.failures.last().cloned() {
+            self.fail(id, &host, &failure.reason);
+        }
         Ok(())
     }
 

@@ -123,7 +123,7 @@ pub enum Why {
         /// Each host's value.
         values: Vec<(HostId, String)>,
     },
-    /// There is no host to change.
+    /// None of the hosts that were there at the push is left.
     NoHosts,
 }
 
@@ -182,7 +182,9 @@ impl Why {
             Self::MigrationUnknown { release, .. } => {
                 format!("an operator says how it ended: `migration resolve {release} succeeded|failed|retry`")
             }
-            Self::MigrationFailed { .. } => "another release is pushed".into(),
+            Self::MigrationFailed { release, .. } => {
+                format!("`migration resolve {release} retry`, or another release is pushed")
+            }
             Self::Changing { .. } => "its steps end; each has a deadline".into(),
             Self::NoFreeSlot { .. } => "a holder is done; `locks list` shows them".into(),
             Self::BudgetSpent { .. } => "a host is back in service, terminated, removed or excluded".into(),
@@ -200,7 +202,7 @@ impl Why {
             Self::Halted { .. } => "`resume` or `abort`".into(),
             Self::Queued { behind } => format!("{behind} ends"),
             Self::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
-            Self::NoHosts => "a host declares the service".into(),
+            Self::NoHosts => "a host joins, is admitted or included; `abort` gives up".into(),
         }
     }
 }
@@ -250,7 +252,7 @@ impl fmt::Display for Why {
                     .join(", ");
                 write!(f, "the hosts differ in {key}: {values}")
             }
-            Self::NoHosts => f.write_str("no host declares the service"),
+            Self::NoHosts => f.write_str("no host is left to take part"),
         }
     }
 }

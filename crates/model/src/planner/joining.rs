@@ -1,7 +1,7 @@
 //! Hosts outside of rollouts: joiners (P7), hosts that come back, and maintenance.
 
 use super::{Desk, Why};
-use crate::fleet::{PartState, RolloutKind, RolloutPhase, Step};
+use crate::fleet::{PartState, Step};
 
 impl Desk<'_> {
     /// Takes hosts out of service that an operator asked to drain.
@@ -11,9 +11,12 @@ impl Desk<'_> {
             .declaring(self.name)
             .filter(|(_, here)| here.parked.is_some() && here.change.is_none());
         let slots = self.service.policy.max_unavailable.get();
-        for (host, _) in asked {
+        for (host, here) in asked {
             if self.is_silent(host) {
                 self.hold(None, Why::HostSilent { host: host.clone(), holds_slot: false });
+            } else if let Some(left) = self.sightings.retry_in(self.name, host, self.now) {
+                let reason = here.abandoned_reason.clone().unwrap_or_default();
+                self.hold_until(None, Why::RetryLater { host: host.clone(), reason }, Some(left));
             } else if self.take_room(None, host, slots) {
                 self.steps.push(Step::Park { host: host.clone() });
             }
@@ -28,12 +31,19 @@ impl Desk<'_> {
             if !free || self.is_silent(host) || self.takes_part(host) {
                 continue;
             }
-            if let Some(active) = self.service.active().filter(|active| may_adopt(active)) {
+            let adopts =
+                self.service.active().filter(|active| active.paused.is_none() && active.takes_joiners());
+            if let Some(active) = adopts {
                 self.steps.push(Step::Adopt { rollout: active.id, host: host.clone() });
                 continue;
             }
             let left_alone = self.service.mixed && here.counted;
-            let Some(wanted) = self.service.last_completed().filter(|_| !left_alone) else { continue };
+            let Some(wanted) = self.service.last_completed().filter(|_| !left_alone) else {
+                if let Some(behind) = self.service.active.filter(|_| here.current.is_none()) {
+                    self.hold(None, Why::Queued { behind });
+                }
+                continue;
+            };
             if here.current_id() == Some(&wanted.id) {
                 continue;
             }
@@ -59,12 +69,4 @@ impl Desk<'_> {
         let part = self.service.active().and_then(|active| active.parts.get(host));
         part.is_some_and(|part| part.state != PartState::Dropped)
     }
-}
-
-fn may_adopt(active: &crate::fleet::Rollout) -> bool {
-    let soaked = 1 < active.waves || (active.waves == 1 && active.wave_soaked);
-    active.kind == RolloutKind::Push
-        && active.phase == RolloutPhase::Rolling
-        && active.paused.is_none()
-        && soaked
 }

@@ -10,8 +10,14 @@ impl Desk<'_> {
     pub(super) fn migrate(&mut self, rollout: &Rollout) {
         let Some(target) = &rollout.target else { return };
         let pending = rollout.parts.iter().filter(|(_, part)| part.state == PartState::Pending);
-        let hosts: Vec<&HostId> =
-            pending.map(|(host, _)| host).filter(|host| !self.is_silent(host)).collect();
+        let (silent, hosts): (Vec<&HostId>, Vec<&HostId>) =
+            pending.map(|(host, _)| host).partition(|host| self.is_silent(host));
+        if hosts.is_empty() && !silent.is_empty() {
+            for host in silent {
+                self.hold(Some(rollout), Why::HostSilent { host: host.clone(), holds_slot: false });
+            }
+            return;
+        }
         let done = hosts.iter().all(|host| self.service.migration(target, host).lets_start());
         if done {
             self.steps.push(Step::EndMigrating { rollout: rollout.id });

@@ -125,12 +125,12 @@ impl<'a> Desk<'a> {
         }
         self.maintain();
         self.join();
+        self.changing(self.service.active());
     }
 
     fn advance(&mut self, rollout: &Rollout) {
         if let Some(by) = &rollout.paused {
             self.hold(Some(rollout), Why::Paused { by: by.name.clone() });
-            self.changing(rollout);
             return;
         }
         match &rollout.phase {
@@ -140,7 +140,6 @@ impl<'a> Desk<'a> {
             RolloutPhase::Halted { why, .. } => {
                 self.hold(Some(rollout), Why::Halted { reason: why.to_string() });
                 self.unknown_migration(rollout);
-                self.changing(rollout);
             }
             RolloutPhase::Queued | RolloutPhase::RollingBack { .. } | RolloutPhase::Ended { .. } => (),
         }
@@ -152,8 +151,12 @@ impl<'a> Desk<'a> {
         if !may {
             self.hold(Some(next), Why::Queued { behind });
         }
-        if next.phase == RolloutPhase::Staging {
-            self.stage(next, may);
+        match &next.phase {
+            RolloutPhase::Staging => self.stage(next, may),
+            RolloutPhase::Halted { why, .. } => {
+                self.hold(Some(next), Why::Halted { reason: why.to_string() })
+            }
+            _ => (),
         }
     }
 
@@ -166,7 +169,7 @@ impl<'a> Desk<'a> {
         if self.holds.iter().any(|(other, _)| *other == hold) {
             return;
         }
-        if let Some(ends_in) = ends_in {
+        if let Some(ends_in) = ends_in.filter(|ends_in| !ends_in.is_zero()) {
             self.wake_in(ends_in);
         }
         self.holds.push((hold, ends_in));
@@ -190,9 +193,15 @@ impl<'a> Desk<'a> {
         const INTERVAL: Duration = Duration::from_secs(10);
         for timer in timers(rollout) {
             let elapsed = self.sightings.elapsed(rollout.id, timer, self.now);
-            if INTERVAL <= elapsed.saturating_sub(rollout.elapsed(timer)) && rollout.paused.is_none() {
+            let untold = elapsed.saturating_sub(rollout.elapsed(timer));
+            if rollout.paused.is_some() {
+                continue;
+            }
+            if INTERVAL <= untold {
                 let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
                 self.steps.push(Step::Elapsed { rollout: rollout.id, timer, elapsed_ms });
+            } else {
+                self.wake_in(INTERVAL - untold);
             }
         }
     }
@@ -227,11 +236,11 @@ impl<'a> Desk<'a> {
     }
 
     /// Names every host that is in the middle of a change.
-    fn changing(&mut self, rollout: &Rollout) {
+    fn changing(&mut self, rollout: Option<&Rollout>) {
         for (host, here) in self.fleet.declaring(self.name) {
             if here.change.as_ref().is_some_and(|change| change.phase != PhaseKind::Parked) {
                 let why = self.why_changing(host, here);
-                self.hold(Some(rollout), why);
+                self.hold(rollout, why);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{Desk, Why, room::Full};
 use crate::{
     HostId,
-    fleet::{Availability, PartState, Rollout, RolloutKind, Step, Timer},
+    fleet::{Availability, HostService, PartState, PhaseKind, Rollout, RolloutKind, Step, Timer},
 };
 
 /// Whether every host of the present wave is through, one way or the other.
@@ -15,7 +15,7 @@ pub(super) fn wave_is_done(rollout: &Rollout) -> bool {
 
 impl Desk<'_> {
     pub(super) fn roll(&mut self, rollout: &Rollout) {
-        self.changing(rollout);
+        self.changing(Some(rollout));
         let wave = rollout.waves.checked_sub(1);
         let pending = |in_wave: bool| {
             let open = rollout.parts.iter().filter(|(_, part)| part.state == PartState::Pending);
@@ -26,9 +26,9 @@ impl Desk<'_> {
         if rollout.wave_soaked {
             self.next_wave(rollout, later);
         } else if !wave_is_done(rollout) {
-            let turn = self.in_order(pending(true).collect());
-            self.grant_each(rollout, &turn);
-            self.give_up_if_spent(rollout);
+            let turn = self.in_order(rollout, pending(true).collect());
+            let blocked = self.grant_each(rollout, &turn);
+            self.give_up_if_spent(rollout, blocked);
         } else if later.is_empty() {
             // Nothing comes after the last wave, so it need not soak as a wave: each of its hosts has.
             self.finish(rollout);
@@ -47,12 +47,19 @@ impl Desk<'_> {
         }
     }
 
-    /// Sick hosts first: they have nothing to lose, and a release that heals them shows it before the others are touched.
-    fn in_order<'h>(&self, mut hosts: Vec<&'h HostId>) -> Vec<&'h HostId> {
+    /// Sick hosts first: they have nothing to lose, and a release that heals them shows it before the others are touched. In a roll
+    /// back those on the failed release go before them.
+    fn in_order<'h>(&self, rollout: &Rollout, mut hosts: Vec<&'h HostId>) -> Vec<&'h HostId> {
+        let failed = match rollout.kind {
+            RolloutKind::RollbackOf { rollout, .. } => self.service.rollouts.get(&rollout),
+            _ => None,
+        };
+        let failed = failed.and_then(|failed| failed.target.as_ref());
         hosts.sort_by_key(|host| {
             let here = self.here(host);
             let serves = here.is_some_and(|here| here.availability == Availability::In);
-            (self.is_silent(host), serves, *host)
+            let good = failed.is_some() && here.is_none_or(|here| here.current.as_ref() != failed);
+            (self.is_silent(host), good, serves, *host)
         });
         hosts
     }
@@ -63,7 +70,7 @@ impl Desk<'_> {
             return;
         }
         let responsive: Vec<&HostId> =
-            self.in_order(later.clone()).into_iter().filter(|host| !self.is_silent(host)).collect();
+            self.in_order(rollout, later.clone()).into_iter().filter(|host| !self.is_silent(host)).collect();
         if responsive.is_empty() {
             for host in later {
                 self.hold(Some(rollout), Why::HostSilent { host: host.clone(), holds_slot: false });
@@ -71,7 +78,10 @@ impl Desk<'_> {
             return;
         }
         let size = match rollout.waves {
-            0 if rollout.has_canary() => Some(self.service.policy.canary),
+            // A canary wave that no host came through has shown nothing: the next one is a canary again.
+            waves if rollout.has_canary() && (waves == 0 || !rollout.is_proven()) => {
+                Some(self.service.policy.canary)
+            }
             _ if rollout.has_canary() => self.service.policy.wave,
             _ => None,
         };
@@ -84,17 +94,19 @@ impl Desk<'_> {
         self.grant_each(rollout, &hosts);
     }
 
-    fn grant_each(&mut self, rollout: &Rollout, hosts: &[&HostId]) {
-        let policy = &self.service.policy;
-        let slots = match rollout.kind {
-            RolloutKind::RollbackOf { .. } => policy.rollback_parallel.max(policy.max_unavailable).get(),
-            _ => policy.max_unavailable.get(),
-        };
+    /// Grants as many slots as there is room for. Returns whether room is all that the others wait for.
+    fn grant_each(&mut self, rollout: &Rollout, hosts: &[&HostId]) -> bool {
+        let slots = rollout.slots(&self.service.policy);
+        let mut blocked = true;
         for host in hosts {
-            if self.is_ready(rollout, host) && self.take_room(Some(rollout), host, slots) {
+            if !self.is_ready(rollout, host) {
+                blocked = false;
+            } else if self.take_room(Some(rollout), host, slots) {
                 self.steps.push(Step::Grant { rollout: rollout.id, host: (*host).clone() });
+                blocked = false;
             }
         }
+        blocked
     }
 
     /// Whether a host could be changed now; otherwise says what it waits for.
@@ -137,27 +149,33 @@ impl Desk<'_> {
     }
 
     fn finish(&mut self, rollout: &Rollout) {
-        if rollout.parts.values().any(|part| part.state == PartState::Changing) {
+        let any = |state| rollout.parts.values().any(|part| part.state == state);
+        if any(PartState::Changing) {
             return;
         }
-        let failed = rollout.parts.values().any(|part| part.state == PartState::Failed);
-        if failed && rollout.is_rollback() {
-            self.steps.push(Step::GiveUp { rollout: rollout.id });
-        } else {
-            self.steps.push(Step::Complete { rollout: rollout.id });
-        }
+        let step = match (rollout.is_rollback(), any(PartState::Failed)) {
+            (true, true) => Step::GiveUp { rollout: rollout.id },
+            (true, false) => Step::Complete { rollout: rollout.id },
+            (false, _) if rollout.is_proven() => Step::Complete { rollout: rollout.id },
+            (false, true) => Step::GiveUp { rollout: rollout.id },
+            (false, false) => return self.hold(Some(rollout), Why::NoHosts),
+        };
+        self.steps.push(step);
     }
 
     /// A roll back whose stuck hosts hold all that it may take ends with the truth instead of waiting for ever.
-    fn give_up_if_spent(&mut self, rollout: &Rollout) {
-        let parts = || rollout.parts.values().map(|part| part.state);
-        let grants = self.steps.iter().any(|step| matches!(step, Step::Grant { .. }));
-        let stuck = parts().any(|state| state == PartState::Failed)
-            && !parts().any(|state| state == PartState::Changing);
-        let others_move = self.fleet.declaring(self.name).any(|(_, here)| {
-            here.change.as_ref().is_some_and(|change| change.phase != crate::fleet::PhaseKind::Stuck)
-        });
-        if rollout.is_rollback() && stuck && !grants && !others_move {
+    fn give_up_if_spent(&mut self, rollout: &Rollout, blocked: bool) {
+        let any = |state| rollout.parts.values().any(|part| part.state == state);
+        let stuck = any(PartState::Failed) && !any(PartState::Changing);
+        let is_stuck =
+            |here: &HostService| here.change.as_ref().is_some_and(|change| change.phase == PhaseKind::Stuck);
+        let waits = |host: &HostId, here: &HostService| {
+            let part = rollout.parts.get(host).map(|part| part.state);
+            here.change.is_none() && part == Some(PartState::Pending)
+        };
+        let out = self.fleet.declaring(self.name).filter(|(_, here)| here.sums() && here.is_out());
+        let mut in_the_way = out.filter(|(host, here)| !waits(host, here));
+        if rollout.is_rollback() && stuck && blocked && in_the_way.all(|(_, here)| is_stuck(here)) {
             self.steps.push(Step::GiveUp { rollout: rollout.id });
         }
     }

@@ -41,12 +41,14 @@ impl Room {
         if slots as usize <= self.holders.len() {
             return Err(Full::Slots);
         }
-        let goes_out = here.availability == Availability::In;
-        if goes_out && self.limit <= self.out.len() {
+        // One that nobody has heard from counts as out already, but may well be in service.
+        let may_serve = here.availability != Availability::Out;
+        let others = self.out.iter().filter(|(other, _)| other != host).count();
+        if may_serve && self.limit <= others {
             return Err(Full::Budget);
         }
         self.holders.push(host.clone());
-        if goes_out {
+        if here.availability == Availability::In {
             self.out.push((host.clone(), "granted".into()));
         }
         Ok(())

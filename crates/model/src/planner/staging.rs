@@ -18,6 +18,8 @@ impl Desk<'_> {
             hosts.iter().copied().filter(|host| !self.is_staged(host, target)).collect();
         let (silent, fetching): (Vec<&HostId>, Vec<&HostId>) =
             missing.iter().partition(|host| self.is_silent(host));
+        // Who is silent at the deadline is dropped, also if it has the release: nobody knows when it is back.
+        let all_silent: Vec<&HostId> = hosts.iter().copied().filter(|host| self.is_silent(host)).collect();
 
         let elapsed = self.sightings.elapsed(rollout.id, Timer::Staging, self.now);
         let left = self.service.policy.deadlines.stage.saturating_sub(elapsed);
@@ -37,21 +39,22 @@ impl Desk<'_> {
         }
         let agrees = self.configurations_agree(rollout);
         let expired = left.is_zero();
-        if expired && (!fetching.is_empty() || silent.len() == hosts.len()) {
+        if expired && (!fetching.is_empty() || all_silent.len() == hosts.len()) {
             let why = |host: &&HostId| {
                 let trouble = self.stage_trouble(host, target);
                 let silent = self.is_silent(host).then(|| "silent".to_owned());
                 ((*host).clone(), trouble.or(silent).unwrap_or_else(|| "still fetching".to_owned()))
             };
-            let hosts = missing.iter().map(why).collect();
+            let hosts = missing.iter().map(why).collect::<Vec<_>>();
             self.steps.push(Step::Halt { rollout: rollout.id, why: Halt::NotStaged { hosts } });
         } else if may_end && agrees && !hosts.is_empty() && (missing.is_empty() || expired) {
             // Silence must be a committed fact before a host is left behind.
-            let known = silent
+            let dropped = if expired { all_silent } else { Vec::new() };
+            let known = dropped
                 .iter()
                 .all(|host| self.here(host).is_some_and(|here| here.availability == Availability::Unknown));
             if known {
-                let dropped = silent.into_iter().cloned().collect();
+                let dropped = dropped.into_iter().cloned().collect();
                 self.steps.push(Step::EndStaging { rollout: rollout.id, dropped });
             }
         }
