@@ -2,6 +2,7 @@
 
 mod changes;
 mod crashes;
+mod disorder;
 mod failures;
 mod migrations;
 mod outside;
