@@ -6,6 +6,8 @@ use model::HostId;
 
 use crate::Fault;
 
+pub mod fake;
+
 /// A host as the inventory lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {

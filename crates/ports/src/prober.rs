@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, time::Dur
 
 use serde::{Deserialize, Serialize};
 
+pub mod fake;
+
 /// What to ask a service, and what it must answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -43,5 +45,9 @@ pub struct ProbeFailure(pub String);
 /// Probes a service once. Never follows redirects, never retries.
 pub trait Prober: Send + Sync + 'static {
     /// Asks once, within the probe's own time-out.
-    fn probe(&self, spec: &ProbeSpec, address: SocketAddr) -> impl Future<Output = Result<(), ProbeFailure>> + Send;
+    fn probe(
+        &self,
+        spec: &ProbeSpec,
+        address: SocketAddr,
+    ) -> impl Future<Output = Result<(), ProbeFailure>> + Send;
 }

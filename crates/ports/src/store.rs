@@ -6,6 +6,9 @@ use model::{Release, ReleaseId};
 
 use crate::Fault;
 
+pub mod contract;
+pub mod fake;
+
 /// Why something named in a push is not a release. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotARelease {
@@ -32,7 +35,10 @@ pub trait ReleaseStore: Send + Sync + 'static {
     fn verify(&self, release: &ReleaseId) -> impl Future<Output = Result<PathBuf, Fault>> + Send;
     /// The releases that are staged.
     fn staged(&self) -> impl Future<Output = Result<BTreeSet<ReleaseId>, Fault>> + Send;
-    /// Unpins and removes old releases, the least recently staged first, until the store's own limit holds. Those in `keep` are never
-    /// removed. Returns what was removed.
-    fn collect(&self, keep: &BTreeSet<ReleaseId>) -> impl Future<Output = Result<Vec<ReleaseId>, Fault>> + Send;
+    /// Unpins and removes old releases, the least recently staged first, until the store's own limit holds. Those
+    /// in `keep` are never removed. Returns what was removed.
+    fn collect(
+        &self,
+        keep: &BTreeSet<ReleaseId>,
+    ) -> impl Future<Output = Result<Vec<ReleaseId>, Fault>> + Send;
 }
