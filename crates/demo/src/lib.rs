@@ -1,1 +1,11 @@
-//! 
+//! What the demo and the tests of a whole fleet are made of: a service to roll, and callers that notice.
+//!
+//! Promise: the load counts every request that got no complete, good answer, and hides none by trying again.
+//! Absent on purpose: anything that a fleet needs in production.
+
+pub mod fleet;
+pub mod load;
+pub mod reaper;
+pub mod releases;
+pub mod service;
+pub mod summary;

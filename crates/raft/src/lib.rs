@@ -9,6 +9,7 @@
 
 mod applier;
 mod error;
+mod fleet;
 mod id;
 mod machine;
 mod members;

@@ -168,6 +168,12 @@ impl<M: Machine> Node<M> {
         PeerService::server(Arc::downgrade(&self.inner))
     }
 
+    /// The same service, to be called by a gate in front of it that decides when the node may be reached.
+    #[must_use]
+    pub fn peer(&self) -> PeerService<M> {
+        PeerService::new(Arc::downgrade(&self.inner))
+    }
+
     /// Hands leadership over if this node leads, stops it, and releases its file.
     pub async fn shutdown(&self) {
         let leads = self.inner.standing.borrow().role == Role::Leader;

@@ -27,8 +27,12 @@ pub struct PeerService<M: Machine> {
 }
 
 impl<M: Machine> PeerService<M> {
+    pub(crate) fn new(node: Weak<Inner<M>>) -> Self {
+        Self { node }
+    }
+
     pub(crate) fn server(node: Weak<Inner<M>>) -> PeerServer<Self> {
-        PeerServer::new(Self { node })
+        PeerServer::new(Self::new(node))
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
     }

@@ -1,0 +1,34 @@
+//! The boot-time clock: it counts while the machine sleeps, and nobody can set it.
+
+use std::time::Duration;
+
+use model::{Timestamp, time::WallTime};
+use rustix::time::{ClockId, clock_gettime};
+
+/// The time now, of this machine's boot-time clock.
+#[must_use]
+pub fn now() -> Timestamp {
+    let time = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    Timestamp(seconds.unwrap_or_default() * 1000 + nanos.unwrap_or_default() / 1_000_000)
+}
+
+/// The time of day, for people.
+#[must_use]
+pub fn wall() -> WallTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Returns when the moment has come; never, when there is none.
+pub async fn sleep_until(moment: Option<Timestamp>) {
+    let Some(moment) = moment else { return std::future::pending().await };
+    loop {
+        let left = moment.since(now());
+        if left.is_zero() {
+            return;
+        }
+        // Timers do not count a sleep of the machine, so that long waits look at the clock again.
+        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+    }
+}

@@ -1,0 +1,242 @@
+//! What an agent has once it is in a cluster: its Raft node, its way to the fleet, and its host machines.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use config::Settings;
+use model::{
+    ClusterId, ServiceName,
+    fleet::{Act, Assignment, Enrolment, Fleet, Reply, SUPPORTED_LEVEL},
+    host::Sighting,
+};
+use ports::fault::Chain;
+use raft::{Node, OpenError, Options, PeerService, Timers};
+use tokio::{
+    sync::{OnceCell, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    channels::Channels, declarations, feed, leader, leader::Reign, link::Link, members::Members, node_id, services,
+    state::{StateDir, StateError}, static_inventory::StaticInventory,
+};
+
+/// Pause between two tries to enrol.
+const ENROL_PAUSE: Duration = Duration::from_millis(500);
+
+/// What an agent is made of before it is in a cluster.
+pub struct Parts {
+    /// Its configuration.
+    pub settings: Arc<Settings>,
+    /// Its state directory.
+    pub state: Arc<StateDir>,
+    /// Who should be there.
+    pub inventory: Arc<StaticInventory>,
+    /// Other agents.
+    pub members: Members,
+    /// Connections to them.
+    pub channels: Channels,
+    /// What is known while this agent leads.
+    pub reign: Reign,
+    /// Where releases are kept.
+    pub store: Arc<directory::Store>,
+    /// This run of the agent.
+    pub proposer: String,
+    /// Ends everything.
+    pub stop: CancellationToken,
+    /// Called when something failed that the agent cannot go on without.
+    pub failed: watch::Sender<Option<String>>,
+}
+
+/// What an agent has once it is in a cluster.
+pub struct Core {
+    /// Its way to the fleet.
+    pub link: Link,
+    /// The Raft node's answering side.
+    pub peer: PeerService<Fleet>,
+    /// Whether the fleet knows this host.
+    pub enrolled: watch::Receiver<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// The core, once there is one.
+#[derive(Clone)]
+pub struct Cell {
+    parts: Arc<Parts>,
+    core: Arc<OnceCell<Arc<Core>>>,
+}
+
+/// Why a core could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The Raft node's file.
+    #[error("start the node of {cluster}")]
+    Node {
+        /// The cluster.
+        cluster: ClusterId,
+        /// Why.
+        source: OpenError,
+    },
+    /// The state directory.
+    #[error("start the services")]
+    State(#[from] StateError),
+    /// A ledger.
+    #[error("start the services")]
+    Ledger(#[from] crate::durable::FileError),
+    /// This agent is in another cluster.
+    #[error("this agent is in cluster {ours}, not in {theirs}")]
+    AnotherCluster {
+        /// Its cluster.
+        ours: ClusterId,
+        /// The one asked for.
+        theirs: ClusterId,
+    },
+}
+
+impl Cell {
+    /// Without a core yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), core: Arc::new(OnceCell::new()) }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The core, if the agent is in a cluster.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Core>> {
+        self.core.get().cloned()
+    }
+
+    /// Starts the core in `cluster`; the second call finds the first one's.
+    ///
+    /// # Errors
+    /// See [`CoreError`].
+    pub async fn start(&self, cluster: &ClusterId) -> Result<Arc<Core>, CoreError> {
+        let core = self.core.get_or_try_init(|| start(self.parts.clone(), cluster.clone())).await?;
+        if core.link.cluster() != cluster {
+            return Err(CoreError::AnotherCluster { ours: core.link.cluster().clone(), theirs: cluster.clone() });
+        }
+        Ok(core.clone())
+    }
+
+    /// Hands leadership over and ends what was started. Services run on.
+    pub async fn shutdown(&self) {
+        let Some(core) = self.get() else { return };
+        core.link.node().shutdown().await;
+        let mut tasks = std::mem::take(&mut *core.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+}
+
+async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreError> {
+    let Parts { settings, state, members, channels, reign, stop, .. } = &*parts;
+    let host = &settings.agent.host;
+    let node = open_node(settings, &state.raft(), &state.state().simple().to_string(), &cluster).await?;
+    info!(%cluster, node = %node.standing().borrow().node, "in the cluster");
+    let link = Link::new(
+        host.clone(),
+        parts.proposer.clone(),
+        cluster,
+        node.clone(),
+        settings.agent.advertise,
+        members.clone(),
+        channels.clone(),
+    );
+    let (assign, assigned) = watch::channel(Arc::new(Assignment::default()));
+    let (knows, enrolled) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut sights = BTreeMap::new();
+    for (service, mine) in &settings.services {
+        let (sighting, seen) = watch::channel(None);
+        let wiring = services::Wired { link: link.clone(), assignments: assigned.clone(), sighting };
+        tasks.spawn(services::run(&parts, service, mine, wiring)?);
+        sights.insert(service.clone(), seen);
+    }
+    tasks.spawn(feed::assignments(link.clone(), assign));
+    tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows));
+    tasks.spawn(send_sightings(link.clone(), sights, settings.timers.sighting));
+    let inventory = parts.inventory.clone();
+    tasks.spawn(leader::run(link.clone(), reign.clone(), inventory, settings.timers.silent_after, stop.clone()));
+    Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(tasks) }))
+}
+
+async fn open_node(settings: &Settings, dir: &Path, state: &str, cluster: &ClusterId) -> Result<Node<Fleet>, CoreError> {
+    let timers = &settings.timers;
+    let node = node_id(&settings.agent.host, state).expect("a host name and a UUID make a valid node id");
+    let timers = Timers {
+        heartbeat: timers.heartbeat,
+        election_min: timers.election_min,
+        election_max: timers.election_max,
+        ..Timers::default()
+    };
+    let options = Options { timers, ..Options::new(node, cluster.clone(), dir.to_owned()) };
+    Node::open(options).await.map_err(|source| CoreError::Node { cluster: cluster.clone(), source })
+}
+
+fn enrolment(settings: &Settings, state: &StateDir) -> Enrolment {
+    Enrolment {
+        host: settings.agent.host.clone(),
+        state: state.state().simple().to_string(),
+        address: settings.agent.advertise,
+        zone: settings.agent.zone.clone(),
+        declares: declarations(settings),
+        level: SUPPORTED_LEVEL,
+    }
+}
+
+/// Tells the fleet who this host is, at each start, and again whenever the fleet does not know it.
+async fn enrol(link: Link, enrolment: Enrolment, mut assigned: watch::Receiver<Arc<Assignment>>, knows: watch::Sender<bool>) {
+    loop {
+        match link.propose(Act::Enrol(enrolment.clone()), Duration::from_secs(5)).await {
+            Ok((_, Reply::Refused(refusal))) => {
+                error!(%refusal, "the fleet does not take this host; `hosts remove` the old one, or give this one another name");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                continue;
+            }
+            Ok((revision, _)) => {
+                knows.send_replace(true);
+                // Views older than the enrolment say nothing about it.
+                let forgotten = |now: &Arc<Assignment>| revision <= now.revision && !now.enrolled;
+                if assigned.wait_for(forgotten).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(error = %Chain(&error), "enrol"),
+        }
+        tokio::time::sleep(ENROL_PAUSE).await;
+    }
+}
+
+async fn send_sightings(link: Link, seen: BTreeMap<ServiceName, watch::Receiver<Option<Sighting>>>, interval: Duration) {
+    loop {
+        let now: BTreeMap<&ServiceName, Sighting> =
+            seen.iter().filter_map(|(service, seen)| Some((service, seen.borrow().clone()?))).collect();
+        match serde_json::to_vec(&now) {
+            Ok(sightings) => {
+                if let Err(elsewhere) = link.sight(sightings).await {
+                    tracing::trace!(why = elsewhere.why, "sighting not delivered");
+                }
+            }
+            Err(error) => error!(%error, "write down a sighting"),
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// The addresses of the members that the local node knows.
+#[must_use]
+pub fn member_addresses(node: &Node<Fleet>) -> Vec<SocketAddr> {
+    node.standing().borrow().members().into_values().collect()
+}

@@ -1,0 +1,225 @@
+//! Drives the forming machine: asks the other hosts, answers them, and starts the core once there is a cluster.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use api::v1::{FormRequest, agent_client::AgentClient};
+use model::{
+    ClusterId, HostId,
+    forming::{Answer, Ask, Effect, Event, Former, FormingHold, Identity, Listing, Options, Record, Roster, StateUuid},
+};
+use ports::{Inventory as _, ListedState, fault::Chain};
+use raft::BootstrapError;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+use tracing::{info, warn};
+
+use crate::{
+    clock,
+    core::{Cell, CoreError},
+    durable::{self, FileError},
+    link::VERSION,
+    node_id,
+};
+
+/// Time between two looks at the inventory, and between two questions to a host that has not said what is needed.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long younger hosts let the oldest go first.
+const HEAD_START: Duration = Duration::from_millis(1500);
+/// Longest wait for the answer to a question.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What is asked of the forming machine from outside.
+pub enum Knock {
+    /// Another host asks.
+    Asked(Ask, oneshot::Sender<Answer>),
+    /// A Raft message of a cluster came from a host; answered once the machine has dealt with it.
+    Contacted(ClusterId, HostId, oneshot::Sender<()>),
+    /// An operator asks to go on without some hosts.
+    Bootstrap(std::collections::BTreeSet<HostId>, String, oneshot::Sender<Result<(), String>>),
+}
+
+/// Why forming cannot go on. The agent ends.
+#[derive(Debug, thiserror::Error)]
+pub enum FormingError {
+    /// What was agreed could not be written down.
+    #[error("remember what was agreed about forming the cluster")]
+    Record(#[from] FileError),
+    /// The core could not be started.
+    #[error("start in the cluster")]
+    Core(#[from] CoreError),
+}
+
+/// Everything that keeps the cluster from forming, for whoever asks.
+pub type Holds = watch::Receiver<Vec<FormingHold>>;
+
+/// Drives the forming machine for as long as the agent runs: also a member answers those who have no group yet.
+pub struct Driver {
+    former: Former,
+    cell: Cell,
+    file: PathBuf,
+    knocks: mpsc::Receiver<Knock>,
+    inbox: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    holds: watch::Sender<Vec<FormingHold>>,
+}
+
+impl Driver {
+    /// With what an earlier run agreed to.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn open(cell: Cell, knocks: mpsc::Receiver<Knock>) -> Result<(Self, Holds), FileError> {
+        let parts = cell.parts();
+        let file = parts.state.forming();
+        let record: Record = durable::read(&file)?.unwrap_or_default();
+        let me = Identity { host: parts.settings.agent.host.clone(), state: StateUuid(parts.state.state().as_u128()) };
+        let expected = NonZeroUsize::new(parts.settings.cluster.bootstrap_expect).unwrap_or(NonZeroUsize::MIN);
+        let options = Options { expected, retry: RETRY, head_start: HEAD_START };
+        let former = Former::new(me, options, record, clock::now());
+        let (holds, seen) = watch::channel(Vec::new());
+        Ok((Self { former, cell, file, knocks, inbox: mpsc::unbounded_channel(), holds }, seen))
+    }
+
+    /// Runs until the agent stops.
+    ///
+    /// # Errors
+    /// See [`FormingError`].
+    pub async fn run(mut self) -> Result<(), FormingError> {
+        if let Some(cluster) = self.former.cluster().cloned() {
+            self.cell.start(&cluster).await?;
+            // A crash between writing "initialising" and the group's first entry: the machine asks again by itself.
+        }
+        let mut look = tokio::time::interval(RETRY);
+        loop {
+            self.holds.send_replace(self.former.holds());
+            let formed = self.former.cluster().is_some();
+            let event = tokio::select! {
+                Some(knock) = self.knocks.recv() => { self.answer(knock).await?; continue }
+                Some(event) = self.inbox.1.recv() => event,
+                _ = look.tick(), if !formed => match self.listed().await { Some(event) => event, None => continue },
+                () = clock::sleep_until(self.former.deadline()) => Event::DeadlinePassed,
+            };
+            self.step(event, None).await?;
+        }
+    }
+
+    async fn answer(&mut self, knock: Knock) -> Result<(), FormingError> {
+        match knock {
+            Knock::Asked(ask, reply) => self.step(Event::Asked(ask), Some(reply)).await,
+            Knock::Contacted(cluster, from, done) => {
+                self.step(Event::Contacted { cluster: cluster.clone(), from }, None).await?;
+                if self.former.cluster() == Some(&cluster) {
+                    self.cell.start(&cluster).await?;
+                }
+                // Whoever knocked looks at the cell, and may be gone.
+                let _ = done.send(());
+                Ok(())
+            }
+            Knock::Bootstrap(without, reason, done) => {
+                let effects = self.former.handle(Event::Bootstrap { without, reason }, clock::now());
+                let refused = effects.iter().find_map(|effect| match effect {
+                    Effect::Refuse(why) => Some(why.to_string()),
+                    _ => None,
+                });
+                self.carry_out(effects, None).await?;
+                let _ = done.send(refused.map_or(Ok(()), Err));
+                Ok(())
+            }
+        }
+    }
+
+    async fn listed(&self) -> Option<Event> {
+        let parts = self.cell.parts();
+        let listed = match parts.inventory.list().await {
+            Ok(listed) => listed,
+            Err(error) => {
+                warn!(error = %Chain(&error), "list the inventory");
+                return None;
+            }
+        };
+        parts.members.listed(listed.iter().map(|host| host.address));
+        let listings = listed.into_iter().map(|host| Listing {
+            host: host.host,
+            address: host.address,
+            zone: host.zone,
+            launched: host.launched,
+            terminated: host.state == ListedState::Terminated,
+        });
+        Some(Event::Listed(listings.collect()))
+    }
+
+    async fn step(&mut self, event: Event, reply: Option<oneshot::Sender<Answer>>) -> Result<(), FormingError> {
+        let effects = self.former.handle(event, clock::now());
+        self.carry_out(effects, reply).await
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>, mut reply: Option<oneshot::Sender<Answer>>) -> Result<(), FormingError> {
+        for effect in effects {
+            match effect {
+                Effect::Persist(record) => durable::write(&self.file, &record)?,
+                Effect::Reply(answer) => {
+                    if let Some(reply) = reply.take() {
+                        let _ = reply.send(answer);
+                    }
+                }
+                Effect::Ask { to, address, ask } => self.ask(to, address, &ask),
+                Effect::Initialise(roster) => self.initialise(&roster).await?,
+                Effect::Join { cluster, via } => self.join(cluster, via).await?,
+                Effect::Refuse(why) => tracing::debug!(%why, "forming"),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&self, to: HostId, address: SocketAddr, ask: &Ask) {
+        let Ok(question) = serde_json::to_vec(ask) else { return };
+        let parts = self.cell.parts();
+        let request = FormRequest { version: VERSION, name: parts.settings.cluster.name.to_string(), question };
+        let (channel, inbox) = (parts.channels.to(address), self.inbox.0.clone());
+        tokio::spawn(async move {
+            let mut client = AgentClient::new(channel);
+            match timeout(ANSWER, client.form(request)).await {
+                Ok(Ok(answer)) => {
+                    if let Ok(answer) = serde_json::from_slice(&answer.into_inner().answer) {
+                        let _ = inbox.send(Event::Answered { to, answer });
+                    }
+                }
+                Ok(Err(status)) => tracing::debug!(%to, %address, status = status.message(), "ask"),
+                Err(_) => tracing::debug!(%to, %address, "no answer"),
+            }
+        });
+    }
+
+    async fn initialise(&mut self, roster: &Roster) -> Result<(), FormingError> {
+        let seats = roster.seats.iter().map(|seat| seat.address).collect();
+        self.cell.parts().members.are(seats);
+        let core = self.cell.start(&roster.cluster).await?;
+        let voters: BTreeMap<_, _> = roster
+            .voters()
+            .filter_map(|seat| {
+                let state = uuid::Uuid::from_u128(seat.identity.state.0).simple().to_string();
+                Some((node_id(&seat.identity.host, &state).ok()?, seat.address))
+            })
+            .collect();
+        info!(cluster = %roster.cluster, voters = voters.len(), hosts = roster.seats.len(), "forms the cluster");
+        let event = match core.link.node().bootstrap(voters).await {
+            Ok(()) | Err(BootstrapError::Initialised { .. }) => Event::Initialised { cluster: roster.cluster.clone() },
+            Err(error) => Event::InitialiseFailed { problem: Chain(&error).to_string() },
+        };
+        let _ = self.inbox.0.send(event);
+        Ok(())
+    }
+
+    async fn join(&mut self, cluster: ClusterId, via: BTreeMap<HostId, SocketAddr>) -> Result<(), FormingError> {
+        self.cell.parts().members.are(via.into_values().collect());
+        let core = self.cell.start(&cluster).await?;
+        let (inbox, mut enrolled) = (self.inbox.0.clone(), core.enrolled.clone());
+        tokio::spawn(async move {
+            if enrolled.wait_for(|enrolled| *enrolled).await.is_ok() {
+                let _ = inbox.send(Event::Joined { cluster });
+            }
+        });
+        Ok(())
+    }
+}

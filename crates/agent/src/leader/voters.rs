@@ -1,0 +1,121 @@
+//! Keeps the group's voters right: enough of them, spread over zones, and never fewer than a majority needs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use model::{
+    HostId,
+    fleet::{Act, Evidence, Fleet},
+    forming::{Candidate, choose_voters},
+};
+use ports::{Inventory, ListedState, fault::Chain};
+use raft::{ChangeError, NodeId, Standing};
+use tracing::{info, warn};
+
+use super::Reign;
+use crate::{link::Link, node_id};
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for one change of the group.
+const CHANGE: Duration = Duration::from_secs(20);
+
+/// Looks after the voters, for as long as this node leads.
+pub(super) async fn keep<I: Inventory>(link: &Link, inventory: &I, reign: &Reign) {
+    loop {
+        bury(link, inventory).await;
+        let fleet = link.node().state().borrow().clone();
+        let standing = link.node().standing().borrow().clone();
+        link.members().are(standing.members().into_values().collect());
+        if let Err(error) = adjust(link, &fleet, &standing, reign).await {
+            warn!(error = %Chain(&error), "the voters are not as they should be");
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Takes note of hosts that the inventory says are terminated. Whatever else it says, or does not say, removes nobody.
+async fn bury<I: Inventory>(link: &Link, inventory: &I) {
+    let listed = match inventory.list().await {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::debug!(error = %Chain(&error), "list the inventory");
+            return;
+        }
+    };
+    let fleet = link.node().state().borrow().clone();
+    let gone = listed.into_iter().filter(|listed| listed.state == ListedState::Terminated);
+    for host in gone.map(|listed| listed.host) {
+        if fleet.hosts.get(&host).is_some_and(|record| record.departed.is_none()) {
+            let command = link.command(Act::Depart { host, evidence: Evidence::Terminated });
+            if let Err(elsewhere) = link.offer_here(&command, CHANGE).await {
+                tracing::debug!(why = elsewhere.why, "depart");
+            }
+        }
+    }
+}
+
+async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) -> Result<(), ChangeError> {
+    let nodes: BTreeMap<NodeId, (&HostId, SocketAddr)> =
+        fleet.present().filter_map(|(host, record)| Some((node_id(host, &record.state).ok()?, (host, record.address)))).collect();
+    let by_host: BTreeMap<&HostId, &NodeId> = nodes.iter().map(|(node, (host, _))| (*host, node)).collect();
+    let current: BTreeSet<HostId> =
+        standing.voters.keys().filter_map(|voter| Some(nodes.get(voter)?.0.clone())).collect();
+    // Voters that the fleet does not know are no evidence of anything while nobody has enrolled yet.
+    let unknown = standing.voters.keys().any(|voter| !nodes.contains_key(voter) && !departed(fleet, voter));
+    if nodes.is_empty() || unknown {
+        return Ok(());
+    }
+    readdress(link, &nodes, standing).await?;
+    let responsive = reign.view().map(|view| view.hosts).unwrap_or_default();
+    let candidates: Vec<Candidate> = fleet
+        .present()
+        .filter(|(host, _)| current.contains(*host) || responsive.get(*host).is_some_and(|(quiet, _)| *quiet < Duration::from_secs(3)))
+        .map(|(host, record)| Candidate { host: host.clone(), zone: record.zone.clone(), launched: record.enrolled.0 })
+        .collect();
+    let chosen = choose_voters(&candidates, &current, &BTreeSet::new());
+    let wanted: BTreeSet<NodeId> = chosen.iter().filter_map(|host| by_host.get(host).map(|node| (*node).clone())).collect();
+    let voters: BTreeSet<NodeId> = standing.voters.keys().cloned().collect();
+    if wanted == voters && !standing.changing {
+        return forget_learners(link, standing).await;
+    }
+    for node in wanted.difference(&voters) {
+        if let Some((host, address)) = nodes.get(node) {
+            info!(%host, "joins the voters");
+            link.node().add_learner(node.clone(), *address, CHANGE).await?;
+        }
+    }
+    link.node().set_voters(wanted, CHANGE).await?;
+    Ok(())
+}
+
+/// Whether the fleet knows that this node's host departed, or came back as another one.
+fn departed(fleet: &Fleet, node: &NodeId) -> bool {
+    fleet.hosts.iter().any(|(host, record)| {
+        let same_host = node.as_str().rsplit_once('.').is_some_and(|(name, _)| name == host.as_str());
+        let same_state = node_id(host, &record.state).ok().as_ref() == Some(node);
+        same_host && (record.departed.is_some() || !same_state)
+    })
+}
+
+/// Tells the group where a member listens now.
+async fn readdress(link: &Link, nodes: &BTreeMap<NodeId, (&HostId, SocketAddr)>, standing: &Standing) -> Result<(), ChangeError> {
+    for (node, (host, address)) in nodes {
+        if standing.address(node).is_some_and(|known| known != *address) {
+            info!(%host, %address, "has moved");
+            link.node().add_learner(node.clone(), *address, CHANGE).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A learner is a voter in the making. One that is not wanted any more is let go; it follows like every other host.
+async fn forget_learners(link: &Link, standing: &Standing) -> Result<(), ChangeError> {
+    for node in standing.learners.keys() {
+        link.node().remove_learner(node.clone(), CHANGE).await?;
+    }
+    Ok(())
+}

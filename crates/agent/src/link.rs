@@ -1,0 +1,264 @@
+//! An agent's way to the fleet machine: proposals reach the leader, wherever it is.
+//!
+//! A command is numbered once and may be offered many times: a duplicate gets the first reply. So whoever is unsure simply asks again.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use api::v1::{ProposeRequest, SightRequest, agent_client::AgentClient};
+use model::{
+    ClusterId, HostId, Revision,
+    fleet::{Act, Command, Fleet, Reply},
+};
+use raft::{Node, ProposeError};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Status};
+
+use crate::{channels::Channels, clock, members::Members};
+
+/// Version of the envelope between agents.
+pub const VERSION: u32 = 1;
+/// Metadata key with the address of the leader that the answering agent knows.
+pub const LEADER_KEY: &str = "deployinator-leader";
+/// Pause before everybody is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait for one answer of one agent.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Why a proposal was not answered. It may have been committed all the same.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LinkError {
+    /// There is no leader, or none that could be reached.
+    #[error("propose to the fleet: no leader answered within {} s; last: {last}", .within.as_secs_f32())]
+    NoLeader {
+        /// How long was tried.
+        within: Duration,
+        /// What was heard last.
+        last: String,
+    },
+    /// This agent is in no cluster yet.
+    #[error("propose to the fleet: this agent is in no cluster yet")]
+    NoCluster,
+}
+
+/// An agent's way to the fleet machine. Clones share it.
+#[derive(Clone)]
+pub struct Link {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    host: HostId,
+    proposer: String,
+    sequence: AtomicU64,
+    cluster: ClusterId,
+    node: Node<Fleet>,
+    me: SocketAddr,
+    members: Members,
+    channels: Channels,
+}
+
+impl Link {
+    /// The way of `host`, whose agent is run `proposer`.
+    #[must_use]
+    pub fn new(
+        host: HostId,
+        proposer: String,
+        cluster: ClusterId,
+        node: Node<Fleet>,
+        me: SocketAddr,
+        members: Members,
+        channels: Channels,
+    ) -> Self {
+        let sequence = AtomicU64::new(1);
+        Self { inner: Arc::new(Inner { host, proposer, sequence, cluster, node, me, members, channels }) }
+    }
+
+    /// This host.
+    #[must_use]
+    pub fn host(&self) -> &HostId {
+        &self.inner.host
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterId {
+        &self.inner.cluster
+    }
+
+    /// This agent's Raft node.
+    #[must_use]
+    pub fn node(&self) -> &Node<Fleet> {
+        &self.inner.node
+    }
+
+    /// Connections to other agents.
+    #[must_use]
+    pub fn channels(&self) -> &Channels {
+        &self.inner.channels
+    }
+
+    /// Other agents.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.inner.members
+    }
+
+    /// Where this agent listens.
+    #[must_use]
+    pub fn me(&self) -> SocketAddr {
+        self.inner.me
+    }
+
+    /// Numbers a command. It may be submitted as often as it takes.
+    #[must_use]
+    pub fn command(&self, act: Act) -> Command {
+        let sequence = self.inner.sequence.fetch_add(1, Ordering::Relaxed);
+        Command { proposer: self.inner.proposer.clone(), sequence, at: clock::wall(), act }
+    }
+
+    /// Numbers and submits.
+    ///
+    /// # Errors
+    /// Nobody answered in time; it may be committed all the same.
+    pub async fn propose(&self, act: Act, within: Duration) -> Result<(Revision, Reply), LinkError> {
+        let command = self.command(act);
+        self.submit(&command, within).await
+    }
+
+    /// Has the command committed, by whoever leads, trying until `within` has passed.
+    ///
+    /// # Errors
+    /// Nobody answered in time; it may be committed all the same.
+    pub async fn submit(&self, command: &Command, within: Duration) -> Result<(Revision, Reply), LinkError> {
+        let deadline = Instant::now() + within;
+        let mut hint = None;
+        let mut last = "nobody was asked yet".to_owned();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(LinkError::NoLeader { within, last });
+            }
+            match self.offer(command, hint.take(), left.min(ANSWER)).await {
+                Ok(done) => return Ok(done),
+                Err(Elsewhere { leader: Some(leader), .. }) if leader != self.inner.me => hint = Some(leader),
+                Err(Elsewhere { why, .. }) => {
+                    last = why;
+                    sleep(PAUSE.min(left)).await;
+                }
+            }
+        }
+    }
+
+    /// One attempt: at the leader that was named, else here if this node is in the group, else at any agent.
+    async fn offer(&self, command: &Command, named: Option<SocketAddr>, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
+        if let Some(leader) = named {
+            return self.offer_to(leader, command, within).await;
+        }
+        if self.is_member() {
+            return self.offer_here(command, within).await;
+        }
+        let mut last = Elsewhere { leader: None, why: "no other agent is known".into() };
+        for address in self.inner.members.all().into_iter().filter(|address| *address != self.inner.me) {
+            match self.offer_to(address, command, within).await {
+                Err(elsewhere) if elsewhere.leader.is_none() => last = elsewhere,
+                answer => return answer,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether this node has a part in the Raft group.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        let standing = self.inner.node.standing();
+        let standing = standing.borrow();
+        standing.address(&standing.node).is_some()
+    }
+
+    /// Offers a command to this node only, as the leader it may be.
+    ///
+    /// # Errors
+    /// It does not lead; who does, as far as it knows.
+    pub async fn offer_here(&self, command: &Command, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
+        self.inner.node.propose(command.clone(), within).await.map_err(|error| {
+            let leader = match &error {
+                ProposeError::NotLeader { leader } => leader.as_ref().map(|(_, address)| *address),
+                _ => None,
+            };
+            Elsewhere { leader, why: error.to_string() }
+        })
+    }
+
+    async fn offer_to(&self, address: SocketAddr, command: &Command, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
+        let unreadable = |why: serde_json::Error| Elsewhere { leader: None, why: format!("{address}: {why}") };
+        let request = ProposeRequest {
+            version: VERSION,
+            cluster: self.inner.cluster.to_string(),
+            command: serde_json::to_vec(command).map_err(unreadable)?,
+        };
+        let mut client = AgentClient::new(self.inner.channels.to(address)).max_encoding_message_size(api::MESSAGE_LIMIT_BYTES);
+        let answer = timeout(within, client.propose(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        let answer = answer.map_err(|status| elsewhere(address, &status))?.into_inner();
+        let reply = serde_json::from_slice(&answer.reply).map_err(unreadable)?;
+        Ok((Revision(answer.revision), reply))
+    }
+
+    /// Tells the leader what this host looks like. Lost sightings are no harm: the next one is on its way.
+    pub async fn sight(&self, sightings: Vec<u8>) -> Result<(), Elsewhere> {
+        let address = self.leader().await.ok_or(Elsewhere { leader: None, why: "no leader is known".into() })?;
+        let cluster = self.inner.cluster.to_string();
+        let request = SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
+        let mut client = AgentClient::new(self.inner.channels.to(address));
+        let answer = timeout(ANSWER, client.sight(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        answer.map(drop).map_err(|status| elsewhere(address, &status))
+    }
+
+    /// Where the leader listens, as far as this agent or another one knows.
+    pub async fn leader(&self) -> Option<SocketAddr> {
+        if self.is_member() {
+            let standing = self.inner.node.standing();
+            let standing = standing.borrow();
+            return standing.leader.as_ref().and_then(|leader| standing.address(leader));
+        }
+        // Anybody who is asked for a sighting names the leader.
+        for address in self.inner.members.all().into_iter().filter(|address| *address != self.inner.me) {
+            let cluster = self.inner.cluster.to_string();
+            let request = SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings: b"{}".to_vec() };
+            let mut client = AgentClient::new(self.inner.channels.to(address));
+            match timeout(Duration::from_secs(1), client.sight(request)).await {
+                Ok(Ok(_)) => return Some(address),
+                Ok(Err(status)) => {
+                    if let Some(leader) = elsewhere(address, &status).leader {
+                        return Some(leader);
+                    }
+                }
+                Err(_) => (),
+            }
+        }
+        None
+    }
+}
+
+/// Somebody else has to be asked.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Where the leader listens, as far as was said.
+    pub leader: Option<SocketAddr>,
+    /// Why not here.
+    pub why: String,
+}
+
+fn elsewhere(address: SocketAddr, status: &Status) -> Elsewhere {
+    let named = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
+    let leader = named.filter(|_| status.code() == Code::FailedPrecondition);
+    Elsewhere { leader, why: format!("{address}: {}", status.message()) }
+}

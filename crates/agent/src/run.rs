@@ -1,0 +1,109 @@
+//! The agent from start to stop.
+
+use std::{future::Future, sync::Arc};
+
+use config::{Inventory as InventorySettings, Settings, Store};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    channels::Channels,
+    core::{Cell, Parts},
+    forming::{Driver, FormingError},
+    grpc::{self, Backend, ListenError},
+    leader::Reign,
+    members::Members,
+    state::{StateDir, StateError},
+    static_inventory::StaticInventory,
+};
+
+/// Why an agent ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The address cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The release store cannot be used.
+    #[error("open the release store")]
+    Store(#[source] ports::Fault),
+    /// The cluster could not be formed or joined.
+    #[error(transparent)]
+    Forming(#[from] FormingError),
+    /// What was agreed about forming cannot be read.
+    #[error("remember what was agreed about forming the cluster")]
+    Record(#[from] crate::durable::FileError),
+    /// The gRPC server failed.
+    #[error("serve")]
+    Serve(#[from] tonic::transport::Error),
+    /// Something that the agent cannot go on without failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the agent until `asked` says so. The services that it started run on (P8).
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<(), RunError> {
+    if settings.transport.insecure {
+        warn!("transport.insecure = true: traffic between agents is neither encrypted nor authenticated");
+    }
+    let settings = Arc::new(settings);
+    let state = Arc::new(StateDir::open(&settings.agent.state_dir, &settings.agent.host)?);
+    let incoming = grpc::bind(settings.agent.listen)?;
+    let (failed, mut failure) = watch::channel(None);
+    let stop = CancellationToken::new();
+    let parts = parts(settings.clone(), state, failed, stop.clone())?;
+    let cell = Cell::new(parts);
+    let (knocks, knocked) = mpsc::channel(64);
+    let (driver, forming) = Driver::open(cell.clone(), knocked)?;
+    let backend = Backend { cell: cell.clone(), knocks, forming };
+    info!(host = %settings.agent.host, listen = %settings.agent.listen, "the agent runs");
+
+    let closing = CancellationToken::new();
+    let mut server = tokio::spawn(grpc::serve(incoming, backend, closing.clone()));
+    let result = tokio::select! {
+        () = asked => Ok(()),
+        ended = driver.run() => ended.map_err(RunError::from),
+        ended = &mut server => ended.unwrap_or(Ok(())).map_err(RunError::from),
+        _ = failure.wait_for(Option::is_some) => Err(RunError::Failed("a service's host machine ended".into())),
+    };
+    let reason = failure.borrow().clone();
+    let result = reason.map_or(result, |reason| Err(RunError::Failed(reason)));
+    if let Err(error) = &result {
+        error!(error = %ports::fault::Chain(error), "the agent ends");
+    }
+    stop.cancel();
+    // Leadership is handed over while this agent still answers its peers.
+    cell.shutdown().await;
+    closing.cancel();
+    // Streams to watchers end only when they are cut.
+    server.abort();
+    info!("stopped; the services run on");
+    result
+}
+
+fn parts(settings: Arc<Settings>, state: Arc<StateDir>, failed: watch::Sender<Option<String>>, stop: CancellationToken) -> Result<Parts, RunError> {
+    let InventorySettings::Static { hosts } = &settings.inventory;
+    let inventory = Arc::new(StaticInventory::new(hosts.clone()));
+    let Store::Directory { keep_releases } = settings.store;
+    let store = directory::Store::open(state.releases(), keep_releases).map_err(RunError::Store)?;
+    let members = Members::open(state.peers());
+    Ok(Parts {
+        proposer: format!("{}/{}", settings.agent.host, Uuid::new_v4().simple()),
+        settings,
+        state,
+        inventory,
+        members,
+        channels: Channels::default(),
+        reign: Reign::default(),
+        store: Arc::new(store),
+        stop,
+        failed,
+    })
+}

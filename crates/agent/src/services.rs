@@ -1,0 +1,87 @@
+//! Puts the world of one service together, and runs its host machine in it.
+
+use std::{future::Future, sync::Arc};
+
+use config::Balancer;
+use model::{
+    ServiceName,
+    fleet::Assignment,
+    host::{Host, Setup, Sighting},
+};
+use ports::{Target, fault::Chain};
+use supervisor::KeeperClient;
+use tokio::sync::watch;
+
+use crate::{
+    core::{CoreError, Parts},
+    link::Link,
+    shell::{self, Wiring, World},
+};
+
+/// What connects one service to the rest of the agent.
+pub(crate) struct Wired {
+    pub(crate) link: Link,
+    pub(crate) assignments: watch::Receiver<Arc<Assignment>>,
+    pub(crate) sighting: watch::Sender<Option<Sighting>>,
+}
+
+/// Reads what the service's host machine remembers; what comes back runs it.
+///
+/// # Errors
+/// Its directory cannot be made, or its ledger cannot be read.
+pub(crate) fn run(
+    parts: &Parts,
+    service: &ServiceName,
+    mine: &config::Service,
+    wired: Wired,
+) -> Result<impl Future<Output = ()> + Send + 'static, CoreError> {
+    let dir = parts.state.service(service)?;
+    let ledger = dir.join("ledger.json");
+    let remembered = shell::remembered(&ledger)?;
+    let world = Arc::new(world(parts, service, mine, dir));
+    let setup = Setup { headful: world.balancer.is_some(), probe: world.prober.is_some(), seed: rand::random() };
+    let machine = Host::new(setup, remembered);
+    let wiring = Wiring {
+        service: service.clone(),
+        ledger,
+        link: wired.link,
+        assignments: wired.assignments,
+        sighting: wired.sighting,
+        stop: parts.stop.clone(),
+    };
+    let (service, failed) = (service.clone(), parts.failed.clone());
+    Ok(async move {
+        if let Err(error) = shell::run(machine, world, wiring).await {
+            // Whoever cannot remember must not act: the agent ends, and its services run on.
+            failed.send_replace(Some(format!("service {service}: {}", Chain(&error))));
+        }
+    })
+}
+
+type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::Probe>;
+
+fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std::path::PathBuf) -> ThisWorld {
+    let host = parts.settings.agent.host.clone();
+    let balancer = mine.balancer.as_ref().map(|Balancer::Local { url, group }| {
+        let client = localbalancer::Client::new(url, group).expect("the configuration was checked");
+        (client, Target { host: host.clone(), address: mine.address })
+    });
+    let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
+    let keeper_command = vec![program.into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
+    let keeper = supervisor::Options {
+        dir,
+        keeper_command,
+        program: None,
+        service: service.clone(),
+        log_limit_bytes: mine.log_limit_bytes,
+    };
+    World {
+        host,
+        address: mine.address,
+        balancer,
+        store: parts.store.clone(),
+        supervisor: KeeperClient::new(keeper),
+        prober: mine.probe.clone().map(|spec| (probe::Probe::default(), spec)),
+        environment: mine.environment.clone(),
+    }
+}

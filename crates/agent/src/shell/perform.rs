@@ -1,0 +1,170 @@
+//! Carries out one effect, and says what came of it. No choices here.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use model::{
+    Fence, HostId, Release,
+    host::{Denied, Effect, Event, FaultSeen, TAIL_LIMIT_BYTES, Ticket},
+};
+use ports::{
+    Balancer, Fault, ProbeSpec, Prober, ReleaseStore, Supervisor, Target,
+    supervisor::{Launch, Observation, SupervisorError},
+};
+use tokio::time::timeout;
+
+use super::seen;
+
+/// Longest time for one call to the balancer, its own retries included.
+const BALANCER_LIMIT: Duration = Duration::from_secs(10);
+/// Longest time for one call to the keeper, besides what stopping a process may take.
+const KEEPER_LIMIT: Duration = Duration::from_secs(15);
+/// Longest time for one attempt to stage a release.
+const STAGE_LIMIT: Duration = Duration::from_secs(1800);
+
+/// The outside of one service on one host.
+pub struct World<B, R, S, P> {
+    /// This host.
+    pub host: HostId,
+    /// Where the service listens.
+    pub address: SocketAddr,
+    /// The balancer with this host's target; none for a headless service.
+    pub balancer: Option<(B, Target)>,
+    /// The release store.
+    pub store: Arc<R>,
+    /// The supervisor.
+    pub supervisor: S,
+    /// The prober, and what it asks; none where a process that is up is enough.
+    pub prober: Option<(P, ProbeSpec)>,
+    /// The service's own environment, from the configuration.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
+    /// Carries out one effect that has a ticket; none of the others comes here.
+    pub(super) async fn perform(&self, effect: Effect) -> Option<Event> {
+        Some(match effect {
+            Effect::Persist(_) | Effect::Propose { .. } | Effect::Log(_) => return None,
+            Effect::Observe { ticket } => {
+                let result = self.keeper(Duration::ZERO, self.supervisor.observe()).await;
+                let result = result.map(seen::observation).map_err(|error| seen::supervisor_fault(&error));
+                Event::Observed { ticket, result }
+            }
+            Effect::QueryStanding { ticket } => self.query_standing(ticket).await,
+            Effect::QueryStaged { ticket } => {
+                let result = limited(KEEPER_LIMIT, "list staged releases", self.store.staged()).await;
+                Event::StagedRead { ticket, result: result.map_err(|error| seen::fault(&error)) }
+            }
+            Effect::Stage { ticket, release } => {
+                let result = limited(STAGE_LIMIT, "stage the release", self.store.stage(&release)).await;
+                Event::StageEnded { ticket, result: result.map_err(|error| seen::fault(&error)) }
+            }
+            Effect::Collect { ticket, keep } => {
+                let result = limited(STAGE_LIMIT, "collect old releases", self.store.collect(&keep)).await;
+                Event::Collected { ticket, result: result.map_err(|error| seen::fault(&error)) }
+            }
+            Effect::Leave { ticket } => Event::Left { ticket, result: self.balance(false).await },
+            Effect::Join { ticket } => Event::Joined { ticket, result: self.balance(true).await },
+            Effect::Stop { ticket, fence, grace } => {
+                let result = self.keeper(grace, self.supervisor.stop(fence, grace)).await;
+                Event::Stopped { ticket, result: observed(result) }
+            }
+            Effect::VerifyAndStart { ticket, fence, release } => {
+                Event::Started { ticket, result: self.launch(fence, &release, false).await }
+            }
+            Effect::KeepRunning { ticket, fence, keep } => {
+                let result = self.keeper(Duration::ZERO, self.supervisor.keep_running(fence, keep)).await;
+                Event::Kept { ticket, result: result.map(drop).map_err(|error| seen::denied(&error)) }
+            }
+            Effect::Probe { ticket } => Event::Probed { ticket, result: self.probe().await },
+            Effect::Migrate { ticket, fence, release } => {
+                Event::MigrateCalled { ticket, result: self.launch(fence, &release, true).await }
+            }
+            Effect::StopMigration { ticket, fence, grace } => {
+                let result = self.keeper(grace, self.supervisor.stop_migration(fence, grace)).await;
+                Event::MigrationStopped { ticket, result: observed(result) }
+            }
+            Effect::ReadTail { ticket, fence, migration } => {
+                let result = self.keeper(Duration::ZERO, self.supervisor.tail(fence, migration, TAIL_LIMIT_BYTES)).await;
+                Event::TailRead { ticket, result: result.map_err(|error| seen::supervisor_fault(&error)) }
+            }
+        })
+    }
+
+    async fn query_standing(&self, ticket: Ticket) -> Event {
+        let result = match &self.balancer {
+            Some((balancer, target)) => {
+                limited(BALANCER_LIMIT, "ask the balancer", balancer.standing(target)).await.map(seen::standing)
+            }
+            None => Err(headless()),
+        };
+        Event::StandingRead { ticket, result: result.map_err(|error| seen::fault(&error)) }
+    }
+
+    async fn balance(&self, join: bool) -> Result<(), FaultSeen> {
+        let Some((balancer, target)) = &self.balancer else { return Err(seen::fault(&headless())) };
+        let result = if join {
+            limited(BALANCER_LIMIT, "join the balancer", balancer.join(target)).await
+        } else {
+            limited(BALANCER_LIMIT, "leave the balancer", balancer.leave(target)).await
+        };
+        result.map_err(|error| seen::fault(&error))
+    }
+
+    async fn probe(&self) -> Result<(), String> {
+        let Some((prober, spec)) = &self.prober else { return Ok(()) };
+        prober.probe(spec, self.address).await.map_err(|failure| failure.to_string())
+    }
+
+    async fn launch(&self, fence: Fence, release: &Release, migrate: bool) -> Result<model::host::Observed, Denied> {
+        let root = limited(STAGE_LIMIT, "verify the release", self.store.verify(&release.id)).await;
+        let root = root.map_err(|error| Denied::Fault(seen::fault(&error)))?;
+        let launch = self.describe(fence, release, root, migrate);
+        let result = if migrate {
+            self.keeper(Duration::ZERO, self.supervisor.migrate(&launch)).await
+        } else {
+            self.keeper(Duration::ZERO, self.supervisor.start(&launch)).await
+        };
+        observed(result)
+    }
+
+    fn describe(&self, fence: Fence, release: &Release, root: PathBuf, migrate: bool) -> Launch {
+        let mut environment = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
+        environment.extend(self.environment.clone());
+        environment.insert("PORT".into(), self.address.port().to_string());
+        environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
+        environment.insert("DEPLOYINATOR_HOST".into(), self.host.to_string());
+        if migrate {
+            environment.insert("DEPLOYINATOR_FENCE".into(), fence.to_string());
+        }
+        let program = root.join("bin").join(if migrate { "migrate" } else { "serve" });
+        Launch { fence, release: release.id.clone(), program, environment, working_directory: root }
+    }
+
+    /// A call to the keeper, in bounded time.
+    async fn keeper<T>(
+        &self,
+        grace: Duration,
+        call: impl Future<Output = Result<T, SupervisorError>>,
+    ) -> Result<T, SupervisorError> {
+        let limit = KEEPER_LIMIT + grace;
+        timeout(limit, call).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {} s", limit.as_secs());
+            Err(Fault::new(ports::FaultKind::Transient, "call the keeper", text).into())
+        })
+    }
+}
+
+fn observed(result: Result<Observation, SupervisorError>) -> Result<model::host::Observed, Denied> {
+    result.map(seen::observation).map_err(|error| seen::denied(&error))
+}
+
+fn headless() -> Fault {
+    Fault::new(ports::FaultKind::Permanent, "call the balancer", "the service has none")
+}
+
+async fn limited<T>(limit: Duration, attempted: &str, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(limit, call).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", limit.as_secs());
+        Err(Fault::new(ports::FaultKind::Transient, attempted, text))
+    })
+}

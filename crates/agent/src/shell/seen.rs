@@ -1,0 +1,70 @@
+//! What the ports report, in the host machine's words.
+
+use model::host::{Denied, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, StandingSeen};
+use ports::{
+    Fault, FaultKind, Standing,
+    fault::Chain,
+    supervisor::{Exit, MigrationRun, Observation, Process, SupervisorError},
+};
+
+pub(super) fn fault(fault: &Fault) -> FaultSeen {
+    let kind = match fault.kind {
+        FaultKind::Throttled => FaultWord::Throttled,
+        FaultKind::Transient => FaultWord::Transient,
+        FaultKind::Permanent => FaultWord::Permanent,
+    };
+    FaultSeen { kind, text: Chain(fault).to_string() }
+}
+
+pub(super) fn standing(standing: Standing) -> StandingSeen {
+    match standing {
+        Standing::Absent => StandingSeen::Absent,
+        Standing::Initial => StandingSeen::Initial,
+        Standing::InService => StandingSeen::InService,
+        Standing::Unhealthy { reason } => StandingSeen::Unhealthy { reason },
+        Standing::Draining => StandingSeen::Draining,
+    }
+}
+
+fn exit(exit: &Exit) -> ExitSeen {
+    match exit {
+        Exit::Code(code) => ExitSeen::Code(*code),
+        Exit::Signal(signal) => ExitSeen::Signal(*signal),
+        Exit::Unknown => ExitSeen::Unknown,
+    }
+}
+
+pub(super) fn observation(observation: Observation) -> Observed {
+    let process = match observation.process {
+        Process::Stopped => ProcessSeen::Stopped,
+        Process::Running { release, fence, pid, restarts } => ProcessSeen::Running { release, fence, pid, restarts },
+        Process::Exited { release, fence, exit: how, restarts } => {
+            ProcessSeen::Exited { release, fence, exit: exit(&how), restarts }
+        }
+    };
+    let migration = observation.migration.map(|(release, run)| {
+        let seen = match run {
+            MigrationRun::NotStarted => MigrationSeen::NotStarted,
+            MigrationRun::Running { fence, .. } => MigrationSeen::Running { fence },
+            MigrationRun::Ended { fence, exit: how } => MigrationSeen::Ended { fence, exit: exit(&how) },
+        };
+        (release, seen)
+    });
+    Observed { change: observation.change, process, migration, fence: observation.fence }
+}
+
+pub(super) fn denied(error: &SupervisorError) -> Denied {
+    match error {
+        SupervisorError::Stale { newest, .. } => Denied::Stale { newest: *newest },
+        SupervisorError::Exec { .. } => Denied::Exec { text: Chain(error).to_string() },
+        SupervisorError::Fault(inner) => Denied::Fault(fault(inner)),
+        other => Denied::Fault(FaultSeen { kind: FaultWord::Transient, text: Chain(other).to_string() }),
+    }
+}
+
+pub(super) fn supervisor_fault(error: &SupervisorError) -> FaultSeen {
+    match error {
+        SupervisorError::Fault(inner) => fault(inner),
+        other => FaultSeen { kind: FaultWord::Transient, text: Chain(other).to_string() },
+    }
+}

@@ -1,0 +1,195 @@
+//! The state directory: what an agent remembers, and who it is.
+//!
+//! It is bound to one host: a cloned image starts as a new host, never as a second one of the same name.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use model::{HostId, ServiceName};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::durable::{self, FileError};
+
+/// The format that this build writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// Why a state directory cannot be used. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It cannot be made or written to.
+    #[error("state directory {path} is not writable; create it for the user that runs the agent")]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another agent uses it.
+    #[error("state directory {path} is in use by another agent; stop that one first")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It belongs to another host.
+    #[error("state directory {path} belongs to host {theirs}, but this is {ours}; give each host a directory of its own, or empty this one to start as a new host")]
+    AnotherHost {
+        /// The directory.
+        path: PathBuf,
+        /// The host it belongs to.
+        theirs: String,
+        /// The host in the configuration.
+        ours: HostId,
+    },
+    /// A newer build wrote it.
+    #[error("state directory {path} has format {found}, but this build knows only up to {FORMAT}; run the newer build again")]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// A file of it is damaged or cannot be read.
+    #[error("open state directory {path}")]
+    File {
+        /// The directory.
+        path: PathBuf,
+        /// Which, and why.
+        source: FileError,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    format: u32,
+    host: String,
+    #[serde(default)]
+    state: Uuid,
+}
+
+/// An open state directory. Nobody else can open it until this is dropped.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    state: Uuid,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Opens the directory of `host`, making it when there is none.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub fn open(path: &Path, host: &HostId) -> Result<Self, StateError> {
+        let not_writable = |source| StateError::NotWritable { path: path.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
+        let lock = lock.map_err(not_writable)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateError::InUse { path: path.to_owned() })?;
+        let in_file = |source| StateError::File { path: path.to_owned(), source };
+        let file = path.join("identity.json");
+        let state = match durable::read::<Identity>(&file).map_err(in_file)? {
+            Some(known) if FORMAT < known.format => {
+                return Err(StateError::Newer { path: path.to_owned(), found: known.format });
+            }
+            Some(known) if known.host != host.as_str() => {
+                return Err(StateError::AnotherHost { path: path.to_owned(), theirs: known.host, ours: host.clone() });
+            }
+            Some(known) => known.state,
+            None => {
+                let state = Uuid::new_v4();
+                let fresh = Identity { format: FORMAT, host: host.as_str().to_owned(), state };
+                durable::write(&file, &fresh).map_err(in_file)?;
+                state
+            }
+        };
+        Ok(Self { path: path.to_owned(), state, _lock: lock })
+    }
+
+    /// Drawn when the directory was made: two directories of one host are two hosts.
+    #[must_use]
+    pub fn state(&self) -> Uuid {
+        self.state
+    }
+
+    /// What was agreed about forming the cluster.
+    #[must_use]
+    pub fn forming(&self) -> PathBuf {
+        self.path.join("forming.json")
+    }
+
+    /// The members that were heard of last.
+    #[must_use]
+    pub fn peers(&self) -> PathBuf {
+        self.path.join("peers.json")
+    }
+
+    /// The directory of the Raft node.
+    #[must_use]
+    pub fn raft(&self) -> PathBuf {
+        self.path.join("raft")
+    }
+
+    /// The directory of the release store.
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.path.join("releases")
+    }
+
+    /// The directory of a service's keeper and ledger, made when there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn service(&self, service: &ServiceName) -> Result<PathBuf, StateError> {
+        let path = self.path.join("services").join(service.as_str());
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|source| StateError::NotWritable { path: path.clone(), source })?;
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> HostId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_directory_keeps_its_identity_and_belongs_to_one_host_and_one_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = StateDir::open(dir.path(), &host("h1")).unwrap();
+        let state = first.state();
+        assert!(matches!(StateDir::open(dir.path(), &host("h1")), Err(StateError::InUse { .. })));
+        drop(first);
+        assert!(matches!(StateDir::open(dir.path(), &host("h2")), Err(StateError::AnotherHost { .. })));
+        assert_eq!(StateDir::open(dir.path(), &host("h1")).unwrap().state(), state);
+    }
+
+    #[test]
+    fn a_newer_format_and_a_torn_identity_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(StateDir::open(dir.path(), &host("h1")).unwrap());
+        let file = dir.path().join("identity.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+        assert!(matches!(StateDir::open(dir.path(), &host("h1")), Err(StateError::Newer { found: 2, .. })));
+        fs::write(&file, &text[..10]).unwrap();
+        assert!(matches!(StateDir::open(dir.path(), &host("h1")), Err(StateError::File { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = StateDir::open(&file.join("below"), &host("h1")).unwrap_err();
+        assert!(matches!(&error, StateError::NotWritable { path, .. } if path.ends_with("file/below")), "{error}");
+    }
+}

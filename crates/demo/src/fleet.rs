@@ -1,0 +1,337 @@
+//! A fleet on loopback: real agents as processes, each with an address of its own, and the local balancer in front.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use api::v1::{StatusRequest, StatusResponse, deployinator_client::DeployinatorClient};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Port of every agent; each has an address of its own.
+pub const AGENT_PORT: u16 = 7100;
+/// Port of the service on every host.
+pub const SERVICE_PORT: u16 = 8100;
+/// The service.
+pub const SERVICE: &str = "web";
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `deployinatord`.
+    pub agent: PathBuf,
+    /// `deployinator`.
+    pub cli: PathBuf,
+    /// The demo's service.
+    pub service: PathBuf,
+}
+
+impl Programs {
+    /// Those beside the running program, or one folder up, where cargo puts tests below binaries.
+    ///
+    /// # Errors
+    /// One is missing: build them first.
+    pub fn find() -> Result<Self> {
+        let me = std::env::current_exe().context("find this program")?;
+        let dirs: Vec<&Path> = me.ancestors().skip(1).take(2).collect();
+        let find = |name: &str| -> Result<PathBuf> {
+            let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+            found.with_context(|| {
+                format!(
+                    "find {name} beside {}: build it first with `cargo build --workspace --bins`",
+                    me.display()
+                )
+            })
+        };
+        Ok(Self { agent: find("deployinatord")?, cli: find("deployinator")?, service: find("demo-service")? })
+    }
+}
+
+/// What a fleet is like.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// How many hosts.
+    pub hosts: usize,
+    /// The admin API of the balancer; a headless service without.
+    pub balancer: Option<String>,
+    /// Lines to add to the configuration of every host.
+    pub extra: String,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its host.
+    pub host: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    config: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+/// A fleet on loopback. Dropping it kills the agents; [`crate::reaper::end_all`] ends what they left.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The agents, by the number of their host.
+    pub agents: Vec<Agent>,
+    programs: Programs,
+}
+
+impl Fleet {
+    /// Writes the configurations below `dir`; nothing is started yet. Addresses are drawn, so that fleets do not meet.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn new(dir: &Path, shape: &Shape, programs: Programs) -> Result<Self> {
+        ensure!((1..=200).contains(&shape.hosts), "a fleet has 1 to 200 hosts, not {}", shape.hosts);
+        let net: [u8; 2] = [rand::random_range(1..=250), rand::random_range(0..=250)];
+        let address = |number: usize| {
+            IpAddr::V4(Ipv4Addr::new(127, net[0], net[1], u8::try_from(10 + number).unwrap_or(250)))
+        };
+        let hosts: Vec<(String, IpAddr)> =
+            (1..=shape.hosts).map(|number| (format!("h{number}"), address(number))).collect();
+        let agents = hosts.iter().map(|(host, ip)| {
+            let config = dir.join(format!("{host}.toml"));
+            fs::write(&config, configuration(dir, host, *ip, &hosts, shape))
+                .with_context(|| format!("write {}", config.display()))?;
+            let log = dir.join(format!("{host}.log"));
+            Ok(Agent {
+                host: host.clone(),
+                address: SocketAddr::new(*ip, AGENT_PORT),
+                config,
+                log,
+                child: None,
+            })
+        });
+        Ok(Self { agents: agents.collect::<Result<_>>()?, programs })
+    }
+
+    /// Starts every agent.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub fn start_all(&mut self) -> Result<()> {
+        (0..self.agents.len()).try_for_each(|number| self.start(number))
+    }
+
+    /// Starts one agent, which must not run.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self, number: usize) -> Result<()> {
+        let agent = &mut self.agents[number];
+        ensure!(agent.child.is_none(), "the agent of {} runs already", agent.host);
+        let log =
+            File::options().create(true).append(true).open(&agent.log).context("open the agent's log")?;
+        let mut command = Command::new(&self.programs.agent);
+        command.arg("run").arg("--config").arg(&agent.config).stdin(Stdio::null());
+        command.stdout(log.try_clone().context("share the agent's log")?).stderr(log);
+        // A group of its own: Ctrl-C is for whoever started the fleet, who stops it in order.
+        command.process_group(0);
+        agent.child =
+            Some(command.spawn().with_context(|| format!("start {}", self.programs.agent.display()))?);
+        Ok(())
+    }
+
+    /// Kills one agent with SIGKILL; what it supervises runs on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self, number: usize) -> Result<ExitStatus> {
+        let agent = &mut self.agents[number];
+        let mut child =
+            agent.child.take().with_context(|| format!("the agent of {} does not run", agent.host))?;
+        child.kill().context("kill the agent")?;
+        child.wait().context("wait for the agent")
+    }
+
+    /// Sends a signal to one agent.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, number: usize, signal: Signal) -> Result<()> {
+        let agent = &self.agents[number];
+        let child =
+            agent.child.as_ref().with_context(|| format!("the agent of {} does not run", agent.host))?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Stops one agent with SIGTERM and waits for its end.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn stop(&mut self, number: usize) -> Result<ExitStatus> {
+        self.signal(number, Signal::TERM)?;
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            let agent = &mut self.agents[number];
+            let ended = agent
+                .child
+                .as_mut()
+                .map(Child::try_wait)
+                .transpose()
+                .context("wait for the agent")?
+                .flatten();
+            if let Some(status) = ended {
+                agent.child = None;
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "the agent of {} did not stop within 15 s", agent.host);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether an agent ended by itself, and how.
+    pub fn ended(&mut self) -> Option<(String, ExitStatus)> {
+        self.agents
+            .iter_mut()
+            .find_map(|agent| Some((agent.host.clone(), agent.child.as_mut()?.try_wait().ok()??)))
+    }
+
+    /// The agents' addresses, for the command line.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| agent.address.to_string()).collect()
+    }
+
+    /// The number of the host of this name.
+    #[must_use]
+    pub fn number(&self, host: &str) -> Option<usize> {
+        self.agents.iter().position(|agent| agent.host == host)
+    }
+
+    /// The command line, pointed at this fleet.
+    #[must_use]
+    pub fn cli(&self) -> Command {
+        let mut command = Command::new(&self.programs.cli);
+        command.env("DEPLOYINATOR_AGENTS", self.addresses().join(","));
+        command
+    }
+
+    /// The status as one agent answers it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn status_of(&self, number: usize) -> Result<StatusResponse> {
+        let address = self.agents[number].address;
+        let asked = async {
+            let mut client = DeployinatorClient::connect(format!("http://{address}")).await?;
+            anyhow::Ok(client.status(StatusRequest { service: None }).await?.into_inner())
+        };
+        timeout(Duration::from_secs(5), asked).await.with_context(|| format!("{address} did not answer"))?
+    }
+
+    /// The status, from whichever agent answers with a fresh one.
+    ///
+    /// # Errors
+    /// None does.
+    pub async fn status(&self) -> Result<StatusResponse> {
+        for number in 0..self.agents.len() {
+            if self.agents[number].child.is_some()
+                && let Ok(status) = self.status_of(number).await
+                && !status.stale
+            {
+                return Ok(status);
+            }
+        }
+        bail!("no agent gave a fresh status")
+    }
+
+    /// Waits until `what` holds of the status; says what it waited for when it does not come.
+    ///
+    /// # Errors
+    /// The deadline passed, or an agent ended.
+    pub async fn wait_for(
+        &mut self,
+        what: &str,
+        within: Duration,
+        mut holds: impl FnMut(&StatusResponse) -> bool,
+    ) -> Result<StatusResponse> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some((host, status)) = self.ended() {
+                bail!(
+                    "waited until {what}, but the agent of {host} ended: {status} {}\n{}",
+                    status.signal().unwrap_or(0),
+                    self.log_tail(&host)
+                );
+            }
+            let status = self.status().await;
+            match status {
+                Ok(status) if holds(&status) => return Ok(status),
+                Ok(status) if deadline < Instant::now() => {
+                    bail!("waited {within:?} until {what}; the status is {status:#?}")
+                }
+                Err(error) if deadline < Instant::now() => {
+                    return Err(error.context(format!("waited {within:?} until {what}")));
+                }
+                Ok(_) | Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Waits until every host has enrolled.
+    ///
+    /// # Errors
+    /// They do not in time.
+    pub async fn formed(&mut self) -> Result<()> {
+        let hosts = self.agents.len();
+        let all = |status: &StatusResponse| {
+            status.services.iter().any(|service| service.service == SERVICE && service.hosts.len() == hosts)
+        };
+        self.wait_for("every host has enrolled", Duration::from_secs(60), all).await.map(drop)
+    }
+
+    /// The end of an agent's log.
+    #[must_use]
+    pub fn log_tail(&self, host: &str) -> String {
+        let agent = self.agents.iter().find(|agent| agent.host == host);
+        let text = agent.and_then(|agent| fs::read_to_string(&agent.log).ok()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for agent in &mut self.agents {
+            if let Some(child) = &mut agent.child {
+                // One that ended by itself is as wanted.
+                let _: io::Result<()> = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+fn configuration(dir: &Path, host: &str, ip: IpAddr, hosts: &[(String, IpAddr)], shape: &Shape) -> String {
+    let list: String = hosts
+        .iter()
+        .map(|(name, ip)| format!("  {{ host = \"{name}\", address = \"{ip}:{AGENT_PORT}\" }},\n"))
+        .collect();
+    let state = dir.join(format!("{host}.state"));
+    let balancer = shape
+        .balancer
+        .as_ref()
+        .map(|url| format!("balancer = {{ kind = \"local\", url = \"{url}\" }}\n"))
+        .unwrap_or_default();
+    format!(
+        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nstate_dir = \"{}\"\n\n\
+         [cluster]\nname = \"demo\"\nbootstrap_expect = {}\n\n\
+         [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
+         [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\
+         environment = {{ DEMO_BIND = \"{ip}\" }}\n{}",
+        state.display(),
+        hosts.len(),
+        shape.extra,
+    )
+}
