@@ -30,7 +30,8 @@ impl Channels {
 }
 
 fn connect(address: SocketAddr) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a socket address makes a valid URI");
+    let endpoint =
+        Endpoint::from_shared(format!("http://{address}")).expect("a socket address makes a valid URI");
     endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)

@@ -17,15 +17,21 @@ use model::{
 use ports::fault::Chain;
 use raft::{Node, OpenError, Options, PeerService, Timers};
 use tokio::{
-    sync::{OnceCell, watch},
+    sync::{Notify, OnceCell, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    channels::Channels, declarations, feed, leader, leader::Reign, link::Link, members::Members, node_id, services,
-    state::{StateDir, StateError}, static_inventory::StaticInventory,
+    channels::Channels,
+    declarations, feed, leader,
+    leader::Reign,
+    link::Link,
+    members::Members,
+    node_id, services,
+    state::{StateDir, StateError},
+    static_inventory::StaticInventory,
 };
 
 /// Pause between two tries to enrol.
@@ -126,7 +132,10 @@ impl Cell {
     pub async fn start(&self, cluster: &ClusterId) -> Result<Arc<Core>, CoreError> {
         let core = self.core.get_or_try_init(|| start(self.parts.clone(), cluster.clone())).await?;
         if core.link.cluster() != cluster {
-            return Err(CoreError::AnotherCluster { ours: core.link.cluster().clone(), theirs: cluster.clone() });
+            return Err(CoreError::AnotherCluster {
+                ours: core.link.cluster().clone(),
+                theirs: cluster.clone(),
+            });
         }
         Ok(core.clone())
     }
@@ -158,21 +167,38 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     let (knows, enrolled) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut sights = BTreeMap::new();
+    let moved = Arc::new(Notify::new());
     for (service, mine) in &settings.services {
         let (sighting, seen) = watch::channel(None);
-        let wiring = services::Wired { link: link.clone(), assignments: assigned.clone(), sighting };
+        let wiring = services::Wired {
+            link: link.clone(),
+            assignments: assigned.clone(),
+            sighting,
+            moved: moved.clone(),
+        };
         tasks.spawn(services::run(&parts, service, mine, wiring)?);
         sights.insert(service.clone(), seen);
     }
     tasks.spawn(feed::assignments(link.clone(), assign));
     tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows));
-    tasks.spawn(send_sightings(link.clone(), sights, settings.timers.sighting));
+    tasks.spawn(send_sightings(link.clone(), sights, moved, settings.timers.sighting));
     let inventory = parts.inventory.clone();
-    tasks.spawn(leader::run(link.clone(), reign.clone(), inventory, settings.timers.silent_after, stop.clone()));
+    tasks.spawn(leader::run(
+        link.clone(),
+        reign.clone(),
+        inventory,
+        settings.timers.silent_after,
+        stop.clone(),
+    ));
     Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(tasks) }))
 }
 
-async fn open_node(settings: &Settings, dir: &Path, state: &str, cluster: &ClusterId) -> Result<Node<Fleet>, CoreError> {
+async fn open_node(
+    settings: &Settings,
+    dir: &Path,
+    state: &str,
+    cluster: &ClusterId,
+) -> Result<Node<Fleet>, CoreError> {
     let timers = &settings.timers;
     let node = node_id(&settings.agent.host, state).expect("a host name and a UUID make a valid node id");
     let timers = Timers {
@@ -197,7 +223,12 @@ fn enrolment(settings: &Settings, state: &StateDir) -> Enrolment {
 }
 
 /// Tells the fleet who this host is, at each start, and again whenever the fleet does not know it.
-async fn enrol(link: Link, enrolment: Enrolment, mut assigned: watch::Receiver<Arc<Assignment>>, knows: watch::Sender<bool>) {
+async fn enrol(
+    link: Link,
+    enrolment: Enrolment,
+    mut assigned: watch::Receiver<Arc<Assignment>>,
+    knows: watch::Sender<bool>,
+) {
     loop {
         match link.propose(Act::Enrol(enrolment.clone()), Duration::from_secs(5)).await {
             Ok((_, Reply::Refused(refusal))) => {
@@ -219,7 +250,12 @@ async fn enrol(link: Link, enrolment: Enrolment, mut assigned: watch::Receiver<A
     }
 }
 
-async fn send_sightings(link: Link, seen: BTreeMap<ServiceName, watch::Receiver<Option<Sighting>>>, interval: Duration) {
+async fn send_sightings(
+    link: Link,
+    seen: BTreeMap<ServiceName, watch::Receiver<Option<Sighting>>>,
+    moved: Arc<Notify>,
+    interval: Duration,
+) {
     loop {
         let now: BTreeMap<&ServiceName, Sighting> =
             seen.iter().filter_map(|(service, seen)| Some((service, seen.borrow().clone()?))).collect();
@@ -231,7 +267,10 @@ async fn send_sightings(link: Link, seen: BTreeMap<ServiceName, watch::Receiver<
             }
             Err(error) => error!(%error, "write down a sighting"),
         }
-        tokio::time::sleep(interval).await;
+        tokio::select! {
+            () = tokio::time::sleep(interval) => (),
+            () = moved.notified() => (),
+        }
     }
 }
 

@@ -28,7 +28,9 @@ pub enum FileError {
         source: io::Error,
     },
     /// Its content is torn, or not ours. It is never guessed at.
-    #[error("{path} is damaged and is not guessed at; remove the host from the fleet, empty its state directory, and start it again")]
+    #[error(
+        "{path} is damaged and is not guessed at; remove the host from the fleet, empty its state directory, and start it again"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -47,7 +49,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(FileError::Read { path: path.to_owned(), source }),
     };
-    let value = serde_json::from_slice(&text).map_err(|source| FileError::Damaged { path: path.to_owned(), source })?;
+    let value = serde_json::from_slice(&text)
+        .map_err(|source| FileError::Damaged { path: path.to_owned(), source })?;
     Ok(Some(value))
 }
 

@@ -52,8 +52,13 @@ async fn from_members(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
 
 /// Follows one member until it falls silent, or this node is a member itself.
 async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignment>>) {
-    let request = FollowRequest { version: VERSION, cluster: link.cluster().to_string(), host: link.host().to_string() };
-    let mut client = AgentClient::new(link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+    let request = FollowRequest {
+        version: VERSION,
+        cluster: link.cluster().to_string(),
+        host: link.host().to_string(),
+    };
+    let mut client =
+        AgentClient::new(link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
     let Ok(Ok(answer)) = timeout(QUIET, client.follow(request)).await else { return };
     tracing::debug!(%address, "follows");
     let mut stream = answer.into_inner();

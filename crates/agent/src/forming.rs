@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathB
 use api::v1::{FormRequest, agent_client::AgentClient};
 use model::{
     ClusterId, HostId,
-    forming::{Answer, Ask, Effect, Event, Former, FormingHold, Identity, Listing, Options, Record, Roster, StateUuid},
+    forming::{
+        Answer, Ask, Effect, Event, Former, FormingHold, Identity, Listing, Options, Record, Roster,
+        StateUuid,
+    },
 };
 use ports::{Inventory as _, ListedState, fault::Chain};
 use raft::BootstrapError;
@@ -73,8 +76,12 @@ impl Driver {
         let parts = cell.parts();
         let file = parts.state.forming();
         let record: Record = durable::read(&file)?.unwrap_or_default();
-        let me = Identity { host: parts.settings.agent.host.clone(), state: StateUuid(parts.state.state().as_u128()) };
-        let expected = NonZeroUsize::new(parts.settings.cluster.bootstrap_expect).unwrap_or(NonZeroUsize::MIN);
+        let me = Identity {
+            host: parts.settings.agent.host.clone(),
+            state: StateUuid(parts.state.state().as_u128()),
+        };
+        let expected =
+            NonZeroUsize::new(parts.settings.cluster.bootstrap_expect).unwrap_or(NonZeroUsize::MIN);
         let options = Options { expected, retry: RETRY, head_start: HEAD_START };
         let former = Former::new(me, options, record, clock::now());
         let (holds, seen) = watch::channel(Vec::new());
@@ -149,12 +156,20 @@ impl Driver {
         Some(Event::Listed(listings.collect()))
     }
 
-    async fn step(&mut self, event: Event, reply: Option<oneshot::Sender<Answer>>) -> Result<(), FormingError> {
+    async fn step(
+        &mut self,
+        event: Event,
+        reply: Option<oneshot::Sender<Answer>>,
+    ) -> Result<(), FormingError> {
         let effects = self.former.handle(event, clock::now());
         self.carry_out(effects, reply).await
     }
 
-    async fn carry_out(&mut self, effects: Vec<Effect>, mut reply: Option<oneshot::Sender<Answer>>) -> Result<(), FormingError> {
+    async fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        mut reply: Option<oneshot::Sender<Answer>>,
+    ) -> Result<(), FormingError> {
         for effect in effects {
             match effect {
                 Effect::Persist(record) => durable::write(&self.file, &record)?,
@@ -175,7 +190,8 @@ impl Driver {
     fn ask(&self, to: HostId, address: SocketAddr, ask: &Ask) {
         let Ok(question) = serde_json::to_vec(ask) else { return };
         let parts = self.cell.parts();
-        let request = FormRequest { version: VERSION, name: parts.settings.cluster.name.to_string(), question };
+        let request =
+            FormRequest { version: VERSION, name: parts.settings.cluster.name.to_string(), question };
         let (channel, inbox) = (parts.channels.to(address), self.inbox.0.clone());
         tokio::spawn(async move {
             let mut client = AgentClient::new(channel);
@@ -204,14 +220,20 @@ impl Driver {
             .collect();
         info!(cluster = %roster.cluster, voters = voters.len(), hosts = roster.seats.len(), "forms the cluster");
         let event = match core.link.node().bootstrap(voters).await {
-            Ok(()) | Err(BootstrapError::Initialised { .. }) => Event::Initialised { cluster: roster.cluster.clone() },
+            Ok(()) | Err(BootstrapError::Initialised { .. }) => {
+                Event::Initialised { cluster: roster.cluster.clone() }
+            }
             Err(error) => Event::InitialiseFailed { problem: Chain(&error).to_string() },
         };
         let _ = self.inbox.0.send(event);
         Ok(())
     }
 
-    async fn join(&mut self, cluster: ClusterId, via: BTreeMap<HostId, SocketAddr>) -> Result<(), FormingError> {
+    async fn join(
+        &mut self,
+        cluster: ClusterId,
+        via: BTreeMap<HostId, SocketAddr>,
+    ) -> Result<(), FormingError> {
         self.cell.parts().members.are(via.into_values().collect());
         let core = self.cell.start(&cluster).await?;
         let (inbox, mut enrolled) = (self.inbox.0.clone(), core.enrolled.clone());

@@ -157,7 +157,12 @@ impl Link {
     }
 
     /// One attempt: at the leader that was named, else here if this node is in the group, else at any agent.
-    async fn offer(&self, command: &Command, named: Option<SocketAddr>, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
+    async fn offer(
+        &self,
+        command: &Command,
+        named: Option<SocketAddr>,
+        within: Duration,
+    ) -> Result<(Revision, Reply), Elsewhere> {
         if let Some(leader) = named {
             return self.offer_to(leader, command, within).await;
         }
@@ -186,7 +191,11 @@ impl Link {
     ///
     /// # Errors
     /// It does not lead; who does, as far as it knows.
-    pub async fn offer_here(&self, command: &Command, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
+    pub async fn offer_here(
+        &self,
+        command: &Command,
+        within: Duration,
+    ) -> Result<(Revision, Reply), Elsewhere> {
         self.inner.node.propose(command.clone(), within).await.map_err(|error| {
             let leader = match &error {
                 ProposeError::NotLeader { leader } => leader.as_ref().map(|(_, address)| *address),
@@ -196,14 +205,21 @@ impl Link {
         })
     }
 
-    async fn offer_to(&self, address: SocketAddr, command: &Command, within: Duration) -> Result<(Revision, Reply), Elsewhere> {
-        let unreadable = |why: serde_json::Error| Elsewhere { leader: None, why: format!("{address}: {why}") };
+    async fn offer_to(
+        &self,
+        address: SocketAddr,
+        command: &Command,
+        within: Duration,
+    ) -> Result<(Revision, Reply), Elsewhere> {
+        let unreadable =
+            |why: serde_json::Error| Elsewhere { leader: None, why: format!("{address}: {why}") };
         let request = ProposeRequest {
             version: VERSION,
             cluster: self.inner.cluster.to_string(),
             command: serde_json::to_vec(command).map_err(unreadable)?,
         };
-        let mut client = AgentClient::new(self.inner.channels.to(address)).max_encoding_message_size(api::MESSAGE_LIMIT_BYTES);
+        let mut client = AgentClient::new(self.inner.channels.to(address))
+            .max_encoding_message_size(api::MESSAGE_LIMIT_BYTES);
         let answer = timeout(within, client.propose(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         let answer = answer.map_err(|status| elsewhere(address, &status))?.into_inner();
@@ -213,9 +229,11 @@ impl Link {
 
     /// Tells the leader what this host looks like. Lost sightings are no harm: the next one is on its way.
     pub async fn sight(&self, sightings: Vec<u8>) -> Result<(), Elsewhere> {
-        let address = self.leader().await.ok_or(Elsewhere { leader: None, why: "no leader is known".into() })?;
+        let address =
+            self.leader().await.ok_or(Elsewhere { leader: None, why: "no leader is known".into() })?;
         let cluster = self.inner.cluster.to_string();
-        let request = SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
+        let request =
+            SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
         let mut client = AgentClient::new(self.inner.channels.to(address));
         let answer = timeout(ANSWER, client.sight(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
@@ -232,7 +250,12 @@ impl Link {
         // Anybody who is asked for a sighting names the leader.
         for address in self.inner.members.all().into_iter().filter(|address| *address != self.inner.me) {
             let cluster = self.inner.cluster.to_string();
-            let request = SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings: b"{}".to_vec() };
+            let request = SightRequest {
+                version: VERSION,
+                cluster,
+                host: self.inner.host.to_string(),
+                sightings: b"{}".to_vec(),
+            };
             let mut client = AgentClient::new(self.inner.channels.to(address));
             match timeout(Duration::from_secs(1), client.sight(request)).await {
                 Ok(Ok(_)) => return Some(address),

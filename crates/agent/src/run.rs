@@ -88,7 +88,12 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     result
 }
 
-fn parts(settings: Arc<Settings>, state: Arc<StateDir>, failed: watch::Sender<Option<String>>, stop: CancellationToken) -> Result<Parts, RunError> {
+fn parts(
+    settings: Arc<Settings>,
+    state: Arc<StateDir>,
+    failed: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+) -> Result<Parts, RunError> {
     let InventorySettings::Static { hosts } = &settings.inventory;
     let inventory = Arc::new(StaticInventory::new(hosts.clone()));
     let Store::Directory { keep_releases } = settings.store;

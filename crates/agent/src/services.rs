@@ -10,7 +10,7 @@ use model::{
 };
 use ports::{Target, fault::Chain};
 use supervisor::KeeperClient;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     core::{CoreError, Parts},
@@ -23,6 +23,7 @@ pub(crate) struct Wired {
     pub(crate) link: Link,
     pub(crate) assignments: watch::Receiver<Arc<Assignment>>,
     pub(crate) sighting: watch::Sender<Option<Sighting>>,
+    pub(crate) moved: Arc<Notify>,
 }
 
 /// Reads what the service's host machine remembers; what comes back runs it.
@@ -39,7 +40,8 @@ pub(crate) fn run(
     let ledger = dir.join("ledger.json");
     let remembered = shell::remembered(&ledger)?;
     let world = Arc::new(world(parts, service, mine, dir));
-    let setup = Setup { headful: world.balancer.is_some(), probe: world.prober.is_some(), seed: rand::random() };
+    let setup =
+        Setup { headful: world.balancer.is_some(), probe: world.prober.is_some(), seed: rand::random() };
     let machine = Host::new(setup, remembered);
     let wiring = Wiring {
         service: service.clone(),
@@ -47,6 +49,7 @@ pub(crate) fn run(
         link: wired.link,
         assignments: wired.assignments,
         sighting: wired.sighting,
+        moved: wired.moved,
         stop: parts.stop.clone(),
     };
     let (service, failed) = (service.clone(), parts.failed.clone());
@@ -67,7 +70,8 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         (client, Target { host: host.clone(), address: mine.address })
     });
     let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
-    let keeper_command = vec![program.into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
+    let keeper_command =
+        vec![program.into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
     let keeper = supervisor::Options {
         dir,
         keeper_command,

@@ -37,7 +37,9 @@ pub enum StateError {
         path: PathBuf,
     },
     /// It belongs to another host.
-    #[error("state directory {path} belongs to host {theirs}, but this is {ours}; give each host a directory of its own, or empty this one to start as a new host")]
+    #[error(
+        "state directory {path} belongs to host {theirs}, but this is {ours}; give each host a directory of its own, or empty this one to start as a new host"
+    )]
     AnotherHost {
         /// The directory.
         path: PathBuf,
@@ -47,7 +49,9 @@ pub enum StateError {
         ours: HostId,
     },
     /// A newer build wrote it.
-    #[error("state directory {path} has format {found}, but this build knows only up to {FORMAT}; run the newer build again")]
+    #[error(
+        "state directory {path} has format {found}, but this build knows only up to {FORMAT}; run the newer build again"
+    )]
     Newer {
         /// The directory.
         path: PathBuf,
@@ -88,9 +92,11 @@ impl StateDir {
     pub fn open(path: &Path, host: &HostId) -> Result<Self, StateError> {
         let not_writable = |source| StateError::NotWritable { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
         let lock = lock.map_err(not_writable)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateError::InUse { path: path.to_owned() })?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| StateError::InUse { path: path.to_owned() })?;
         let in_file = |source| StateError::File { path: path.to_owned(), source };
         let file = path.join("identity.json");
         let state = match durable::read::<Identity>(&file).map_err(in_file)? {
@@ -98,7 +104,11 @@ impl StateDir {
                 return Err(StateError::Newer { path: path.to_owned(), found: known.format });
             }
             Some(known) if known.host != host.as_str() => {
-                return Err(StateError::AnotherHost { path: path.to_owned(), theirs: known.host, ours: host.clone() });
+                return Err(StateError::AnotherHost {
+                    path: path.to_owned(),
+                    theirs: known.host,
+                    ours: host.clone(),
+                });
             }
             Some(known) => known.state,
             None => {
@@ -190,6 +200,9 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let error = StateDir::open(&file.join("below"), &host("h1")).unwrap_err();
-        assert!(matches!(&error, StateError::NotWritable { path, .. } if path.ends_with("file/below")), "{error}");
+        assert!(
+            matches!(&error, StateError::NotWritable { path, .. } if path.ends_with("file/below")),
+            "{error}"
+        );
     }
 }

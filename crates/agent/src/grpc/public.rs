@@ -4,7 +4,19 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::v1;
-#[derive(Clone,Copy)] pub enum Exit { Rejected, Unavailable } impl Exit { pub fn code(self)->u8 { match self { Self::Rejected=>5, Self::Unavailable=>69 } } }
+#[derive(Clone, Copy)]
+pub enum Exit {
+    Rejected,
+    Unavailable,
+}
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Rejected => 5,
+            Self::Unavailable => 69,
+        }
+    }
+}
 use model::{
     HostId, Policy, ReleaseId, ServiceName,
     fleet::{Act, Evidence, Operator, Refusal, Reply, Request as Ask, Verdict},
@@ -40,7 +52,12 @@ impl Public {
             let holds: Vec<String> = self.backend.forming.borrow().iter().map(ToString::to_string).collect();
             let why = if holds.is_empty() { "it is forming".to_owned() } else { holds.join("; ") };
             let next = "wait until the hosts have found each other; each agent's log says what it waits for";
-            refusals::status(Code::Unavailable, format!("this agent is in no cluster yet: {why}"), Exit::Unavailable, Some(next))
+            refusals::status(
+                Code::Unavailable,
+                format!("this agent is in no cluster yet: {why}"),
+                Exit::Unavailable,
+                Some(next),
+            )
         })
     }
 
@@ -60,7 +77,13 @@ impl Public {
         }
     }
 
-    async fn operate(&self, attempted: String, service: &str, by: Option<v1::Operator>, request: Ask) -> Answer<v1::OperateResponse> {
+    async fn operate(
+        &self,
+        attempted: String,
+        service: &str,
+        by: Option<v1::Operator>,
+        request: Ask,
+    ) -> Answer<v1::OperateResponse> {
         let service = service_name(service)?;
         let act = Act::Ask { service, by: operator(by), request };
         let (revision, _) = self.propose(&attempted, act).await?;
@@ -118,14 +141,24 @@ impl Deployinator for Public {
         if core.link.is_member() {
             let fleet = core.link.node().state().borrow().clone();
             if !fleet.services.is_empty() && fleet.declaring(&name).next().is_none() {
-                let refusal = Refusal::UnknownService { service: name, declared: fleet.services.keys().cloned().collect() };
+                let refusal = Refusal::UnknownService {
+                    service: name,
+                    declared: fleet.services.keys().cloned().collect(),
+                };
                 return Err(refusals::refused(&format!("push to {service}"), &refusal));
             }
         }
         let resolved = self.backend.cell.parts().store.resolve(&source).await;
         let release = resolved.map_err(|error| refusals::not_a_release(&service, &error))?;
         let shown = super::convert::release(&release);
-        self.begin(format!("push {} to {service}", release.id), name, by, Ask::Push { release, policy: wanted }, Some(shown)).await
+        self.begin(
+            format!("push {} to {service}", release.id),
+            name,
+            by,
+            Ask::Push { release, policy: wanted },
+            Some(shown),
+        )
+        .await
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::PushResponse> {
@@ -183,20 +216,28 @@ impl Deployinator for Public {
         self.operate(format!("set the policy of {service}"), &service, by, request).await
     }
 
-    async fn resolve_migration(&self, request: Request<v1::ResolveMigrationRequest>) -> Answer<v1::OperateResponse> {
+    async fn resolve_migration(
+        &self,
+        request: Request<v1::ResolveMigrationRequest>,
+    ) -> Answer<v1::OperateResponse> {
         let request = request.into_inner();
         let verdict = match request.verdict() {
             v1::Verdict::Succeeded => Verdict::Succeeded,
             v1::Verdict::Failed => Verdict::Failed,
             v1::Verdict::Retry => Verdict::Retry,
-            v1::Verdict::Unspecified => return Err(refusals::malformed("verdict", &"must be succeeded, failed or retry")),
+            v1::Verdict::Unspecified => {
+                return Err(refusals::malformed("verdict", &"must be succeeded, failed or retry"));
+            }
         };
         let v1::ResolveMigrationRequest { service, by, release, .. } = request;
         let request = Ask::ResolveMigration { release: release_id(&release)?, verdict };
         self.operate(format!("resolve the migration of {release}"), &service, by, request).await
     }
 
-    async fn release_quarantine(&self, request: Request<v1::ReleaseQuarantineRequest>) -> Answer<v1::OperateResponse> {
+    async fn release_quarantine(
+        &self,
+        request: Request<v1::ReleaseQuarantineRequest>,
+    ) -> Answer<v1::OperateResponse> {
         let v1::ReleaseQuarantineRequest { service, by, release } = request.into_inner();
         let request = Ask::ReleaseQuarantine { release: release_id(&release)? };
         self.operate(format!("release {release} from quarantine"), &service, by, request).await
@@ -243,7 +284,10 @@ impl Deployinator for Public {
         Ok(Response::new(v1::OperateResponse { revision }))
     }
 
-    async fn cluster_show(&self, request: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {
+    async fn cluster_show(
+        &self,
+        request: Request<v1::ClusterShowRequest>,
+    ) -> Answer<v1::ClusterShowResponse> {
         let forwarded = status::is_forwarded(&request);
         Ok(Response::new(status::cluster(self, forwarded).await?))
     }

@@ -25,8 +25,12 @@ pub(super) fn refused(attempted: &str, refusal: &Refusal) -> Status {
         _ => Code::FailedPrecondition,
     };
     let next = match refusal {
-        Refusal::Quarantined { .. } => Some("push another release, or let this one be used again: `deployinator quarantine release`"),
-        Refusal::UnknownService { .. } => Some("declare it in the configuration of its hosts, as [service.NAME]"),
+        Refusal::Quarantined { .. } => {
+            Some("push another release, or let this one be used again: `deployinator quarantine release`")
+        }
+        Refusal::UnknownService { .. } => {
+            Some("declare it in the configuration of its hosts, as [service.NAME]")
+        }
         Refusal::NoRollout => Some("`deployinator history` lists the rollouts"),
         Refusal::ReasonMissing => Some("give one with --reason"),
         _ => None,
@@ -38,7 +42,12 @@ pub(super) fn refused(attempted: &str, refusal: &Refusal) -> Status {
 pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
     let text = format!("push to {service}: {}", Chain(error));
     match error {
-        NotARelease::Fault(_) => status(Code::Unavailable, text, Exit::Rejected, Some("try again, or ask another agent with --agent")),
+        NotARelease::Fault(_) => status(
+            Code::Unavailable,
+            text,
+            Exit::Rejected,
+            Some("try again, or ask another agent with --agent"),
+        ),
         _ => {
             let next = "push a directory that every host can read, with an executable bin/serve";
             status(Code::InvalidArgument, text, Exit::Rejected, Some(next))
@@ -53,7 +62,14 @@ pub(super) fn malformed(field: &str, why: &dyn std::fmt::Display) -> Status {
 
 /// No majority of voters is there.
 pub(super) fn no_quorum(attempted: &str, why: &str, missing: &[String]) -> Status {
-    let who = if missing.is_empty() { String::new() } else { format!("; no answer from {}", missing.join(", ")) };
-    let next = "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
-    status(Code::Unavailable, format!("{attempted}: no majority of the voters answers ({why}){who}"), Exit::Unavailable, Some(next))
+    let who =
+        if missing.is_empty() { String::new() } else { format!("; no answer from {}", missing.join(", ")) };
+    let next =
+        "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
+    status(
+        Code::Unavailable,
+        format!("{attempted}: no majority of the voters answers ({why}){who}"),
+        Exit::Unavailable,
+        Some(next),
+    )
 }

@@ -41,7 +41,11 @@ async fn reign(public: &Public, core: &Core) -> Option<View> {
     core.link.node().confirm_leader(LEADER).await.then_some(view)
 }
 
-pub(super) async fn status(public: &Public, request: v1::StatusRequest, was_forwarded: bool) -> Result<v1::StatusResponse, Status> {
+pub(super) async fn status(
+    public: &Public,
+    request: v1::StatusRequest,
+    was_forwarded: bool,
+) -> Result<v1::StatusResponse, Status> {
     let core = public.core()?;
     let service = request.service.as_deref().map(service_name).transpose()?;
     if let Some(view) = reign(public, &core).await {
@@ -78,7 +82,8 @@ async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Option<v1::Statu
 }
 
 async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Option<v1::StatusResponse> {
-    let mut client = DeployinatorClient::new(link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+    let mut client = DeployinatorClient::new(link.channels().to(address))
+        .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
     let answer = timeout(LEADER, client.status(forwarded(request))).await.ok()?;
     answer.ok().map(tonic::Response::into_inner)
 }
@@ -125,8 +130,14 @@ fn picture(core: &Core, only: Option<&ServiceName>, view: Option<&View>) -> v1::
     }
 }
 
-fn service_status(fleet: &Fleet, name: &ServiceName, service: &Service, view: Option<&View>) -> v1::ServiceStatus {
-    let holds = view.map(|view| view.holds.iter().filter(|timed| timed.hold.service == *name).map(hold).collect());
+fn service_status(
+    fleet: &Fleet,
+    name: &ServiceName,
+    service: &Service,
+    view: Option<&View>,
+) -> v1::ServiceStatus {
+    let holds =
+        view.map(|view| view.holds.iter().filter(|timed| timed.hold.service == *name).map(hold).collect());
     let hosts = fleet.declaring(name).map(|(host, here)| {
         let record = &fleet.hosts[host];
         let heard = view.and_then(|view| view.hosts.get(host));
@@ -174,7 +185,10 @@ fn slots(fleet: &Fleet, name: &ServiceName, service: &Service) -> v1::Slots {
 }
 
 fn migrations(service: &Service) -> Vec<v1::Migration> {
-    let known = service.migrations.iter().flat_map(|(release, known)| known.states().map(move |(host, state)| (release, host, state)));
+    let known = service
+        .migrations
+        .iter()
+        .flat_map(|(release, known)| known.states().map(move |(host, state)| (release, host, state)));
     known
         .filter(|(_, _, state)| **state != MigrationState::Never)
         .map(|(release, host, state)| v1::Migration {
@@ -199,7 +213,12 @@ fn hold(timed: &TimedHold) -> v1::Hold {
     }
 }
 
-fn host_status(service: &Service, host: &HostId, here: &HostService, seen: Option<&Sighting>) -> v1::HostStatus {
+fn host_status(
+    service: &Service,
+    host: &HostId,
+    here: &HostService,
+    seen: Option<&Sighting>,
+) -> v1::HostStatus {
     let part = service.active().and_then(|active| active.parts.get(host));
     let target = service.active().and_then(|active| active.target.as_ref());
     let trouble = target.and_then(|target| here.stage_trouble.get(&target.id));
@@ -224,7 +243,8 @@ fn host_status(service: &Service, host: &HostId, here: &HostService, seen: Optio
         silent_ms: None,
         pid: seen.and_then(|seen| seen.pid),
         restarts: seen.map(|seen| seen.restarts),
-        trouble: detail(here, seen), waits_for: String::new(),
+        trouble: detail(here, seen),
+        waits_for: String::new(),
         last_failure: here.failed.as_ref().map(|(release, failure)| {
             let mut shown = super::convert::failure(host, failure);
             shown.release = Some(release.to_string());
@@ -245,23 +265,34 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) async fn history(public: &Public, request: v1::HistoryRequest) -> Result<v1::HistoryResponse, Status> {
+pub(super) async fn history(
+    public: &Public,
+    request: v1::HistoryRequest,
+) -> Result<v1::HistoryResponse, Status> {
     let core = public.core()?;
     let name = service_name(&request.service)?;
     if !core.link.is_member() {
         for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            let mut client = DeployinatorClient::new(core.link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+            let mut client = DeployinatorClient::new(core.link.channels().to(address))
+                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
             if let Ok(Ok(answer)) = timeout(LEADER, client.history(forwarded(request.clone()))).await {
                 return Ok(answer.into_inner());
             }
         }
         let missing = missing(&core).await;
-        return Err(refusals::no_quorum(&format!("history of {name}"), "this agent follows, and no member answers", &missing));
+        return Err(refusals::no_quorum(
+            &format!("history of {name}"),
+            "this agent follows, and no member answers",
+            &missing,
+        ));
     }
     let fleet = core.link.node().state().borrow().clone();
     let service = fleet.services.get(&name).ok_or_else(|| {
         let declared = fleet.services.keys().cloned().collect();
-        refusals::refused("history", &model::fleet::Refusal::UnknownService { service: name.clone(), declared })
+        refusals::refused(
+            "history",
+            &model::fleet::Refusal::UnknownService { service: name.clone(), declared },
+        )
     })?;
     let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
     let rollouts = service.rollouts.values().rev().take(limit).map(super::convert::rollout).collect();
@@ -276,7 +307,9 @@ pub(super) async fn cluster(public: &Public, was_forwarded: bool) -> Result<v1::
         && let Some(leader) = core.link.leader().await.filter(|leader| *leader != core.link.me())
     {
         let mut client = DeployinatorClient::new(core.link.channels().to(leader));
-        if let Ok(Ok(answer)) = timeout(LEADER, client.cluster_show(forwarded(v1::ClusterShowRequest {}))).await {
+        if let Ok(Ok(answer)) =
+            timeout(LEADER, client.cluster_show(forwarded(v1::ClusterShowRequest {}))).await
+        {
             return Ok(answer.into_inner());
         }
     }

@@ -40,7 +40,10 @@ impl From<v1::Cursor> for Place {
 /// A stream ends when its reader has gone.
 struct Gone;
 
-pub(super) async fn events(public: &Public, request: v1::EventsRequest) -> Result<Answers<v1::EventsResponse>, Status> {
+pub(super) async fn events(
+    public: &Public,
+    request: v1::EventsRequest,
+) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -109,7 +112,10 @@ fn gap(fleet: &Fleet, place: Place) -> Option<v1::Gap> {
     Some(v1::Gap { resumes_at: Some(v1::Cursor { revision: first.revision.0, index: first.index }) })
 }
 
-pub(super) async fn watch(public: &Public, request: v1::WatchRequest) -> Result<Answers<v1::WatchResponse>, Status> {
+pub(super) async fn watch(
+    public: &Public,
+    request: v1::WatchRequest,
+) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -145,7 +151,10 @@ async fn find(core: &Core, service: &ServiceName, asked: Option<RolloutId>) -> R
     let attempted = format!("watch {service}");
     let known = fleet.services.get(service).ok_or_else(|| {
         let declared = fleet.services.keys().cloned().collect();
-        refusals::refused(&attempted, &model::fleet::Refusal::UnknownService { service: service.clone(), declared })
+        refusals::refused(
+            &attempted,
+            &model::fleet::Refusal::UnknownService { service: service.clone(), declared },
+        )
     })?;
     let found = match asked {
         Some(asked) => known.rollouts.get(&asked).map(|rollout| rollout.id),
@@ -219,18 +228,21 @@ impl Watcher {
             outcome: outcome.into(),
             exit_code: exit_code.into(),
             rollback: rollback.map(|rollback| rollback.id.0),
-            rollback_outcome: rollback.and_then(Rollout::outcome).map(|outcome| super::convert::outcome(outcome).into()),
+            rollback_outcome: rollback
+                .and_then(Rollout::outcome)
+                .map(|outcome| super::convert::outcome(outcome).into()),
             superseded_by: match rollout.outcome() {
                 Some(Outcome::Superseded { by }) => Some(by.0),
                 _ => None,
             },
             reason,
             next: next.to_owned(),
-            failures: rollout.failures.iter().map(|(h,f)| super::convert::failure(h,f)).collect(),
+            failures: rollout.failures.iter().map(|(h, f)| super::convert::failure(h, f)).collect(),
         };
         match &rollout.phase {
             RolloutPhase::Ended { outcome } => {
-                let why = rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
+                let why =
+                    rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
                 let why = why.or_else(|| quarantined(fleet, rollout)).unwrap_or_default();
                 Some(ended(super::convert::outcome(outcome), outcome.exit_code(), why, next(outcome)))
             }
@@ -252,7 +264,9 @@ fn next(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed | Outcome::Aborted => "",
         Outcome::Superseded { .. } => "watch the rollout that took its place",
-        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => "mend the release and push it again; this one is quarantined",
+        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => {
+            "mend the release and push it again; this one is quarantined"
+        }
         Outcome::RollbackFailed => "`deployinator status` names the hosts that did not come back",
     }
 }
@@ -265,7 +279,8 @@ async fn send<T>(to: &Sender<T>, item: T) -> Result<(), Gone> {
 fn members(core: &Core) -> Vec<DeployinatorClient<Channel>> {
     let others = core.link.members().all().into_iter().filter(|address| *address != core.link.me());
     let client = |address| {
-        DeployinatorClient::new(core.link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
+        DeployinatorClient::new(core.link.channels().to(address))
+            .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
     };
     others.map(client).collect()
 }

@@ -59,7 +59,8 @@ impl Reign {
         let now = clock::now();
         let mut inner = self.lock();
         let Some(reign) = inner.as_mut() else { return false };
-        let was_silent = !reign.sightings.heard(host) || Duration::from_secs(2) < reign.sightings.quiet_for(host, now);
+        let was_silent =
+            !reign.sightings.heard(host) || Duration::from_secs(2) < reign.sightings.quiet_for(host, now);
         reign.sightings.hear(host, now);
         reign.seen.insert(host.clone(), (now, seen));
         if was_silent {
@@ -85,7 +86,13 @@ impl Reign {
 }
 
 /// Leads whenever this node is the leader, until it is stopped.
-pub async fn run<I: Inventory>(link: Link, reign: Reign, inventory: Arc<I>, silent_after: Duration, stop: CancellationToken) {
+pub async fn run<I: Inventory>(
+    link: Link,
+    reign: Reign,
+    inventory: Arc<I>,
+    silent_after: Duration,
+    stop: CancellationToken,
+) {
     let mut standing = link.node().standing();
     loop {
         tokio::select! {
@@ -98,7 +105,11 @@ pub async fn run<I: Inventory>(link: Link, reign: Reign, inventory: Arc<I>, sile
             continue;
         }
         info!("this agent leads");
-        let now = Now { sightings: Sightings::new(silent_after, clock::now()), holds: Vec::new(), seen: BTreeMap::new() };
+        let now = Now {
+            sightings: Sightings::new(silent_after, clock::now()),
+            holds: Vec::new(),
+            seen: BTreeMap::new(),
+        };
         *reign.lock() = Some(now);
         tokio::select! {
             () = stop.cancelled() => return,
@@ -133,7 +144,12 @@ async fn plan(link: &Link, reign: &Reign) {
     }
 }
 
-async fn wait<A, B>(state: &mut watch::Receiver<A>, standing: &mut watch::Receiver<B>, heard: &Notify, wake: Option<Timestamp>) {
+async fn wait<A, B>(
+    state: &mut watch::Receiver<A>,
+    standing: &mut watch::Receiver<B>,
+    heard: &Notify,
+    wake: Option<Timestamp>,
+) {
     tokio::select! {
         _ = state.changed() => (),
         _ = standing.changed() => (),
@@ -171,7 +187,9 @@ async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) {
     match link.offer_here(&command, PROPOSAL).await {
         Ok((_, Reply::Planned(results))) => {
             let Some((service, planned_at, steps)) = plan else { return };
-            for (step, refusal) in steps.iter().zip(&results).filter_map(|(step, result)| Some((step, result.as_ref().err()?))) {
+            for (step, refusal) in
+                steps.iter().zip(&results).filter_map(|(step, result)| Some((step, result.as_ref().err()?)))
+            {
                 warn!(%service, ?step, %refusal, "a step was refused");
             }
             if results.iter().all(Result::is_err) {

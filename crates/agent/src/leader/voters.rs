@@ -59,8 +59,10 @@ async fn bury<I: Inventory>(link: &Link, inventory: &I) {
 }
 
 async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) -> Result<(), ChangeError> {
-    let nodes: BTreeMap<NodeId, (&HostId, SocketAddr)> =
-        fleet.present().filter_map(|(host, record)| Some((node_id(host, &record.state).ok()?, (host, record.address)))).collect();
+    let nodes: BTreeMap<NodeId, (&HostId, SocketAddr)> = fleet
+        .present()
+        .filter_map(|(host, record)| Some((node_id(host, &record.state).ok()?, (host, record.address))))
+        .collect();
     let by_host: BTreeMap<&HostId, &NodeId> = nodes.iter().map(|(node, (host, _))| (*host, node)).collect();
     let current: BTreeSet<HostId> =
         standing.voters.keys().filter_map(|voter| Some(nodes.get(voter)?.0.clone())).collect();
@@ -73,11 +75,19 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
     let responsive = reign.view().map(|view| view.hosts).unwrap_or_default();
     let candidates: Vec<Candidate> = fleet
         .present()
-        .filter(|(host, _)| current.contains(*host) || responsive.get(*host).is_some_and(|(quiet, _)| *quiet < Duration::from_secs(3)))
-        .map(|(host, record)| Candidate { host: host.clone(), zone: record.zone.clone(), launched: record.enrolled.0 })
+        .filter(|(host, _)| {
+            current.contains(*host)
+                || responsive.get(*host).is_some_and(|(quiet, _)| *quiet < Duration::from_secs(3))
+        })
+        .map(|(host, record)| Candidate {
+            host: host.clone(),
+            zone: record.zone.clone(),
+            launched: record.enrolled.0,
+        })
         .collect();
     let chosen = choose_voters(&candidates, &current, &BTreeSet::new());
-    let wanted: BTreeSet<NodeId> = chosen.iter().filter_map(|host| by_host.get(host).map(|node| (*node).clone())).collect();
+    let wanted: BTreeSet<NodeId> =
+        chosen.iter().filter_map(|host| by_host.get(host).map(|node| (*node).clone())).collect();
     let voters: BTreeSet<NodeId> = standing.voters.keys().cloned().collect();
     if wanted == voters && !standing.changing {
         return forget_learners(link, standing).await;
@@ -102,7 +112,11 @@ fn departed(fleet: &Fleet, node: &NodeId) -> bool {
 }
 
 /// Tells the group where a member listens now.
-async fn readdress(link: &Link, nodes: &BTreeMap<NodeId, (&HostId, SocketAddr)>, standing: &Standing) -> Result<(), ChangeError> {
+async fn readdress(
+    link: &Link,
+    nodes: &BTreeMap<NodeId, (&HostId, SocketAddr)>,
+    standing: &Standing,
+) -> Result<(), ChangeError> {
     for (node, (host, address)) in nodes {
         if standing.address(node).is_some_and(|known| known != *address) {
             info!(%host, %address, "has moved");

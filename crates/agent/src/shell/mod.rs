@@ -12,7 +12,7 @@ use model::{
 };
 use ports::{Balancer, Prober, ReleaseStore, Supervisor, fault::Chain};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ pub struct Wiring {
     pub assignments: watch::Receiver<Arc<Assignment>>,
     /// What it looks like, after each event.
     pub sighting: watch::Sender<Option<Sighting>>,
+    /// Told when its phase has changed, so that the leader hears of it at once.
+    pub moved: Arc<Notify>,
     /// Ends it, at once: the next run goes on from the ledger.
     pub stop: CancellationToken,
 }
@@ -56,14 +58,18 @@ pub fn remembered(path: &std::path::Path) -> Result<Ledger, FileError> {
 ///
 /// # Errors
 /// The ledger could not be written: nothing was done that it should remember.
-pub async fn run<B, R, S, P>(mut machine: Host, world: Arc<World<B, R, S, P>>, wiring: Wiring) -> Result<(), FileError>
+pub async fn run<B, R, S, P>(
+    mut machine: Host,
+    world: Arc<World<B, R, S, P>>,
+    wiring: Wiring,
+) -> Result<(), FileError>
 where
     B: Balancer,
     R: ReleaseStore,
     S: Supervisor,
     P: Prober,
 {
-    let Wiring { service, ledger, link, mut assignments, sighting, stop } = wiring;
+    let Wiring { service, ledger, link, mut assignments, sighting, moved, stop } = wiring;
     let (done, mut events) = mpsc::unbounded_channel();
     let mut running = JoinSet::new();
     running.spawn(watch_process(world.clone(), done.clone()));
@@ -95,7 +101,10 @@ where
                 }
             }
         }
-        sighting.send_replace(Some(machine.sighting(clock::now())));
+        let before = sighting.send_replace(Some(machine.sighting(clock::now())));
+        if before.map(|before| before.phase) != sighting.borrow().as_ref().map(|now| now.phase) {
+            moved.notify_one();
+        }
         next = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             Some(event) = events.recv() => event,

@@ -84,7 +84,9 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 Event::MigrationStopped { ticket, result: observed(result) }
             }
             Effect::ReadTail { ticket, fence, migration } => {
-                let result = self.keeper(Duration::ZERO, self.supervisor.tail(fence, migration, TAIL_LIMIT_BYTES)).await;
+                let result = self
+                    .keeper(Duration::ZERO, self.supervisor.tail(fence, migration, TAIL_LIMIT_BYTES))
+                    .await;
                 Event::TailRead { ticket, result: result.map_err(|error| seen::supervisor_fault(&error)) }
             }
         })
@@ -93,7 +95,9 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     async fn query_standing(&self, ticket: Ticket) -> Event {
         let result = match &self.balancer {
             Some((balancer, target)) => {
-                limited(BALANCER_LIMIT, "ask the balancer", balancer.standing(target)).await.map(seen::standing)
+                limited(BALANCER_LIMIT, "ask the balancer", balancer.standing(target))
+                    .await
+                    .map(seen::standing)
             }
             None => Err(headless()),
         };
@@ -115,7 +119,12 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         prober.probe(spec, self.address).await.map_err(|failure| failure.to_string())
     }
 
-    async fn launch(&self, fence: Fence, release: &Release, migrate: bool) -> Result<model::host::Observed, Denied> {
+    async fn launch(
+        &self,
+        fence: Fence,
+        release: &Release,
+        migrate: bool,
+    ) -> Result<model::host::Observed, Denied> {
         let root = limited(STAGE_LIMIT, "verify the release", self.store.verify(&release.id)).await;
         let root = root.map_err(|error| Denied::Fault(seen::fault(&error)))?;
         let launch = self.describe(fence, release, root, migrate);
@@ -128,7 +137,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     }
 
     fn describe(&self, fence: Fence, release: &Release, root: PathBuf, migrate: bool) -> Launch {
-        let mut environment = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
+        let mut environment =
+            BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
         environment.extend(self.environment.clone());
         environment.insert("PORT".into(), self.address.port().to_string());
         environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
@@ -162,7 +172,11 @@ fn headless() -> Fault {
     Fault::new(ports::FaultKind::Permanent, "call the balancer", "the service has none")
 }
 
-async fn limited<T>(limit: Duration, attempted: &str, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+async fn limited<T>(
+    limit: Duration,
+    attempted: &str,
+    call: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
     timeout(limit, call).await.unwrap_or_else(|_| {
         let text = format!("no answer within {} s", limit.as_secs());
         Err(Fault::new(ports::FaultKind::Transient, attempted, text))

@@ -1,6 +1,8 @@
 //! What the ports report, in the host machine's words.
 
-use model::host::{Denied, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, StandingSeen};
+use model::host::{
+    Denied, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, StandingSeen,
+};
 use ports::{
     Fault, FaultKind, Standing,
     fault::Chain,
@@ -37,7 +39,9 @@ fn exit(exit: &Exit) -> ExitSeen {
 pub(super) fn observation(observation: Observation) -> Observed {
     let process = match observation.process {
         Process::Stopped => ProcessSeen::Stopped,
-        Process::Running { release, fence, pid, restarts } => ProcessSeen::Running { release, fence, pid, restarts },
+        Process::Running { release, fence, pid, restarts } => {
+            ProcessSeen::Running { release, fence, pid, restarts }
+        }
         Process::Exited { release, fence, exit: how, restarts } => {
             ProcessSeen::Exited { release, fence, exit: exit(&how), restarts }
         }
