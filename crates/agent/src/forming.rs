@@ -220,7 +220,7 @@ impl Driver {
             .collect();
         info!(cluster = %roster.cluster, voters = voters.len(), hosts = roster.seats.len(), "forms the cluster");
         let event = match core.link.node().bootstrap(voters).await {
-            Ok(()) | Err(BootstrapError::Initialised { .. }) => {
+            Ok(()) | Err(BootstrapError::Initialised) => {
                 Event::Initialised { cluster: roster.cluster.clone() }
             }
             Err(error) => Event::InitialiseFailed { problem: Chain(&error).to_string() },

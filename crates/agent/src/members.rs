@@ -39,9 +39,9 @@ impl Members {
     pub fn are(&self, members: BTreeSet<SocketAddr>) {
         let mut known = self.lock();
         if !members.is_empty() && known.members != members {
-            known.members.clone_from(&members);
-            drop(known);
-            if let Err(error) = durable::write(&self.file, &members) {
+            known.members = members;
+            let written = durable::write(&self.file, &known.members);
+            if let Err(error) = written {
                 tracing::warn!(error = %ports::fault::Chain(&error), "remember the members");
             }
         }

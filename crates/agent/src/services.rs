@@ -85,7 +85,7 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         balancer,
         store: parts.store.clone(),
         supervisor: KeeperClient::new(keeper),
-        prober: mine.probe.clone().map(|spec| (probe::Probe::default(), spec)),
+        prober: mine.probe.clone().map(|spec| (probe::Probe, spec)),
         environment: mine.environment.clone(),
     }
 }

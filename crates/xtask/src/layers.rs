@@ -30,8 +30,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
         &["api", "config", "directory", "localbalancer", "model", "ports", "probe", "raft", "supervisor"],
     ),
     ("cli", &["api", "config", "model"]),
-    ("demo", &["api", "localbalancer", "model"]),
-    ("tests", &["api", "localbalancer", "model", "ports"]),
+    ("demo", &["api", "localbalancer", "model", "ports"]),
+    ("tests", &["api", "demo", "localbalancer", "model", "ports"]),
     ("xtask", &[]),
 ];
 

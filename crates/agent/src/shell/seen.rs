@@ -60,6 +60,7 @@ pub(super) fn observation(observation: Observation) -> Observed {
 pub(super) fn denied(error: &SupervisorError) -> Denied {
     match error {
         SupervisorError::Stale { newest, .. } => Denied::Stale { newest: *newest },
+        SupervisorError::Occupied { .. } => Denied::Occupied { text: Chain(error).to_string() },
         SupervisorError::Exec { .. } => Denied::Exec { text: Chain(error).to_string() },
         SupervisorError::Fault(inner) => Denied::Fault(fault(inner)),
         other => Denied::Fault(FaultSeen { kind: FaultWord::Transient, text: Chain(other).to_string() }),
