@@ -1,5 +1,7 @@
 //! How rollouts begin, fail and end.
 
+use std::collections::BTreeMap;
+
 use super::{
     command::{Failure, Operator},
     event::EventKind,
@@ -8,8 +10,6 @@ use super::{
     scene::Scene,
     service::{COMPLETED_KEPT, Quarantine, ROLLOUTS_KEPT},
 };
-use std::collections::BTreeMap;
-
 use crate::{HostId, Release, ReleaseId, RolloutId, policy::OnFailure};
 
 impl Scene<'_> {
