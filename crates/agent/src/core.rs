@@ -261,7 +261,7 @@ async fn send_sightings(
             seen.iter().filter_map(|(service, seen)| Some((service, seen.borrow().clone()?))).collect();
         match serde_json::to_vec(&now) {
             Ok(sightings) => {
-                if let Err(elsewhere) = link.sight(sightings).await {
+                if let Err(elsewhere) = link.sight(&sightings).await {
                     tracing::trace!(why = elsewhere.why, "sighting not delivered");
                 }
             }

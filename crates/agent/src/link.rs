@@ -5,7 +5,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -62,6 +62,8 @@ struct Inner {
     me: SocketAddr,
     members: Members,
     channels: Channels,
+    /// Who took the last sighting.
+    leader: Mutex<Option<SocketAddr>>,
 }
 
 impl Link {
@@ -77,7 +79,19 @@ impl Link {
         channels: Channels,
     ) -> Self {
         let sequence = AtomicU64::new(1);
-        Self { inner: Arc::new(Inner { host, proposer, sequence, cluster, node, me, members, channels }) }
+        Self {
+            inner: Arc::new(Inner {
+                host,
+                proposer,
+                sequence,
+                cluster,
+                node,
+                me,
+                members,
+                channels,
+                leader: Mutex::default(),
+            }),
+        }
     }
 
     /// This host.
@@ -227,47 +241,53 @@ impl Link {
         Ok((Revision(answer.revision), reply))
     }
 
-    /// Tells the leader what this host looks like. Lost sightings are no harm: the next one is on its way.
-    pub async fn sight(&self, sightings: Vec<u8>) -> Result<(), Elsewhere> {
-        let address =
-            self.leader().await.ok_or(Elsewhere { leader: None, why: "no leader is known".into() })?;
+    /// Tells the leader what this host looks like. A lost sighting is no harm: the next one is on its way.
+    ///
+    /// # Errors
+    /// Nobody who was asked leads.
+    pub async fn sight(&self, sightings: &[u8]) -> Result<(), Elsewhere> {
+        let known = self.leader();
+        let others = self.inner.members.all().into_iter().filter(|address| Some(*address) != known);
+        let others: Vec<SocketAddr> = if self.is_member() { Vec::new() } else { others.collect() };
+        let mut last = Elsewhere { leader: None, why: "no leader is known".into() };
+        for address in known.into_iter().chain(others) {
+            let answer = match self.sight_at(address, sightings).await {
+                // Whoever does not lead names the one that does.
+                Err(Elsewhere { leader: Some(leader), .. }) if leader != address => {
+                    self.sight_at(leader, sightings).await
+                }
+                answer => answer,
+            };
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(elsewhere) => last = elsewhere,
+            }
+        }
+        Err(last)
+    }
+
+    async fn sight_at(&self, address: SocketAddr, sightings: &[u8]) -> Result<(), Elsewhere> {
         let cluster = self.inner.cluster.to_string();
+        let sightings = sightings.to_vec();
         let request =
             SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
         let mut client = AgentClient::new(self.inner.channels.to(address));
         let answer = timeout(ANSWER, client.sight(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        answer.map(drop).map_err(|status| elsewhere(address, &status))
+        answer.map_err(|status| elsewhere(address, &status))?;
+        *self.inner.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        Ok(())
     }
 
-    /// Where the leader listens, as far as this agent or another one knows.
-    pub async fn leader(&self) -> Option<SocketAddr> {
+    /// Where the leader listens, as far as this agent knows: from its replica, or because it took the last sighting.
+    #[must_use]
+    pub fn leader(&self) -> Option<SocketAddr> {
         if self.is_member() {
             let standing = self.inner.node.standing();
             let standing = standing.borrow();
             return standing.leader.as_ref().and_then(|leader| standing.address(leader));
         }
-        // Anybody who is asked for a sighting names the leader.
-        for address in self.inner.members.all().into_iter().filter(|address| *address != self.inner.me) {
-            let cluster = self.inner.cluster.to_string();
-            let request = SightRequest {
-                version: VERSION,
-                cluster,
-                host: self.inner.host.to_string(),
-                sightings: b"{}".to_vec(),
-            };
-            let mut client = AgentClient::new(self.inner.channels.to(address));
-            match timeout(Duration::from_secs(1), client.sight(request)).await {
-                Ok(Ok(_)) => return Some(address),
-                Ok(Err(status)) => {
-                    if let Some(leader) = elsewhere(address, &status).leader {
-                        return Some(leader);
-                    }
-                }
-                Err(_) => (),
-            }
-        }
-        None
+        *self.inner.leader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The agent's gRPC services: the public API, what agents say to each other, and the gate in front of Raft.
 
 pub mod agents;
-mod convert;
 pub mod gate;
 pub mod public;
 mod refusals;
@@ -10,7 +9,9 @@ mod streams;
 
 use std::net::SocketAddr;
 
-use api::v1::{agent_server::AgentServer, deployinator_server::DeployinatorServer, peer_server::PeerServer};
+use api::v1::{
+    agent_server::AgentServer, deployinator_server::DeployinatorServer, peer_server::PeerServer,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
@@ -60,11 +61,7 @@ pub struct Backend {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(
-    incoming: TcpIncoming,
-    backend: Backend,
-    stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+pub async fn serve(incoming: TcpIncoming, backend: Backend, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<DeployinatorServer<public::Public>>().await;
     let reflection = tonic_reflection::server::Builder::configure()

@@ -1,75 +1,39 @@
-//! What a caller is told when the answer is no: what was tried, why it failed, what to do, and the exit code.
+//! What a caller is told when the answer is no, beyond what the fleet machine says itself.
 
-use super::public::Exit;
-use model::fleet::Refusal;
+use api::{
+    exit::Exit,
+    refusal,
+    view::Stale,
+};
 use ports::{fault::Chain, store::NotARelease};
-use tonic::{Code, Status, metadata::MetadataValue};
-
-/// A refusal with its exit code and, where there is one, the next step.
-pub(super) fn status(code: Code, text: String, exit: Exit, next: Option<&str>) -> Status {
-    let mut status = Status::new(code, text);
-    let metadata = status.metadata_mut();
-    metadata.insert("deployinator-exit", MetadataValue::from(u64::from(exit.code())));
-    if let Some(next) = next.and_then(|next| MetadataValue::try_from(next).ok()) {
-        metadata.insert("deployinator-next", next);
-    }
-    status
-}
-
-/// The fleet machine said no.
-pub(super) fn refused(attempted: &str, refusal: &Refusal) -> Status {
-    let code = match refusal {
-        Refusal::UnknownService { .. } | Refusal::UnknownHost { .. } | Refusal::NoRollout => Code::NotFound,
-        Refusal::ReasonMissing => Code::InvalidArgument,
-        Refusal::Busy { .. } | Refusal::Outdated { .. } => Code::Aborted,
-        _ => Code::FailedPrecondition,
-    };
-    let next = match refusal {
-        Refusal::Quarantined { .. } => {
-            Some("push another release, or let this one be used again: `deployinator quarantine release`")
-        }
-        Refusal::UnknownService { .. } => {
-            Some("declare it in the configuration of its hosts, as [service.NAME]")
-        }
-        Refusal::NoRollout => Some("`deployinator history` lists the rollouts"),
-        Refusal::ReasonMissing => Some("give one with --reason"),
-        _ => None,
-    };
-    status(code, format!("{attempted}: {refusal}"), Exit::Rejected, next)
-}
+use tonic::{Code, Status};
 
 /// What was pushed is not a release.
 pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
     let text = format!("push to {service}: {}", Chain(error));
     match error {
-        NotARelease::Fault(_) => status(
-            Code::Unavailable,
-            text,
-            Exit::Rejected,
-            Some("try again, or ask another agent with --agent"),
-        ),
+        NotARelease::Fault(_) => {
+            refusal::status(Code::Unavailable, Exit::Rejected, text, Some("try again, or ask another agent with --agent"))
+        }
         _ => {
             let next = "push a directory that every host can read, with an executable bin/serve";
-            status(Code::InvalidArgument, text, Exit::Rejected, Some(next))
+            refusal::status(Code::InvalidArgument, Exit::Rejected, text, Some(next))
         }
     }
 }
 
-/// A field of the request is malformed.
-pub(super) fn malformed(field: &str, why: &dyn std::fmt::Display) -> Status {
-    status(Code::InvalidArgument, format!("{field}: {why}"), Exit::Rejected, None)
+/// A proposal found no leader in time.
+pub(super) fn no_quorum(attempted: &str, last: &str, stale: &Stale) -> Status {
+    let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
+    let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
+    let next = "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
+    let text = format!("{attempted}: no majority of the voters answers{who} (last: {last})");
+    refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }
 
-/// No majority of voters is there.
-pub(super) fn no_quorum(attempted: &str, why: &str, missing: &[String]) -> Status {
-    let who =
-        if missing.is_empty() { String::new() } else { format!("; no answer from {}", missing.join(", ")) };
-    let next =
-        "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
-    status(
-        Code::Unavailable,
-        format!("{attempted}: no majority of the voters answers ({why}){who}"),
-        Exit::Unavailable,
-        Some(next),
-    )
+/// There is no cluster here yet.
+pub(super) fn not_formed(why: &str) -> Status {
+    let next = "wait until the hosts have found each other; each agent's log says what it waits for";
+    let text = format!("this agent is in no cluster yet: {why}");
+    refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }

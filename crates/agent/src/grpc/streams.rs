@@ -2,19 +2,20 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use api::v1::{self, deployinator_client::DeployinatorClient};
+use api::{
+    refusal,
+    v1::{self, deployinator_client::DeployinatorClient},
+    view::{Cursor, Ended, EventItem, Gap, HostFailure, SeenEvent, Verdict, WatchItem},
+};
 use model::{
-    RolloutId, ServiceName,
-    fleet::{EXIT_HALTED, Event, Fleet, Outcome, Rollout, RolloutPhase},
+    Revision, RolloutId, ServiceName,
+    fleet::{Event, Fleet, Outcome, Refusal, Rollout, RolloutKind, RolloutPhase},
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Status, transport::Channel};
 
-use super::{
-    public::{Public, service_name},
-    refusals, status,
-};
+use super::{public::Public, status};
 use crate::core::Core;
 
 /// Time between two pictures of a rollout that is watched.
@@ -27,23 +28,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Sender<T> = mpsc::Sender<Result<T, Status>>;
 
-/// Where a stream is: everything up to here was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64, u32);
-
-impl From<v1::Cursor> for Place {
-    fn from(cursor: v1::Cursor) -> Self {
-        Self(cursor.revision, cursor.index)
-    }
-}
-
 /// A stream ends when its reader has gone.
 struct Gone;
 
-pub(super) async fn events(
-    public: &Public,
-    request: v1::EventsRequest,
-) -> Result<Answers<v1::EventsResponse>, Status> {
+pub(super) async fn events(public: &Public, request: v1::EventsRequest) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -55,9 +43,9 @@ pub(super) async fn events(
         }
         return Err(last);
     }
-    let service = request.service.as_deref().map(service_name).transpose()?;
+    let service = api::service(request.service.as_deref())?;
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let place = request.after.map_or(Place(0, 0), Place::from);
+    let place = request.after.map(Cursor::from).unwrap_or_default();
     let resumed = request.after.is_some();
     tokio::spawn(async move {
         // The reader has gone, or wanted only what there was.
@@ -69,7 +57,7 @@ pub(super) async fn events(
 async fn send_events(
     core: &Core,
     service: Option<ServiceName>,
-    mut place: Place,
+    mut place: Cursor,
     resumed: bool,
     follow: bool,
     to: &Sender<v1::EventsResponse>,
@@ -79,18 +67,17 @@ async fn send_events(
     loop {
         let fleet = state.borrow_and_update().clone();
         if let Some(gap) = gap(&fleet, place).filter(|_| resumed) {
-            send(to, v1::EventsResponse { item: Some(v1::events_response::Item::Gap(gap)) }).await?;
+            send(to, EventItem::Gap(gap).into()).await?;
         }
         // From now on the stream is complete, and a reader so slow that it falls behind is told.
         resumed = true;
         for event in since(&fleet, place) {
-            place = Place(event.revision.0, event.index);
+            place = at(&event);
             if service.is_none() || event.service == service {
-                let item = v1::events_response::Item::Event(super::convert::event(&event));
-                send(to, v1::EventsResponse { item: Some(item) }).await?;
+                send(to, EventItem::Event(SeenEvent::from(&*event)).into()).await?;
             }
         }
-        place = place.max(Place(fleet.revision.0, u32::MAX));
+        place = place.max(Cursor::end_of(fleet.revision));
         if !follow {
             return Ok(());
         }
@@ -101,21 +88,22 @@ async fn send_events(
     }
 }
 
-fn since(fleet: &Fleet, place: Place) -> impl Iterator<Item = Arc<Event>> {
-    let newer = fleet.events.iter().filter(move |event| place < Place(event.revision.0, event.index));
+fn since(fleet: &Fleet, place: Cursor) -> impl Iterator<Item = Arc<Event>> {
+    let newer = fleet.events.iter().filter(move |event| place < at(event));
     newer.cloned().collect::<Vec<_>>().into_iter()
 }
 
-fn gap(fleet: &Fleet, place: Place) -> Option<v1::Gap> {
-    let lost = place.0 < fleet.forgotten.0;
-    let first = fleet.events.front().filter(|_| lost)?;
-    Some(v1::Gap { resumes_at: Some(v1::Cursor { revision: first.revision.0, index: first.index }) })
+fn at(event: &Event) -> Cursor {
+    Cursor { revision: event.revision, index: event.index }
 }
 
-pub(super) async fn watch(
-    public: &Public,
-    request: v1::WatchRequest,
-) -> Result<Answers<v1::WatchResponse>, Status> {
+fn gap(fleet: &Fleet, place: Cursor) -> Option<Gap> {
+    let lost = place.revision < fleet.forgotten;
+    let first = fleet.events.front().filter(|_| lost)?;
+    Some(Gap { resumes_at: at(first) })
+}
+
+pub(super) async fn watch(public: &Public, request: v1::WatchRequest) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -127,10 +115,11 @@ pub(super) async fn watch(
         }
         return Err(last);
     }
-    let service = service_name(&request.service)?;
+    let service = status::name(&request.service)?;
     let rollout = find(&core, &service, request.rollout.map(RolloutId)).await?;
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let place = request.after.map_or(Place(rollout.0.saturating_sub(1), u32::MAX), Place::from);
+    let before = Cursor::end_of(Revision(rollout.0.saturating_sub(1)));
+    let place = request.after.map_or(before, Cursor::from);
     let public = public.clone();
     tokio::spawn(async move {
         let watcher = Watcher { public, core, service, rollout, to: sender };
@@ -148,19 +137,12 @@ async fn find(core: &Core, service: &ServiceName, asked: Option<RolloutId>) -> R
         let _ = tokio::time::timeout(CATCH_UP, state.wait_for(|fleet| asked.0 <= fleet.revision.0)).await;
     }
     let fleet = state.borrow().clone();
-    let attempted = format!("watch {service}");
-    let known = fleet.services.get(service).ok_or_else(|| {
-        let declared = fleet.services.keys().cloned().collect();
-        refusals::refused(
-            &attempted,
-            &model::fleet::Refusal::UnknownService { service: service.clone(), declared },
-        )
-    })?;
+    let known = status::known(&fleet, service)?;
     let found = match asked {
         Some(asked) => known.rollouts.get(&asked).map(|rollout| rollout.id),
         None => known.active.or_else(|| known.rollouts.keys().next_back().copied()),
     };
-    found.ok_or_else(|| refusals::refused(&attempted, &model::fleet::Refusal::NoRollout))
+    found.ok_or_else(|| refusal::refused(&Refusal::NoRollout))
 }
 
 struct Watcher {
@@ -172,26 +154,26 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(&self, mut place: Place) -> Result<(), Gone> {
+    async fn run(&self, mut place: Cursor) -> Result<(), Gone> {
         let mut state = self.core.link.node().state();
         let mut pictures = tokio::time::interval(PICTURE);
         let mut last = None;
         loop {
             let fleet = state.borrow_and_update().clone();
             if let Some(gap) = gap(&fleet, place) {
-                self.send(v1::watch_response::Item::Gap(gap)).await?;
+                self.send(WatchItem::Gap(gap)).await?;
                 last = None;
             }
             for event in since(&fleet, place) {
-                place = Place(event.revision.0, event.index);
+                place = at(&event);
                 if event.service.as_ref() == Some(&self.service) {
-                    self.send(v1::watch_response::Item::Event(super::convert::event(&event))).await?;
+                    self.send(WatchItem::Event(SeenEvent::from(&*event))).await?;
                 }
             }
-            place = place.max(Place(fleet.revision.0, u32::MAX));
+            place = place.max(Cursor::end_of(fleet.revision));
             if let Some(ended) = self.ended(&fleet) {
                 self.picture(&mut last).await?;
-                return self.send(v1::watch_response::Item::Ended(ended)).await;
+                return self.send(WatchItem::Ended(ended)).await;
             }
             tokio::select! {
                 () = self.to.closed() => return Err(Gone),
@@ -209,49 +191,43 @@ impl Watcher {
             return Ok(());
         }
         *last = Some(now.clone());
-        self.send(v1::watch_response::Item::Picture(now)).await
+        send(&self.to, v1::WatchResponse { item: Some(v1::watch_response::Item::Picture(now)) }).await
     }
 
-    async fn send(&self, item: v1::watch_response::Item) -> Result<(), Gone> {
-        send(&self.to, v1::WatchResponse { item: Some(item) }).await
+    async fn send(&self, item: WatchItem) -> Result<(), Gone> {
+        send(&self.to, item.into()).await
     }
 
     /// How the rollout ended, the roll back that it caused included; or that it is halted until an operator decides.
-    fn ended(&self, fleet: &Fleet) -> Option<v1::Ended> {
+    fn ended(&self, fleet: &Fleet) -> Option<Ended> {
         let rollouts = &fleet.services.get(&self.service)?.rollouts;
         let rollout = rollouts.get(&self.rollout)?;
-        let rollback = rollouts.values().find(|other| {
-            matches!(other.kind, model::fleet::RolloutKind::RollbackOf { rollout, .. } if rollout == self.rollout)
-        });
-        let ended = |outcome: v1::Outcome, exit_code: u8, reason: String, next: &str| v1::Ended {
-            rollout: rollout.id.0,
-            outcome: outcome.into(),
-            exit_code: exit_code.into(),
-            rollback: rollback.map(|rollback| rollback.id.0),
-            rollback_outcome: rollback
-                .and_then(Rollout::outcome)
-                .map(|outcome| super::convert::outcome(outcome).into()),
-            superseded_by: match rollout.outcome() {
-                Some(Outcome::Superseded { by }) => Some(by.0),
-                _ => None,
-            },
-            reason,
-            next: next.to_owned(),
-            failures: rollout.failures.iter().map(|(h, f)| super::convert::failure(h, f)).collect(),
-        };
-        match &rollout.phase {
+        let caused = |other: &&Rollout| matches!(other.kind, RolloutKind::RollbackOf { rollout, .. } if rollout == self.rollout);
+        let rollback = rollouts.values().find(caused);
+        let (verdict, reason, next) = match &rollout.phase {
             RolloutPhase::Ended { outcome } => {
-                let why =
-                    rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
+                let why = rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
                 let why = why.or_else(|| quarantined(fleet, rollout)).unwrap_or_default();
-                Some(ended(super::convert::outcome(outcome), outcome.exit_code(), why, next(outcome)))
+                (Verdict::Over(outcome.clone()), why, next(outcome))
             }
             RolloutPhase::Halted { why, .. } => {
-                let next = "`deployinator status` says why; then `resume` or `abort`";
-                Some(ended(v1::Outcome::Halted, EXIT_HALTED, why.to_string(), next))
+                (Verdict::Halted, why.to_string(), "`deployinator status` says why; then `resume` or `abort`")
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        let failures = rollout.failures.iter().map(|(host, failure)| HostFailure {
+            host: host.clone(),
+            release: rollout.target.as_ref().map(|target| target.id.clone()),
+            failure: failure.clone(),
+        });
+        Some(Ended {
+            rollout: rollout.id,
+            verdict,
+            rollback: rollback.map(|rollback| (rollback.id, rollback.outcome().cloned().map(Verdict::Over))),
+            reason,
+            next: next.to_owned(),
+            failures: failures.collect(),
+        })
     }
 }
 
@@ -264,9 +240,7 @@ fn next(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed | Outcome::Aborted => "",
         Outcome::Superseded { .. } => "watch the rollout that took its place",
-        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => {
-            "mend the release and push it again; this one is quarantined"
-        }
+        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => "mend the release and push it again; this one is quarantined",
         Outcome::RollbackFailed => "`deployinator status` names the hosts that did not come back",
     }
 }
@@ -279,8 +253,7 @@ async fn send<T>(to: &Sender<T>, item: T) -> Result<(), Gone> {
 fn members(core: &Core) -> Vec<DeployinatorClient<Channel>> {
     let others = core.link.members().all().into_iter().filter(|address| *address != core.link.me());
     let client = |address| {
-        DeployinatorClient::new(core.link.channels().to(address))
-            .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
+        DeployinatorClient::new(core.link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
     };
     others.map(client).collect()
 }
