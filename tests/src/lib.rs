@@ -1,1 +1,19 @@
-//! 
+//! What the tests of whole clusters stand on: real agents, keepers and services on loopback, and what they are asked.
+//!
+//! Promise: a stage leaves no process and no file behind, however its test ends, and touches none of another one. Every wait has a
+//! deadline, and says what it waited for. The programs are those that were built last: `cargo build --workspace --bins`.
+//! Absent on purpose: sleeps in place of conditions, and any way into an agent but its API and its signals.
+
+mod asks;
+mod daemon;
+mod follower;
+mod processes;
+mod stage;
+mod views;
+
+pub use asks::{by, client, exit_of, next_of};
+pub use daemon::{Ended, OneDaemon};
+pub use follower::Follower;
+pub use processes::{keeper_of, service_pid, signal};
+pub use stage::{PATIENCE, Stage, policy, within};
+pub use views::{hold, host, phase_of, rollout_word, web};

@@ -39,19 +39,21 @@ impl Programs {
     /// # Errors
     /// One is missing: build them first.
     pub fn find() -> Result<Self> {
-        let me = std::env::current_exe().context("find this program")?;
-        let dirs: Vec<&Path> = me.ancestors().skip(1).take(2).collect();
-        let find = |name: &str| -> Result<PathBuf> {
-            let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
-            found.with_context(|| {
-                format!(
-                    "find {name} beside {}: build it first with `cargo build --workspace --bins`",
-                    me.display()
-                )
-            })
-        };
-        Ok(Self { agent: find("deployinatord")?, cli: find("deployinator")?, service: find("demo-service")? })
+        Ok(Self {
+            agent: built("deployinatord")?,
+            cli: built("deployinator").unwrap_or_default(),
+            service: built("demo-service")?,
+        })
     }
+}
+
+/// The program of this name beside the running one, or one folder up.
+fn built(name: &str) -> Result<PathBuf> {
+    let me = std::env::current_exe().context("find this program")?;
+    let found = me.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.with_context(|| {
+        format!("find {name} beside {}: build it first with `cargo build --workspace --bins`", me.display())
+    })
 }
 
 /// What a fleet is like.
@@ -72,17 +74,32 @@ pub struct Agent {
     pub host: String,
     /// Where it listens.
     pub address: SocketAddr,
-    config: PathBuf,
-    log: PathBuf,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// What it logged, in all its runs.
+    pub log: PathBuf,
+    /// Its state directory.
+    pub state: PathBuf,
     child: Option<Child>,
 }
 
-/// A fleet on loopback. Dropping it kills the agents; [`crate::reaper::end_all`] ends what they left.
+impl Agent {
+    /// Whether it was started, and not stopped by us since.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+}
+
+/// A fleet on loopback. Dropping it kills the agents; [`crate::reaper`] ends what they left.
 #[derive(Debug)]
 pub struct Fleet {
     /// The agents, by the number of their host.
     pub agents: Vec<Agent>,
     programs: Programs,
+    dir: PathBuf,
+    shape: Shape,
+    net: [u8; 2],
 }
 
 impl Fleet {
@@ -92,26 +109,39 @@ impl Fleet {
     /// A file cannot be written.
     pub fn new(dir: &Path, shape: &Shape, programs: Programs) -> Result<Self> {
         ensure!((1..=200).contains(&shape.hosts), "a fleet has 1 to 200 hosts, not {}", shape.hosts);
-        let net: [u8; 2] = [rand::random_range(1..=250), rand::random_range(0..=250)];
+        let net = [rand::random_range(1..=250), rand::random_range(0..=250)];
+        let mut fleet = Self { agents: Vec::new(), programs, dir: dir.to_owned(), shape: shape.clone(), net };
+        fleet.agents = (1..=shape.hosts)
+            .map(|number| fleet.configure(number, shape.hosts, shape.hosts))
+            .collect::<Result<_>>()?;
+        Ok(fleet)
+    }
+
+    /// Adds a host that knows all the others, which do not know it. It is not started yet.
+    ///
+    /// # Errors
+    /// Its configuration cannot be written.
+    pub fn add(&mut self) -> Result<usize> {
+        let agent = self.configure(self.agents.len() + 1, self.agents.len() + 1, self.shape.hosts)?;
+        self.agents.push(agent);
+        Ok(self.agents.len() - 1)
+    }
+
+    /// Writes the configuration of host `number`, which lists `listed` hosts and expects `expected` of them.
+    fn configure(&self, number: usize, listed: usize, expected: usize) -> Result<Agent> {
+        let [second, third] = self.net;
         let address = |number: usize| {
-            IpAddr::V4(Ipv4Addr::new(127, net[0], net[1], u8::try_from(10 + number).unwrap_or(250)))
+            IpAddr::V4(Ipv4Addr::new(127, second, third, u8::try_from(10 + number).unwrap_or(250)))
         };
         let hosts: Vec<(String, IpAddr)> =
-            (1..=shape.hosts).map(|number| (format!("h{number}"), address(number))).collect();
-        let agents = hosts.iter().map(|(host, ip)| {
-            let config = dir.join(format!("{host}.toml"));
-            fs::write(&config, configuration(dir, host, *ip, &hosts, shape))
-                .with_context(|| format!("write {}", config.display()))?;
-            let log = dir.join(format!("{host}.log"));
-            Ok(Agent {
-                host: host.clone(),
-                address: SocketAddr::new(*ip, AGENT_PORT),
-                config,
-                log,
-                child: None,
-            })
-        });
-        Ok(Self { agents: agents.collect::<Result<_>>()?, programs })
+            (1..=listed).map(|number| (format!("h{number}"), address(number))).collect();
+        let (host, ip) = (format!("h{number}"), address(number));
+        let config = self.dir.join(format!("{host}.toml"));
+        let state = self.dir.join(format!("{host}.state"));
+        fs::write(&config, configuration(&state, &host, ip, &hosts, expected, &self.shape))
+            .with_context(|| format!("write {}", config.display()))?;
+        let log = self.dir.join(format!("{host}.log"));
+        Ok(Agent { host, address: SocketAddr::new(ip, AGENT_PORT), config, log, state, child: None })
     }
 
     /// Starts every agent.
@@ -313,12 +343,18 @@ impl Drop for Fleet {
     }
 }
 
-fn configuration(dir: &Path, host: &str, ip: IpAddr, hosts: &[(String, IpAddr)], shape: &Shape) -> String {
+fn configuration(
+    state: &Path,
+    host: &str,
+    ip: IpAddr,
+    hosts: &[(String, IpAddr)],
+    expected: usize,
+    shape: &Shape,
+) -> String {
     let list: String = hosts
         .iter()
         .map(|(name, ip)| format!("  {{ host = \"{name}\", address = \"{ip}:{AGENT_PORT}\" }},\n"))
         .collect();
-    let state = dir.join(format!("{host}.state"));
     let balancer = shape
         .balancer
         .as_ref()
@@ -326,12 +362,11 @@ fn configuration(dir: &Path, host: &str, ip: IpAddr, hosts: &[(String, IpAddr)],
         .unwrap_or_default();
     format!(
         "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nstate_dir = \"{}\"\n\n\
-         [cluster]\nname = \"demo\"\nbootstrap_expect = {}\n\n\
+         [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
          [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
          [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\
          environment = {{ DEMO_BIND = \"{ip}\" }}\n{}",
         state.display(),
-        hosts.len(),
         shape.extra,
     )
 }

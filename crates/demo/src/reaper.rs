@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -45,6 +48,33 @@ fn parent(pid: i32) -> Option<i32> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     (state != "Z").then(|| fields.next()?.parse().ok()).flatten()
+}
+
+/// Whether a process works in `dir`, or was told of it: its working directory or an argument is there.
+#[must_use]
+pub fn is_of(pid: Pid, dir: &Path) -> bool {
+    let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let works_there = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+    let arguments = || fs::read(proc.join("cmdline")).unwrap_or_default();
+    works_there
+        || arguments()
+            .split(|byte| *byte == 0)
+            .any(|part| Path::new(OsStr::from_bytes(part)).starts_with(dir))
+}
+
+/// Kills every process below this one that is of `dir`, and waits until they are gone. Others are left alone.
+pub fn kill_of(dir: &Path) {
+    loop {
+        let left: Vec<Pid> = descendants().into_iter().filter(|pid| is_of(*pid, dir)).collect();
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            // One that is gone by now is as wanted.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Ends every process below this one, and waits until they are gone.

@@ -1,7 +1,8 @@
 //! Makes releases of the demo's service: directories with `bin/serve` and `bin/migrate`.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -28,13 +29,24 @@ pub struct Recipe {
     pub start_ms: u64,
     /// Whether it brings `bin/migrate`.
     pub migrates: bool,
+    /// Time that its migration takes, in milliseconds.
+    pub migrate_ms: u64,
+    /// So much is added to its size, so that it takes longer to stage and to verify.
+    pub ballast_bytes: u64,
 }
 
 impl Recipe {
     /// A good release with a migration.
     #[must_use]
     pub fn good(name: &str) -> Self {
-        Self { name: name.to_owned(), bad: None, start_ms: 100, migrates: true }
+        Self {
+            name: name.to_owned(),
+            bad: None,
+            start_ms: 100,
+            migrates: true,
+            migrate_ms: 0,
+            ballast_bytes: 0,
+        }
     }
 }
 
@@ -56,8 +68,15 @@ pub fn write(dir: &Path, recipe: &Recipe, service: &Path, runs: &Path) -> io::Re
         let fail = if recipe.bad == Some(Bad::Migrate) { " --fail" } else { "" };
         script(
             &root.join("bin/migrate"),
-            &format!("exec '{service}' migrate --count-file '{}'{fail}", runs.display()),
+            &format!(
+                "exec '{service}' migrate --count-file '{}' --take-ms {}{fail}",
+                runs.display(),
+                recipe.migrate_ms
+            ),
         )?;
+    }
+    if 0 < recipe.ballast_bytes {
+        File::create(root.join("ballast"))?.set_len(recipe.ballast_bytes)?;
     }
     fs::write(root.join("NAME"), format!("{}\n", recipe.name))?;
     Ok(root)

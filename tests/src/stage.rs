@@ -1,0 +1,326 @@
+//! A fleet, a balancer in front of it and a place for releases, all of one test.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Once,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use api::v1;
+use demo::{
+    fleet::{Fleet, Programs, SERVICE, Shape},
+    load::{Load, LoadOptions},
+    reaper,
+    releases::{self, Recipe},
+};
+use localbalancer::{Options, Server};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep},
+};
+use tonic::Status;
+
+use crate::{
+    asks::{by, client},
+    follower::Follower,
+    views,
+};
+
+/// Longest wait for anything that a test waits for, on a machine that does much else.
+pub const PATIENCE: Duration = Duration::from_secs(45);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// Fast enough for tests, slow enough for a busy machine.
+const TIMERS: &str = "\n[timers]\nheartbeat = \"200ms\"\nelection_min = \"800ms\"\nelection_max = \"1500ms\"\n\
+                      sighting = \"250ms\"\nsilent_after = \"2s\"\n";
+
+/// The policy of the tests: short waits. Change what a test is about.
+#[must_use]
+pub fn policy() -> v1::Policy {
+    v1::Policy {
+        max_unavailable: Some(1),
+        canary: Some(1),
+        soak_ms: Some(200),
+        healthy_deadline_ms: Some(10_000),
+        ..Default::default()
+    }
+}
+
+/// A fleet, a balancer in front of it and a place for releases. Dropping it ends every process of it, and removes every file.
+pub struct Stage {
+    /// The agents.
+    pub fleet: Fleet,
+    /// In front of the fleet, unless the service is headless.
+    pub balancer: Option<Server>,
+    programs: Programs,
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// A fleet behind a balancer, configured and not started.
+    ///
+    /// # Errors
+    /// A program is missing, or the balancer cannot be started.
+    pub async fn set(hosts: usize) -> Result<Self> {
+        let balancer = Server::start(Options::default()).await.context("start the balancer")?;
+        Self::build(hosts, Some(balancer), String::new())
+    }
+
+    /// A fleet without a balancer, with more configuration; not started.
+    ///
+    /// # Errors
+    /// A program is missing.
+    pub fn headless(hosts: usize, extra: &str) -> Result<Self> {
+        Self::build(hosts, None, extra.to_owned())
+    }
+
+    fn build(hosts: usize, balancer: Option<Server>, extra: String) -> Result<Self> {
+        adopt_and_clean_up_when_interrupted();
+        let dir =
+            tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
+        let programs = Programs::find()?;
+        let url = balancer.as_ref().map(Server::admin_url);
+        let shape = Shape { hosts, balancer: url, extra: format!("{TIMERS}{extra}") };
+        let fleet = Fleet::new(dir.path(), &shape, programs.clone())?;
+        Ok(Self { fleet, balancer, programs, dir })
+    }
+
+    /// A fleet behind a balancer that has formed; it runs nothing yet.
+    ///
+    /// # Errors
+    /// It does not form.
+    pub async fn formed(hosts: usize) -> Result<Self> {
+        let mut stage = Self::set(hosts).await?;
+        stage.fleet.start_all()?;
+        stage.fleet.formed().await?;
+        Ok(stage)
+    }
+
+    /// A fleet behind a balancer that runs release 1 everywhere, and what was pushed.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn serving(hosts: usize) -> Result<(Self, v1::PushResponse)> {
+        let stage = Self::formed(hosts).await?;
+        let source = stage.release(&Recipe::good("release-1"))?;
+        let first = stage.push(&source, policy()).await?;
+        let ended = stage.watch(&first).ended().await?;
+        ensure!(ended.exit_code == 0, "release 1 ended with {ended:#?}");
+        Ok((stage, first))
+    }
+
+    /// Where the test may keep files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The agent's program.
+    #[must_use]
+    pub fn agent_program(&self) -> &Path {
+        &self.programs.agent
+    }
+
+    /// Writes a release; its path is what is pushed.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn release(&self, recipe: &Recipe) -> Result<String> {
+        let dir = self.dir.path().join("pushed");
+        let path = releases::write(&dir, recipe, &self.programs.service, &self.runs_file(&recipe.name))
+            .context("write a release")?;
+        Ok(path.display().to_string())
+    }
+
+    fn runs_file(&self, release: &str) -> PathBuf {
+        self.dir.path().join(format!("{release}.migrations"))
+    }
+
+    /// How often the migration of this release was run, as it counted itself.
+    #[must_use]
+    pub fn migrations_of(&self, release: &str) -> usize {
+        releases::runs(&self.runs_file(release))
+    }
+
+    /// Pushes through the first agent that runs.
+    ///
+    /// # Errors
+    /// It was refused, or nobody could be asked.
+    pub async fn push(&self, source: &str, policy: v1::Policy) -> Result<v1::PushResponse> {
+        let number =
+            self.fleet.agents.iter().position(demo::fleet::Agent::runs).context("an agent that runs")?;
+        Ok(self.push_at(number, source, Some(policy)).await??)
+    }
+
+    /// Pushes through one agent; the inner error is its refusal.
+    ///
+    /// # Errors
+    /// It takes no connection.
+    pub async fn push_at(
+        &self,
+        number: usize,
+        source: &str,
+        policy: Option<v1::Policy>,
+    ) -> Result<Result<v1::PushResponse, Status>> {
+        let request =
+            v1::PushRequest { service: SERVICE.into(), source: source.into(), policy, by: by("a test") };
+        let mut client = client(self.fleet.agents[number].address).await?;
+        Ok(client.push(request).await.map(tonic::Response::into_inner))
+    }
+
+    /// Follows a rollout from its start, at whichever agent answers.
+    #[must_use]
+    pub fn watch(&self, push: &v1::PushResponse) -> Follower {
+        self.watch_without(push, &[])
+    }
+
+    /// Follows a rollout from its start, at any agent but these.
+    #[must_use]
+    pub fn watch_without(&self, push: &v1::PushResponse, but: &[usize]) -> Follower {
+        let numbers = (0..self.fleet.agents.len()).filter(|number| !but.contains(number));
+        let addresses = numbers.map(|number| self.fleet.agents[number].address).collect();
+        Follower::new(addresses, push.rollout, push.after)
+    }
+
+    /// Everything that happened to the service, as one agent knows it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn events_at(&self, number: usize) -> Result<Vec<v1::Event>> {
+        let request = v1::EventsRequest { service: Some(SERVICE.into()), after: None, follow: false };
+        let mut stream = client(self.fleet.agents[number].address).await?.events(request).await?.into_inner();
+        let mut events = Vec::new();
+        while let Some(answer) = stream.message().await? {
+            match answer.item {
+                Some(v1::events_response::Item::Event(event)) => events.push(event),
+                other => bail!("{other:?} in a list of events"),
+            }
+        }
+        Ok(events)
+    }
+
+    /// The rollouts, newest first, as one agent knows them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn history_at(&self, number: usize) -> Result<Vec<v1::Rollout>> {
+        let request = v1::HistoryRequest { service: SERVICE.into(), limit: 0 };
+        let mut client = client(self.fleet.agents[number].address).await?;
+        Ok(client.history(request).await?.into_inner().rollouts)
+    }
+
+    /// The service's pid on each host, once all of them have told the leader.
+    ///
+    /// # Errors
+    /// They do not in time.
+    pub async fn pids(&mut self) -> Result<BTreeMap<String, u32>> {
+        let all = |status: &v1::StatusResponse| {
+            views::web(status).is_some_and(|web| web.hosts.iter().all(|host| host.pid.is_some()))
+        };
+        let status = self.fleet.wait_for("every host has told its pid", PATIENCE, all).await?;
+        let web = views::web(&status).context("the service")?;
+        Ok(web.hosts.iter().filter_map(|host| Some((host.host.clone(), host.pid?))).collect())
+    }
+
+    /// Waits until every host serves `release`, in service and with nothing under way.
+    ///
+    /// # Errors
+    /// They do not in time.
+    pub async fn all_on(&mut self, release: &str) -> Result<v1::StatusResponse> {
+        let settled = |status: &v1::StatusResponse| {
+            views::web(status).is_some_and(|web| {
+                web.active.is_none()
+                    && web.hosts.iter().all(|host| {
+                        host.change.is_none()
+                            && host.availability == i32::from(v1::Availability::In)
+                            && host.current.as_ref().is_some_and(|current| current.id == release)
+                    })
+            })
+        };
+        self.fleet.wait_for(&format!("every host serves {release}"), PATIENCE, settled).await
+    }
+
+    /// What the service answers on each host, asked directly: its release.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub async fn answers(&self) -> Result<Vec<String>> {
+        let mut releases = Vec::new();
+        for agent in &self.fleet.agents {
+            releases.push(views::answer(agent.address.ip()).await?);
+        }
+        Ok(releases)
+    }
+
+    /// Requests on the balancer, until they are stopped.
+    ///
+    /// # Errors
+    /// There is no balancer.
+    pub fn load(&self) -> Result<Load> {
+        let balancer = self.balancer.as_ref().context("a balancer")?;
+        let options = LoadOptions { long_ms: 100..=600, ..LoadOptions::new(balancer.data_address()) };
+        Ok(Load::start(options))
+    }
+
+    /// The number of the host that leads.
+    ///
+    /// # Errors
+    /// None leads.
+    pub async fn leader(&mut self) -> Result<usize> {
+        let status =
+            self.fleet.wait_for("somebody leads", PATIENCE, |status| status.leader.is_some()).await?;
+        let leader = status.leader.context("a leader")?;
+        self.fleet.number(&leader).with_context(|| format!("host {leader}"))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for agent in &self.fleet.agents {
+            eprintln!("--- {} ---\n{}", agent.host, self.fleet.log_tail(&agent.host));
+        }
+        // Agents first: they would start their keepers again. A stopped one ends by SIGKILL too.
+        for number in 0..self.fleet.agents.len() {
+            if self.fleet.agents[number].runs() {
+                let _ = self.fleet.kill(number);
+            }
+        }
+        reaper::kill_of(self.dir.path());
+    }
+}
+
+/// Polls until there is something, and fails with what it waited for.
+///
+/// # Errors
+/// The deadline passed.
+pub async fn within<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return Ok(found);
+        }
+        ensure!(Instant::now() < deadline, "waited {PATIENCE:?} until {what}");
+        sleep(LOOK).await;
+    }
+}
+
+/// What agents leave behind on purpose becomes ours, so that it can be found and ended: also when the tests are interrupted.
+fn adopt_and_clean_up_when_interrupted() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        reaper::adopt().expect("the kernel lets a process adopt its descendants");
+        std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime for signals").block_on(async {
+                let interrupt = signal(SignalKind::interrupt()).expect("a handler of SIGINT");
+                let terminate = signal(SignalKind::terminate()).expect("a handler of SIGTERM");
+                let (mut interrupt, mut terminate) = (interrupt, terminate);
+                tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
+            });
+            reaper::end_all();
+            std::process::exit(130);
+        });
+    });
+}
