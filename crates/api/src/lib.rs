@@ -1,5 +1,20 @@
-//! The gRPC edge: types built from `/proto`, conversions to and from the model, and the typed client.
-//! Prost types stop here.
+//! The gRPC edge: messages built from `/proto`, conversions to and from the model, and the typed client.
+//!
+//! Promise: whatever the command line does, it does through [`Client`], and whatever [`Client`] does, a client
+//! generated from `/proto` by a stranger can do as well. A stream that is taken up again with another agent misses
+//! nothing and repeats nothing, and says so when events were lost for good.
+//! Absent on purpose: prost types beyond [`v1`]; answers are [`view`]'s types. What an answer means and how it
+//! looks is up to whoever asked.
+
+//CLIENT mod client;
+mod convert;
+pub mod exit;
+pub mod refusal;
+pub mod view;
+
+//CLIENT pub use client::{Address, Attempt, Client, ClientError, Events, InvalidAddress, Patience, Watch, WatchStep};
+pub use convert::{Invalid, service};
+pub use exit::Exit;
 
 /// The messages, clients and servers of `deployinator.v1`, as generated.
 #[allow(missing_docs, clippy::all, unreachable_pub)]
@@ -12,3 +27,12 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 /// Largest message that a client or server takes or gives. A picture of a large fleet with the tails of its failures fits.
 pub const MESSAGE_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The public service around its implementation, with the message limits that clients expect.
+pub fn server<T: v1::deployinator_server::Deployinator>(
+    service: T,
+) -> v1::deployinator_server::DeployinatorServer<T> {
+    v1::deployinator_server::DeployinatorServer::new(service)
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
+}

@@ -1,0 +1,160 @@
+//! Requests, read and checked: what is left for an agent is to propose them.
+
+use model::{
+    ServiceName,
+    fleet::{Operator, Request},
+};
+
+use super::{Invalid, maybe, named, needed, read, types::operator, words::Word};
+use crate::{
+    v1,
+    view::{Ask, Push},
+};
+
+impl TryFrom<v1::PushRequest> for Push {
+    type Error = Invalid;
+    fn try_from(wire: v1::PushRequest) -> Result<Self, Invalid> {
+        if wire.source.is_empty() {
+            return Err(Invalid::new("source", "must be a store path or an absolute directory"));
+        }
+        Ok(Self {
+            service: named("service", &wire.service)?,
+            source: wire.source,
+            policy: maybe("policy", wire.policy)?,
+            by: operator(wire.by),
+        })
+    }
+}
+
+impl From<Push> for v1::PushRequest {
+    fn from(push: Push) -> Self {
+        Self {
+            service: push.service.into(),
+            source: push.source,
+            policy: push.policy.map(Into::into),
+            by: Some(push.by.into()),
+        }
+    }
+}
+
+/// Requests that say no more than service and operator.
+macro_rules! plain {
+    ($($wire:ident => $request:ident),+ $(,)?) => {$(
+        impl TryFrom<v1::$wire> for Ask {
+            type Error = Invalid;
+            fn try_from(wire: v1::$wire) -> Result<Self, Invalid> {
+                ask(&wire.service, wire.by, Request::$request)
+            }
+        }
+    )+};
+}
+
+plain! {
+    RollbackRequest => Rollback,
+    RestartRequest => Restart,
+    PauseRequest => Pause,
+    ResumeRequest => Resume,
+}
+
+fn ask(service: &str, by: Option<v1::Operator>, request: Request) -> Result<Ask, Invalid> {
+    Ok(Ask { service: named("service", service)?, by: operator(by), request })
+}
+
+impl TryFrom<v1::AbortRequest> for Ask {
+    type Error = Invalid;
+    fn try_from(wire: v1::AbortRequest) -> Result<Self, Invalid> {
+        ask(&wire.service, wire.by, Request::Abort { leave: wire.leave })
+    }
+}
+
+impl TryFrom<v1::SetPolicyRequest> for Ask {
+    type Error = Invalid;
+    fn try_from(wire: v1::SetPolicyRequest) -> Result<Self, Invalid> {
+        ask(&wire.service, wire.by, Request::SetPolicy { policy: read("policy", wire.policy)? })
+    }
+}
+
+impl TryFrom<v1::ResolveMigrationRequest> for Ask {
+    type Error = Invalid;
+    fn try_from(wire: v1::ResolveMigrationRequest) -> Result<Self, Invalid> {
+        let verdict = Word::read("verdict", wire.verdict)?;
+        let release = named("release", &wire.release)?;
+        ask(&wire.service, wire.by, Request::ResolveMigration { release, verdict })
+    }
+}
+
+impl TryFrom<v1::ReleaseQuarantineRequest> for Ask {
+    type Error = Invalid;
+    fn try_from(wire: v1::ReleaseQuarantineRequest) -> Result<Self, Invalid> {
+        let release = named("release", &wire.release)?;
+        ask(&wire.service, wire.by, Request::ReleaseQuarantine { release })
+    }
+}
+
+impl TryFrom<v1::BreakLockRequest> for Ask {
+    type Error = Invalid;
+    fn try_from(wire: v1::BreakLockRequest) -> Result<Self, Invalid> {
+        use v1::break_lock_request::Lock;
+        let request = match needed("lock", wire.lock)? {
+            Lock::SlotOf(host) => Request::BreakSlot { host: named("slot_of", &host)? },
+            Lock::Migration(true) => Request::BreakMigrationLock,
+            Lock::Migration(false) => return Err(Invalid::new("migration", "must be true")),
+        };
+        ask(&wire.service, wire.by, request)
+    }
+}
+
+impl Ask {
+    fn of_host(wire: v1::HostRequest, request: fn(model::HostId) -> Request) -> Result<Self, Invalid> {
+        let host = named("host", &wire.host)?;
+        ask(&wire.service, wire.by, request(host))
+    }
+
+    /// What `ExcludeHost` asks for.
+    ///
+    /// # Errors
+    /// The field that makes no sense.
+    pub fn exclude(wire: v1::HostRequest) -> Result<Self, Invalid> {
+        Self::of_host(wire, |host| Request::Exclude { host })
+    }
+
+    /// What `IncludeHost` asks for.
+    ///
+    /// # Errors
+    /// The field that makes no sense.
+    pub fn include(wire: v1::HostRequest) -> Result<Self, Invalid> {
+        Self::of_host(wire, |host| Request::Include { host })
+    }
+
+    /// What `DrainHost` asks for.
+    ///
+    /// # Errors
+    /// The field that makes no sense.
+    pub fn drain(wire: v1::HostRequest) -> Result<Self, Invalid> {
+        Self::of_host(wire, |host| Request::Drain { host })
+    }
+
+    /// What `AdmitHost` asks for.
+    ///
+    /// # Errors
+    /// The field that makes no sense.
+    pub fn admit(wire: v1::HostRequest) -> Result<Self, Invalid> {
+        Self::of_host(wire, |host| Request::Admit { host })
+    }
+}
+
+/// The host that `RemoveHost` names, and who asks.
+impl TryFrom<v1::RemoveHostRequest> for (model::HostId, Operator) {
+    type Error = Invalid;
+    fn try_from(wire: v1::RemoveHostRequest) -> Result<Self, Invalid> {
+        Ok((named("host", &wire.host)?, operator(wire.by)))
+    }
+}
+
+/// Reads the name of a service that may be absent.
+///
+/// # Errors
+/// The field, when the name makes no sense.
+pub fn service(field: Option<&str>) -> Result<Option<ServiceName>, Invalid> {
+    super::maybe_named("service", field)
+}

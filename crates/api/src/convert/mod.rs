@@ -1,0 +1,88 @@
+//! Between the wire and the model. Writing cannot fail; reading checks every field and names the one that is wrong.
+
+mod asked;
+mod events;
+mod policy;
+mod rollouts;
+mod statuses;
+mod types;
+mod watching;
+mod words;
+
+use std::str::FromStr;
+
+use model::ids::InvalidId;
+
+pub use asked::service;
+
+/// A message that makes no sense, with the field that is to blame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// Path of the field, such as `services.hosts.change.phase`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Invalid {
+    pub(crate) fn new(field: &str, problem: impl ToString) -> Self {
+        Self { field: field.to_owned(), problem: problem.to_string() }
+    }
+
+    fn within(mut self, outer: &str) -> Self {
+        self.field = format!("{outer}.{}", self.field);
+        self
+    }
+}
+
+/// Reads a name.
+fn named<T: FromStr<Err = InvalidId>>(field: &str, value: &str) -> Result<T, Invalid> {
+    value
+        .parse()
+        .map_err(|error: InvalidId| Invalid::new(field, format!("{:?} {}", error.value, error.problem)))
+}
+
+/// Reads a name that may be absent.
+fn maybe_named<T: FromStr<Err = InvalidId>>(field: &str, value: Option<&str>) -> Result<Option<T>, Invalid> {
+    value.map(|value| named(field, value)).transpose()
+}
+
+/// Reads several names.
+fn all_named<T: FromStr<Err = InvalidId>>(field: &str, values: &[String]) -> Result<Vec<T>, Invalid> {
+    values.iter().map(|value| named(field, value)).collect()
+}
+
+/// Takes a message that must be there.
+fn needed<T>(field: &str, value: Option<T>) -> Result<T, Invalid> {
+    value.ok_or_else(|| Invalid::new(field, "must be present"))
+}
+
+/// Reads a message that must be there.
+fn read<M, T: TryFrom<M, Error = Invalid>>(field: &str, value: Option<M>) -> Result<T, Invalid> {
+    T::try_from(needed(field, value)?).map_err(|error| error.within(field))
+}
+
+/// Reads a message that may be absent.
+fn maybe<M, T: TryFrom<M, Error = Invalid>>(field: &str, value: Option<M>) -> Result<Option<T>, Invalid> {
+    value.map(T::try_from).transpose().map_err(|error| error.within(field))
+}
+
+/// Reads several messages.
+fn all<M, T: TryFrom<M, Error = Invalid>>(field: &str, values: Vec<M>) -> Result<Vec<T>, Invalid> {
+    values
+        .into_iter()
+        .map(T::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(|error: Invalid| error.within(field))
+}
+
+/// Writes several messages.
+fn each<T, M: From<T>>(values: impl IntoIterator<Item = T>) -> Vec<M> {
+    values.into_iter().map(M::from).collect()
+}
+
+/// Milliseconds, as the wire has them.
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,126 @@
+//! How "no" travels: a gRPC status with the exit code and the next step in its metadata.
+
+use model::fleet::Refusal;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+use crate::{convert::Invalid, exit::Exit, view::Stale};
+
+/// Metadata key of the exit code that the command line ends with.
+pub const EXIT_KEY: &str = "deployinator-exit";
+/// Metadata key of the next step, in words. ASCII only.
+pub const NEXT_KEY: &str = "deployinator-next";
+
+/// "No", with an exit code and, where there is one, a next step.
+#[must_use]
+pub fn status(code: Code, exit: Exit, text: impl Into<String>, next: Option<&str>) -> Status {
+    let mut status = Status::new(code, text);
+    let metadata = status.metadata_mut();
+    metadata.insert(EXIT_KEY, MetadataValue::from(u32::from(exit.code())));
+    let ascii: Option<String> =
+        next.map(|next| next.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect());
+    if let Some(Ok(next)) = ascii.map(|ascii| ascii.parse()) {
+        metadata.insert(NEXT_KEY, next);
+    }
+    status
+}
+
+/// The answer when no majority of voters is there: `UNAVAILABLE`, exit code 69.
+#[must_use]
+pub fn no_quorum(stale: &Stale) -> Status {
+    let next = "bring the missing voters back, or see `cluster show`";
+    status(Code::Unavailable, Exit::Unavailable, format!("no quorum: {}", stale.reason), Some(next))
+}
+
+/// The answer to a request that was refused for a reason that the fleet machine does not know: not a release, say.
+#[must_use]
+pub fn rejected(text: impl Into<String>, next: Option<&str>) -> Status {
+    status(Code::FailedPrecondition, Exit::Rejected, text, next)
+}
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        status(Code::InvalidArgument, Exit::Rejected, invalid.to_string(), None)
+    }
+}
+
+/// The answer when the fleet machine said no.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::UnknownService { .. } | Refusal::UnknownHost { .. } => Code::NotFound,
+        Refusal::ReasonMissing => Code::InvalidArgument,
+        Refusal::Outdated { .. } => Code::Aborted,
+        _ => Code::FailedPrecondition,
+    };
+    status(code, Exit::Rejected, refusal.to_string(), next(refusal).as_deref())
+}
+
+/// What the asker can do about it.
+fn next(refusal: &Refusal) -> Option<String> {
+    Some(match refusal {
+        Refusal::UnknownService { .. } => {
+            "declare it in the configuration of a host, or correct the name".into()
+        }
+        Refusal::UnknownHost { .. } => "`status` lists the hosts of each service".into(),
+        Refusal::NoRollout => "`history` shows the rollouts that are over".into(),
+        Refusal::Quarantined { release, .. } => {
+            format!("push another release, or `quarantine release {release} --reason ...`")
+        }
+        Refusal::NothingBefore => "push the release that you want".into(),
+        Refusal::Busy { rollout, .. } => format!("`watch {rollout}` until it ends, or `abort` it"),
+        Refusal::Outdated { .. } => "ask again".into(),
+        Refusal::ReasonMissing => "give --reason".into(),
+        Refusal::HostNotFree { .. } | Refusal::NoFreeSlot { .. } | Refusal::Budget { .. } => {
+            "`status` says who holds what, and why".into()
+        }
+        Refusal::NotMigrated { .. }
+        | Refusal::NotStaged { .. }
+        | Refusal::MigrationLocked { .. }
+        | Refusal::AnotherHost { .. }
+        | Refusal::NotNow(_) => return None,
+    })
+}
+
+/// The exit code that came with a status, if one did.
+#[must_use]
+pub fn exit_of(status: &Status) -> Option<Exit> {
+    let text = status.metadata().get(EXIT_KEY)?.to_str().ok()?;
+    Exit::from_code(text.parse().ok()?)
+}
+
+/// The next step that came with a status, if one did.
+#[must_use]
+pub fn next_of(status: &Status) -> Option<String> {
+    Some(status.metadata().get(NEXT_KEY)?.to_str().ok()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_brings_its_exit_code_and_next_step() {
+        let release = "abc-web-2".parse().unwrap();
+        let status = refused(&Refusal::Quarantined { release, reason: "exited with code 3".into() });
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(status.message(), "release abc-web-2 is quarantined: exited with code 3");
+        assert_eq!(exit_of(&status), Some(Exit::Rejected));
+        assert!(next_of(&status).unwrap().contains("quarantine release abc-web-2"));
+    }
+
+    #[test]
+    fn codes_tell_what_is_not_there_from_what_is_not_allowed() {
+        let unknown = Refusal::UnknownService { service: "w".parse().unwrap(), declared: vec![] };
+        assert_eq!(refused(&unknown).code(), Code::NotFound);
+        assert_eq!(refused(&Refusal::ReasonMissing).code(), Code::InvalidArgument);
+        let status = no_quorum(&Stale { reason: "h2 and h3 do not answer".into(), missing: vec![] });
+        assert_eq!((status.code(), exit_of(&status)), (Code::Unavailable, Some(Exit::Unavailable)));
+        assert_eq!(status.message(), "no quorum: h2 and h3 do not answer");
+    }
+
+    #[test]
+    fn a_next_step_that_is_not_ascii_still_travels() {
+        let status = rejected("no", Some("look at ü"));
+        assert_eq!(next_of(&status).as_deref(), Some("look at ?"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What the streams carry, and the smaller answers.
+
+use model::{HostId, Release, Revision, RolloutId, fleet::Outcome};
+
+use super::{Cursor, Gap, HostFailure, SeenEvent, Stale, Status};
+
+/// A rollout was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Its name.
+    pub rollout: RolloutId,
+    /// The release was the target already, and this is its rollout.
+    pub joined: bool,
+    /// The release that the source was found to be.
+    pub release: Option<Release>,
+    /// Where a watch starts so that it misses nothing of the rollout.
+    pub after: Option<Cursor>,
+}
+
+/// How a watch ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The rollout is over.
+    Over(Outcome),
+    /// It is halted until an operator decides.
+    Halted,
+}
+
+impl Verdict {
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Over(outcome) => outcome.word(),
+            Self::Halted => "halted",
+        }
+    }
+
+    /// The exit code that goes with it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Over(outcome) => outcome.exit_code(),
+            Self::Halted => model::fleet::EXIT_HALTED,
+        }
+    }
+}
+
+/// How a rollout ended, the roll back that it caused included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The roll back that it caused, and how that ended once it has.
+    pub rollback: Option<(RolloutId, Option<Verdict>)>,
+    /// Why it is halted or how it failed, in words.
+    pub reason: String,
+    /// What an operator can do now, in words.
+    pub next: String,
+    /// What failed, in order.
+    pub failures: Vec<HostFailure>,
+}
+
+/// One message of a watch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WatchItem {
+    /// Something happened.
+    Event(SeenEvent),
+    /// Events were lost.
+    Gap(Gap),
+    /// How the service is now.
+    Picture(Box<Status>),
+    /// The rollout is over or halted; the last message.
+    Ended(Ended),
+}
+
+/// One message of the stream of events.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventItem {
+    /// Something happened.
+    Event(SeenEvent),
+    /// Events were lost.
+    Gap(Gap),
+}
+
+/// Who makes up the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Name of the cluster; empty before it has formed.
+    pub cluster: String,
+    /// Host of the leader, where one is known.
+    pub leader: Option<HostId>,
+    /// Revision applied by whoever answers.
+    pub revision: Revision,
+    /// Who answers.
+    pub answered_by: HostId,
+    /// Who carries the log.
+    pub voters: Vec<Member>,
+    /// Who receives the log without a vote.
+    pub learners: Vec<Member>,
+    /// Hosts that the leader has not heard from for too long.
+    pub silent: Vec<HostId>,
+    /// Why the answer may be old.
+    pub stale: Option<Stale>,
+}
+
+/// One node of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its host.
+    pub host: HostId,
+    /// Node id; used once, ever.
+    pub node: String,
+    /// Where its agent listens.
+    pub address: String,
+}
