@@ -103,8 +103,16 @@ impl Stage {
     /// # Errors
     /// It does not get there.
     pub async fn serving(hosts: usize) -> Result<(Self, v1::PushResponse)> {
+        Self::serving_this(hosts, &Recipe::good("release-1")).await
+    }
+
+    /// The same, with a release 1 of one's own.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn serving_this(hosts: usize, recipe: &Recipe) -> Result<(Self, v1::PushResponse)> {
         let stage = Self::formed(hosts).await?;
-        let source = stage.release(&Recipe::good("release-1"))?;
+        let source = stage.release(recipe)?;
         let first = stage.push(&source, policy()).await?;
         let ended = stage.watch(&first).ended().await?;
         ensure!(ended.exit_code == 0, "release 1 ended with {ended:#?}");
@@ -264,6 +272,41 @@ impl Stage {
         Ok(Load::start(options))
     }
 
+    /// Waits until something holds of the status as one agent answers it, stale or not.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn wait_at(
+        &self,
+        number: usize,
+        what: &str,
+        holds: impl Fn(&v1::StatusResponse) -> bool,
+    ) -> Result<v1::StatusResponse> {
+        let looked = within(what, async || self.fleet.status_of(number).await.ok().filter(&holds));
+        match looked.await {
+            Ok(status) => Ok(status),
+            Err(error) => {
+                Err(error.context(format!("the status is {:#?}", self.fleet.status_of(number).await)))
+            }
+        }
+    }
+
+    /// The number of the host of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn number(&self, host: &str) -> Result<usize> {
+        self.fleet.number(host).with_context(|| format!("no host {host}"))
+    }
+
+    /// The number of a host that is none of these.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn other_than(&self, numbers: &[usize]) -> Result<usize> {
+        (0..self.fleet.agents.len()).find(|number| !numbers.contains(number)).context("another host")
+    }
+
     /// The number of the host that leads.
     ///
     /// # Errors
@@ -272,7 +315,7 @@ impl Stage {
         let status =
             self.fleet.wait_for("somebody leads", PATIENCE, |status| status.leader.is_some()).await?;
         let leader = status.leader.context("a leader")?;
-        self.fleet.number(&leader).with_context(|| format!("host {leader}"))
+        self.number(&leader)
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Recipe {
     pub migrate_ms: u64,
     /// So much is added to its size, so that it takes longer to stage and to verify.
     pub ballast_bytes: u64,
+    /// Shell commands that `bin/serve` begins with.
+    pub first: String,
 }
 
 impl Recipe {
@@ -46,6 +48,7 @@ impl Recipe {
             migrates: true,
             migrate_ms: 0,
             ballast_bytes: 0,
+            first: String::new(),
         }
     }
 }
@@ -63,7 +66,10 @@ pub fn write(dir: &Path, recipe: &Recipe, service: &Path, runs: &Path) -> io::Re
         Some(Bad::Exit) => " --bad exit",
         Some(Bad::Migrate) | None => "",
     };
-    script(&root.join("bin/serve"), &format!("exec '{service}' --start-ms {}{bad}", recipe.start_ms))?;
+    script(
+        &root.join("bin/serve"),
+        &format!("{}\nexec '{service}' --start-ms {}{bad}", recipe.first, recipe.start_ms),
+    )?;
     if recipe.migrates {
         let fail = if recipe.bad == Some(Bad::Migrate) { " --fail" } else { "" };
         script(
