@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use model::{
     Fence, Incarnation, Release, ReleaseId, Revision,
-    fleet::{Failure, MigrationState, Operator},
+    fleet::{Failure, MigrationLock, MigrationState, Operator},
 };
 
 use super::{Invalid, maybe_named, named, needed, read, words::Word};
 use crate::{
     v1,
-    view::{Cursor, Gap, HostFailure, MigrationLockStatus},
+    view::{Cursor, Gap, HostFailure},
 };
 
 impl From<Operator> for v1::Operator {
@@ -155,13 +155,13 @@ impl TryFrom<v1::MigrationState> for MigrationState {
     }
 }
 
-impl From<MigrationLockStatus> for v1::MigrationLock {
-    fn from(lock: MigrationLockStatus) -> Self {
+impl From<MigrationLock> for v1::MigrationLock {
+    fn from(lock: MigrationLock) -> Self {
         Self { host: lock.host.into(), fence: Some(lock.fence.into()), release: Some(lock.release.into()) }
     }
 }
 
-impl TryFrom<v1::MigrationLock> for MigrationLockStatus {
+impl TryFrom<v1::MigrationLock> for MigrationLock {
     type Error = Invalid;
     fn try_from(lock: v1::MigrationLock) -> Result<Self, Invalid> {
         Ok(Self {

@@ -11,7 +11,7 @@ pub use asked::{Ask, Push};
 pub use cursor::{Cursor, InvalidCursor};
 pub use event::{Gap, SeenEvent};
 pub use status::{
-    ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
-    QuarantineStatus, ServiceStatus, Slots, Stale, Status,
+    ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationStatus, QuarantineStatus, ServiceStatus,
+    Slots, Stale, Status,
 };
 pub use watch::{ClusterView, Ended, EventItem, Member, Pushed, Verdict, WatchItem};

@@ -64,7 +64,7 @@ pub struct ServiceStatus {
     /// Who may be out of service.
     pub slots: Slots,
     /// Who may run `bin/migrate`.
-    pub migration_lock: Option<MigrationLockStatus>,
+    pub migration_lock: Option<MigrationLock>,
     /// An operator left the fleet mixed.
     pub mixed: bool,
 }
@@ -213,21 +213,4 @@ pub struct Slots {
     pub limit: u32,
     /// Hosts that have one.
     pub holders: Vec<HostId>,
-}
-
-/// Who may run `bin/migrate`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationLockStatus {
-    /// The holder.
-    pub host: HostId,
-    /// Number of the grant.
-    pub fence: Fence,
-    /// The release whose migration is run.
-    pub release: ReleaseId,
-}
-
-impl From<&MigrationLock> for MigrationLockStatus {
-    fn from(lock: &MigrationLock) -> Self {
-        Self { host: lock.host.clone(), fence: lock.fence, release: lock.release.id.clone() }
-    }
 }
