@@ -1,0 +1,162 @@
+//! For programs. The shapes are documented in docs/api.md, and only ever gain fields.
+
+use api::view::{Ended, Gap, HostFailure, HostStatus, Pushed, SeenEvent, ServiceStatus, Status, Verdict};
+use model::{
+    ServiceName,
+    fleet::{Outcome, Rollout},
+};
+use serde_json::{Value, json};
+
+pub(crate) fn event(event: &SeenEvent) -> Value {
+    json!({
+        "item": "event",
+        "cursor": event.cursor.to_string(),
+        "at_ms": event.at.0,
+        "service": event.service,
+        "rollout": event.rollout.map(|rollout| rollout.to_string()),
+        "host": event.host,
+        "kind": event.kind,
+        "text": event.text,
+        "tail": event.tail,
+        "detail": event.detail,
+    })
+}
+
+pub(crate) fn gap(gap: &Gap) -> Value {
+    json!({ "item": "gap", "resumes_at": gap.resumes_at.to_string() })
+}
+
+pub(crate) fn begun(service: &ServiceName, pushed: &Pushed) -> Value {
+    json!({
+        "item": "begun",
+        "service": service,
+        "rollout": pushed.rollout.to_string(),
+        "joined": pushed.joined,
+        "release": pushed.release.as_ref().map(|release| &release.id),
+    })
+}
+
+pub(crate) fn ended(ended: &Ended) -> Value {
+    json!({
+        "item": "ended",
+        "rollout": ended.rollout.to_string(),
+        "outcome": ended.verdict.word(),
+        "exit_code": ended.verdict.exit_code(),
+        "superseded_by": match &ended.verdict {
+            Verdict::Over(Outcome::Superseded { by }) => Some(by.to_string()),
+            _ => None,
+        },
+        "rollback": ended.rollback.as_ref().map(|(rollout, verdict)| json!({
+            "rollout": rollout.to_string(),
+            "outcome": verdict.as_ref().map(Verdict::word),
+        })),
+        "reason": ended.reason,
+        "next": ended.next,
+        "failures": ended.failures.iter().map(failure).collect::<Vec<_>>(),
+    })
+}
+
+fn failure(failure: &HostFailure) -> Value {
+    json!({
+        "host": failure.host,
+        "release": failure.release,
+        "phase": failure.failure.phase,
+        "cause": failure.failure.cause,
+        "reason": failure.failure.reason,
+        "tail": failure.failure.tail,
+    })
+}
+
+pub(crate) fn history(rollouts: &[Rollout]) -> Value {
+    json!({ "rollouts": rollouts.iter().map(rollout).collect::<Vec<_>>() })
+}
+
+fn rollout(rollout: &Rollout) -> Value {
+    json!({
+        "rollout": rollout.id.to_string(),
+        "service": rollout.service,
+        "release": rollout.target.as_ref().map(|release| &release.id),
+        "before": rollout.before.as_ref().map(|release| &release.id),
+        "why": rollout.kind,
+        "by": rollout.by,
+        "state": rollout.phase.word(),
+        "exit_code": rollout.outcome().map(Outcome::exit_code),
+        "paused": rollout.paused,
+        "began_ms": rollout.began.0,
+        "ended_ms": rollout.ended.map(|ended| ended.0),
+        "parts": rollout.parts,
+        "failures": rollout.failures.iter().map(|(host, failure)| json!({
+            "host": host, "phase": failure.phase, "cause": failure.cause, "reason": failure.reason, "tail": failure.tail,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn status(status: &Status) -> Value {
+    json!({
+        "cluster": status.cluster,
+        "leader": status.leader,
+        "revision": status.revision,
+        "answered_by": status.answered_by,
+        "stale": status.stale.as_ref().map(|stale| json!({ "reason": stale.reason, "missing": stale.missing })),
+        "services": status.services.iter().map(service).collect::<Vec<_>>(),
+    })
+}
+
+fn service(service: &ServiceStatus) -> Value {
+    json!({
+        "service": service.service,
+        "active": service.active.as_ref().map(rollout),
+        "next": service.next.as_ref().map(rollout),
+        "completed": service.completed.as_ref().map(|release| &release.id),
+        "slots": { "limit": service.slots.limit, "holders": service.slots.holders },
+        "migration_lock": service.migration_lock.as_ref().map(|lock| json!({
+            "host": lock.host, "fence": lock.fence.to_string(), "release": lock.release.id,
+        })),
+        "migrations": service.migrations.iter().map(|migration| json!({
+            "release": migration.release, "host": migration.host, "state": migration.state,
+        })).collect::<Vec<_>>(),
+        "quarantine": service.quarantine.iter().map(|quarantine| json!({
+            "release": quarantine.release, "reason": quarantine.reason,
+            "rollout": quarantine.rollout.map(|rollout| rollout.to_string()),
+        })).collect::<Vec<_>>(),
+        "mixed": service.mixed,
+        "holds": service.holds.iter().map(|hold| json!({
+            "name": hold.name, "text": hold.text, "ends_when": hold.ends_when, "host": hold.host,
+            "lasted_ms": hold.lasted.as_millis(), "ends_in_ms": hold.ends_in.map(|ends| ends.as_millis()),
+            "rollout": hold.rollout.map(|rollout| rollout.to_string()),
+        })).collect::<Vec<_>>(),
+        "hosts": service.hosts.iter().map(host).collect::<Vec<_>>(),
+    })
+}
+
+fn host(host: &HostStatus) -> Value {
+    json!({
+        "host": host.host,
+        "address": host.address,
+        "zone": host.zone,
+        "current": host.current.as_ref().map(|release| &release.id),
+        "availability": host.availability,
+        "counted": host.counted,
+        "change": host.change.as_ref().map(|change| json!({
+            "fence": change.fence.to_string(),
+            "to": change.to.as_ref().map(|release| &release.id),
+            "from": change.from.as_ref().map(|release| &release.id),
+            "phase": change.phase,
+            "since_ms": change.since.as_millis(),
+            "revert": change.revert,
+            "rollout": change.rollout.map(|rollout| rollout.to_string()),
+            "park": change.park,
+        })),
+        "part": host.part,
+        "staged": host.staged,
+        "stage_trouble": host.stage_trouble,
+        "silent_ms": host.silent.map(|silent| silent.as_millis()),
+        "pid": host.pid,
+        "restarts": host.restarts,
+        "trouble": host.trouble,
+        "waits_for": host.waits_for,
+        "excluded": host.excluded,
+        "parked": host.parked,
+        "last_failure": host.last_failure.as_ref().map(failure),
+    })
+}
