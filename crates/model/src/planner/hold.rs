@@ -199,7 +199,7 @@ impl Why {
             Self::RetryLater { .. } => "the pause before the next attempt is over; `abort` gives up".into(),
             Self::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
             Self::Paused { .. } => "`resume`".into(),
-            Self::Halted { .. } => "`resume` or `abort`".into(),
+            Self::Halted { .. } => "`abort`, or `resume` once its cause is gone".into(),
             Self::Queued { behind } => format!("{behind} ends"),
             Self::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
             Self::NoHosts => "a host joins, is admitted or included; `abort` gives up".into(),

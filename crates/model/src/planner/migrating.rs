@@ -78,14 +78,18 @@ impl Desk<'_> {
         }
     }
 
-    pub(super) fn unknown_migration(&mut self, rollout: &Rollout) {
-        let Some(target) = &rollout.target else { return };
-        let Some(known) = self.service.migrations.get(&target.id) else { return };
+    /// Names every host whose migration's end nobody saw. Returns whether there is one.
+    pub(super) fn unknown_migration(&mut self, rollout: &Rollout) -> bool {
+        let Some(target) = &rollout.target else { return false };
+        let Some(known) = self.service.migrations.get(&target.id) else { return false };
+        let mut any = false;
         for (_, state) in known.states() {
             if let MigrationState::Unknown { host, .. } = state {
                 let why = Why::MigrationUnknown { host: host.clone(), release: target.id.clone() };
                 self.hold(Some(rollout), why);
+                any = true;
             }
         }
+        any
     }
 }

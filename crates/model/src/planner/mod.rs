@@ -138,8 +138,9 @@ impl<'a> Desk<'a> {
             RolloutPhase::Migrating => self.migrate(rollout),
             RolloutPhase::Rolling => self.roll(rollout),
             RolloutPhase::Halted { why, .. } => {
-                self.hold(Some(rollout), Why::Halted { reason: why.to_string() });
-                self.unknown_migration(rollout);
+                if !self.unknown_migration(rollout) {
+                    self.hold(Some(rollout), Why::Halted { reason: why.to_string() });
+                }
             }
             RolloutPhase::Queued | RolloutPhase::RollingBack { .. } | RolloutPhase::Ended { .. } => (),
         }

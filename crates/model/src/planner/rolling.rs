@@ -48,7 +48,7 @@ impl Desk<'_> {
     }
 
     /// Sick hosts first: they have nothing to lose, and a release that heals them shows it before the others are touched. In a roll
-    /// back those on the failed release go before them.
+    /// back those on the failed release go before them. Who is still busy with an older change waits anyway.
     fn in_order<'h>(&self, rollout: &Rollout, mut hosts: Vec<&'h HostId>) -> Vec<&'h HostId> {
         let failed = match rollout.kind {
             RolloutKind::RollbackOf { rollout, .. } => self.service.rollouts.get(&rollout),
@@ -59,7 +59,8 @@ impl Desk<'_> {
             let here = self.here(host);
             let serves = here.is_some_and(|here| here.availability == Availability::In);
             let good = failed.is_some() && here.is_none_or(|here| here.current.as_ref() != failed);
-            (self.is_silent(host), good, serves, *host)
+            let busy = here.is_some_and(|here| here.change.is_some());
+            (self.is_silent(host), busy, good, serves, *host)
         });
         hosts
     }
