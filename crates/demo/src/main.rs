@@ -107,6 +107,7 @@ async fn show(arguments: Arguments) -> Result<u8> {
     stage.push_quietly(&first).await.context("release 1")?;
     say(&format!("release 1 is in service on {} hosts ({})", arguments.hosts, seconds(began.elapsed())));
 
+    stage.balancer.reset_counters(SERVICE);
     let load = Load::start(LoadOptions::new(stage.balancer.data_address()));
     let second = stage.release(&Recipe { bad: arguments.bad, ..Recipe::good("release-2") })?;
     say(&format!("load runs against http://{}; release 2 is pushed now", stage.balancer.data_address()));

@@ -63,7 +63,6 @@ pub(super) fn denied(error: &SupervisorError) -> Denied {
         SupervisorError::Occupied { .. } => Denied::Occupied { text: Chain(error).to_string() },
         SupervisorError::Exec { .. } => Denied::Exec { text: Chain(error).to_string() },
         SupervisorError::Fault(inner) => Denied::Fault(fault(inner)),
-        other => Denied::Fault(FaultSeen { kind: FaultWord::Transient, text: Chain(other).to_string() }),
     }
 }
 
