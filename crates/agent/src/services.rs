@@ -61,7 +61,7 @@ pub(crate) fn run(
     })
 }
 
-type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::Probe>;
+type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::NetworkProber>;
 
 fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std::path::PathBuf) -> ThisWorld {
     let host = parts.settings.agent.host.clone();
@@ -85,7 +85,7 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         balancer,
         store: parts.store.clone(),
         supervisor: KeeperClient::new(keeper),
-        prober: mine.probe.clone().map(|spec| (probe::Probe, spec)),
+        prober: mine.probe.clone().map(|spec| (probe::NetworkProber, spec)),
         environment: mine.environment.clone(),
     }
 }
