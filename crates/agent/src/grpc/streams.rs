@@ -11,7 +11,7 @@ use model::{
     Revision, RolloutId, ServiceName,
     fleet::{Event, Fleet, Outcome, Refusal, Rollout, RolloutKind, RolloutPhase},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Status, transport::Channel};
 
@@ -20,6 +20,8 @@ use crate::core::Core;
 
 /// Time between two pictures of a rollout that is watched.
 const PICTURE: Duration = Duration::from_millis(500);
+/// Least time between two pictures that follow events.
+const PICTURE_PAUSE: Duration = Duration::from_millis(100);
 /// What may wait in a stream for a slow reader; then the stream waits for the reader, and nothing is lost.
 const QUEUE: usize = 64;
 /// Longest wait for this replica to see a rollout that another one has accepted.
@@ -158,17 +160,24 @@ impl Watcher {
         let mut state = self.core.link.node().state();
         let mut pictures = tokio::time::interval(PICTURE);
         let mut last = None;
+        let mut drawn = Instant::now();
         loop {
             let fleet = state.borrow_and_update().clone();
             if let Some(gap) = gap(&fleet, place) {
                 self.send(WatchItem::Gap(gap)).await?;
                 last = None;
             }
+            let before = place;
             for event in since(&fleet, place) {
                 place = at(&event);
                 if event.service.as_ref() == Some(&self.service) {
                     self.send(WatchItem::Event(SeenEvent::from(&*event))).await?;
                 }
+            }
+            // A picture that lags behind the events beside it would only confuse.
+            if before < place && PICTURE_PAUSE < drawn.elapsed() {
+                drawn = Instant::now();
+                self.picture(&mut last).await?;
             }
             place = place.max(Cursor::end_of(fleet.revision));
             if let Some(ended) = self.ended(&fleet) {
