@@ -30,7 +30,11 @@ impl TryFrom<String> for ReleaseId {
         if fits {
             return Ok(Self(value));
         }
-        Err(InvalidId { kind: "release", value, problem: "must be 1 to 255 letters, digits or -_.+?=, no leading dot" })
+        Err(InvalidId {
+            kind: "release",
+            value,
+            problem: "must be 1 to 255 letters, digits or -_.+?=, no leading dot",
+        })
     }
 }
 

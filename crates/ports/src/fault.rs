@@ -27,7 +27,11 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of `kind` in `attempted`.
-    pub fn new(kind: FaultKind, attempted: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(
+        kind: FaultKind,
+        attempted: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self { kind, attempted: attempted.into(), source: source.into() }
     }
 }

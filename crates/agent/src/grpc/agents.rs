@@ -3,8 +3,8 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::v1::{
-    FollowRequest, FollowResponse, FormRequest, FormResponse, ProposeRequest, ProposeResponse, SightRequest, SightResponse,
-    agent_server::Agent,
+    FollowRequest, FollowResponse, FormRequest, FormResponse, ProposeRequest, ProposeResponse, SightRequest,
+    SightResponse, agent_server::Agent,
 };
 use model::{HostId, fleet::Command, forming::Ask};
 use tokio::sync::{mpsc, oneshot};
@@ -38,10 +38,13 @@ impl Agents {
     /// The core, for a sender of the same cluster and version.
     fn core(&self, version: u32, cluster: &str) -> Result<Arc<Core>, Status> {
         check_version(version)?;
-        let core = self.backend.cell.get().ok_or_else(|| Status::unavailable("this agent is in no cluster yet"))?;
+        let core =
+            self.backend.cell.get().ok_or_else(|| Status::unavailable("this agent is in no cluster yet"))?;
         if core.link.cluster().as_str() != cluster {
             let ours = core.link.cluster();
-            return Err(Status::permission_denied(format!("this agent is of cluster {ours}, not of {cluster}")));
+            return Err(Status::permission_denied(format!(
+                "this agent is of cluster {ours}, not of {cluster}"
+            )));
         }
         Ok(core)
     }
@@ -51,7 +54,9 @@ fn check_version(version: u32) -> Result<(), Status> {
     if version == VERSION {
         return Ok(());
     }
-    Err(Status::failed_precondition(format!("envelope version {version} is not known here, only {VERSION} is")))
+    Err(Status::failed_precondition(format!(
+        "envelope version {version} is not known here, only {VERSION} is"
+    )))
 }
 
 fn malformed(what: &str, error: &serde_json::Error) -> Status {
@@ -63,7 +68,8 @@ impl Agent for Agents {
     async fn propose(&self, request: Request<ProposeRequest>) -> Result<Response<ProposeResponse>, Status> {
         let ProposeRequest { version, cluster, command } = request.into_inner();
         let core = self.core(version, &cluster)?;
-        let command: Command = serde_json::from_slice(&command).map_err(|error| malformed("the command", &error))?;
+        let command: Command =
+            serde_json::from_slice(&command).map_err(|error| malformed("the command", &error))?;
         let (revision, reply) = core.link.offer_here(&command, COMMIT).await.map_err(not_here)?;
         let reply = serde_json::to_vec(&reply).map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(ProposeResponse { revision: revision.0, reply }))
@@ -77,7 +83,9 @@ impl Agent for Agents {
         if !core.link.is_member() {
             return Err(Status::failed_precondition("this agent is no member of the group itself"));
         }
-        let host: HostId = host.parse().map_err(|error: model::ids::InvalidId| Status::invalid_argument(error.to_string()))?;
+        let host: HostId = host
+            .parse()
+            .map_err(|error: model::ids::InvalidId| Status::invalid_argument(error.to_string()))?;
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(lead_along(core, host, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -86,8 +94,11 @@ impl Agent for Agents {
     async fn sight(&self, request: Request<SightRequest>) -> Result<Response<SightResponse>, Status> {
         let SightRequest { version, cluster, host, sightings } = request.into_inner();
         let core = self.core(version, &cluster)?;
-        let host: HostId = host.parse().map_err(|error: model::ids::InvalidId| Status::invalid_argument(error.to_string()))?;
-        let seen: Seen = serde_json::from_slice(&sightings).map_err(|error| malformed("the sightings", &error))?;
+        let host: HostId = host
+            .parse()
+            .map_err(|error: model::ids::InvalidId| Status::invalid_argument(error.to_string()))?;
+        let seen: Seen =
+            serde_json::from_slice(&sightings).map_err(|error| malformed("the sightings", &error))?;
         if self.backend.cell.parts().reign.hear(&host, seen) {
             return Ok(Response::new(SightResponse {}));
         }
@@ -102,9 +113,12 @@ impl Agent for Agents {
         check_version(version)?;
         let ours = &self.backend.cell.parts().settings.cluster.name;
         if ours.as_str() != name {
-            return Err(Status::permission_denied(format!("this agent is to form cluster {ours}, not {name}")));
+            return Err(Status::permission_denied(format!(
+                "this agent is to form cluster {ours}, not {name}"
+            )));
         }
-        let ask: Ask = serde_json::from_slice(&question).map_err(|error| malformed("the question", &error))?;
+        let ask: Ask =
+            serde_json::from_slice(&question).map_err(|error| malformed("the question", &error))?;
         let (reply, answer) = oneshot::channel();
         let closed = || Status::unavailable("this agent is stopping");
         self.backend.knocks.send(Knock::Asked(ask, reply)).await.map_err(|_| closed())?;
@@ -148,7 +162,11 @@ async fn lead_along(core: Arc<Core>, host: HostId, to: mpsc::Sender<Result<Follo
     }
 }
 
-async fn send(core: &Core, assignment: &model::fleet::Assignment, to: &mpsc::Sender<Result<FollowResponse, Status>>) -> Result<(), ()> {
+async fn send(
+    core: &Core,
+    assignment: &model::fleet::Assignment,
+    to: &mpsc::Sender<Result<FollowResponse, Status>>,
+) -> Result<(), ()> {
     let assignment = serde_json::to_vec(assignment).map_err(|_| ())?;
     let members = crate::core::member_addresses(core.link.node()).iter().map(ToString::to_string).collect();
     to.send(Ok(FollowResponse { assignment, members })).await.map_err(|_| ())

@@ -9,9 +9,7 @@ mod streams;
 
 use std::net::SocketAddr;
 
-use api::v1::{
-    agent_server::AgentServer, deployinator_server::DeployinatorServer, peer_server::PeerServer,
-};
+use api::v1::{agent_server::AgentServer, deployinator_server::DeployinatorServer, peer_server::PeerServer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
@@ -61,7 +59,11 @@ pub struct Backend {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(incoming: TcpIncoming, backend: Backend, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
+pub async fn serve(
+    incoming: TcpIncoming,
+    backend: Backend,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<DeployinatorServer<public::Public>>().await;
     let reflection = tonic_reflection::server::Builder::configure()

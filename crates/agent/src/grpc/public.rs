@@ -54,7 +54,9 @@ impl Public {
         match core.link.propose(act, PROPOSAL).await {
             Ok((_, Reply::Refused(refused))) => Err(refusal::refused(&refused)),
             Ok(done) => Ok(done),
-            Err(error) => Err(refusals::no_quorum(attempted, &error.to_string(), &status::stale(&core).await)),
+            Err(error) => {
+                Err(refusals::no_quorum(attempted, &error.to_string(), &status::stale(&core).await))
+            }
         }
     }
 
@@ -81,7 +83,10 @@ impl Public {
     /// Says no early, before a large directory is hashed for a service that nobody has.
     fn check_declared(core: &Core, push: &Push) -> Result<(), Status> {
         let fleet = core.link.node().state().borrow().clone();
-        if !core.link.is_member() || fleet.services.is_empty() || fleet.declaring(&push.service).next().is_some() {
+        if !core.link.is_member()
+            || fleet.services.is_empty()
+            || fleet.declaring(&push.service).next().is_some()
+        {
             return Ok(());
         }
         let declared = fleet.services.keys().cloned().collect();
@@ -150,11 +155,17 @@ impl Deployinator for Public {
         self.operate(request.into_inner().try_into()).await
     }
 
-    async fn resolve_migration(&self, request: Request<v1::ResolveMigrationRequest>) -> Answer<v1::OperateResponse> {
+    async fn resolve_migration(
+        &self,
+        request: Request<v1::ResolveMigrationRequest>,
+    ) -> Answer<v1::OperateResponse> {
         self.operate(request.into_inner().try_into()).await
     }
 
-    async fn release_quarantine(&self, request: Request<v1::ReleaseQuarantineRequest>) -> Answer<v1::OperateResponse> {
+    async fn release_quarantine(
+        &self,
+        request: Request<v1::ReleaseQuarantineRequest>,
+    ) -> Answer<v1::OperateResponse> {
         self.operate(request.into_inner().try_into()).await
     }
 
@@ -181,11 +192,15 @@ impl Deployinator for Public {
     async fn remove_host(&self, request: Request<v1::RemoveHostRequest>) -> Answer<v1::OperateResponse> {
         let (host, by): (HostId, Operator) = request.into_inner().try_into()?;
         let attempted = format!("remove {host}");
-        let (revision, _) = self.propose(&attempted, Act::Depart { host, evidence: Evidence::Removed(by) }).await?;
+        let (revision, _) =
+            self.propose(&attempted, Act::Depart { host, evidence: Evidence::Removed(by) }).await?;
         Ok(Response::new(v1::OperateResponse { revision: revision.0 }))
     }
 
-    async fn cluster_show(&self, request: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {
+    async fn cluster_show(
+        &self,
+        request: Request<v1::ClusterShowRequest>,
+    ) -> Answer<v1::ClusterShowResponse> {
         let forwarded = status::is_forwarded(&request);
         Ok(Response::new(status::cluster(self, forwarded).await?))
     }

@@ -1,10 +1,6 @@
 //! What a caller is told when the answer is no, beyond what the fleet machine says itself.
 
-use api::{
-    exit::Exit,
-    refusal,
-    view::Stale,
-};
+use api::{exit::Exit, refusal, view::Stale};
 use ports::{fault::Chain, store::NotARelease};
 use tonic::{Code, Status};
 
@@ -12,9 +8,12 @@ use tonic::{Code, Status};
 pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
     let text = format!("push to {service}: {}", Chain(error));
     match error {
-        NotARelease::Fault(_) => {
-            refusal::status(Code::Unavailable, Exit::Rejected, text, Some("try again, or ask another agent with --agent"))
-        }
+        NotARelease::Fault(_) => refusal::status(
+            Code::Unavailable,
+            Exit::Rejected,
+            text,
+            Some("try again, or ask another agent with --agent"),
+        ),
         _ => {
             let next = "push a directory that every host can read, with an executable bin/serve";
             refusal::status(Code::InvalidArgument, Exit::Rejected, text, Some(next))
@@ -26,7 +25,8 @@ pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
 pub(super) fn no_quorum(attempted: &str, last: &str, stale: &Stale) -> Status {
     let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
     let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
-    let next = "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
+    let next =
+        "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
     let text = format!("{attempted}: no majority of the voters answers{who} (last: {last})");
     refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }

@@ -41,7 +41,11 @@ async fn reign(public: &Public, core: &Core) -> Option<View> {
     core.link.node().confirm_leader(LEADER).await.then_some(view)
 }
 
-pub(super) async fn status(public: &Public, request: v1::StatusRequest, was_forwarded: bool) -> Result<v1::StatusResponse, Status> {
+pub(super) async fn status(
+    public: &Public,
+    request: v1::StatusRequest,
+    was_forwarded: bool,
+) -> Result<v1::StatusResponse, Status> {
     let core = public.core()?;
     let service = api::service(request.service.as_deref())?;
     if let Some(view) = reign(public, &core).await {
@@ -69,7 +73,8 @@ async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Option<v1::Statu
 }
 
 async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Option<v1::StatusResponse> {
-    let mut client = DeployinatorClient::new(link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+    let mut client = DeployinatorClient::new(link.channels().to(address))
+        .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
     let answer = timeout(LEADER, client.status(forwarded(request))).await.ok()?;
     answer.ok().map(tonic::Response::into_inner)
 }
@@ -119,8 +124,15 @@ fn picture(core: &Core, only: Option<&ServiceName>, view: Option<&View>) -> view
     }
 }
 
-fn service_status(fleet: &Fleet, name: &ServiceName, service: &Service, view: Option<&View>) -> view::ServiceStatus {
-    let holds = view.map(|view| view.holds.iter().filter(|timed| timed.hold.service == *name).map(view::HoldStatus::from).collect());
+fn service_status(
+    fleet: &Fleet,
+    name: &ServiceName,
+    service: &Service,
+    view: Option<&View>,
+) -> view::ServiceStatus {
+    let holds = view.map(|view| {
+        view.holds.iter().filter(|timed| timed.hold.service == *name).map(view::HoldStatus::from).collect()
+    });
     let hosts = fleet.declaring(name).map(|(host, here)| {
         let heard = view.and_then(|view| view.hosts.get(host));
         let seen = heard.and_then(|(_, seen)| seen.get(name));
@@ -162,7 +174,10 @@ fn quarantine(service: &Service) -> Vec<view::QuarantineStatus> {
 }
 
 fn migrations(service: &Service) -> Vec<view::MigrationStatus> {
-    let known = service.migrations.iter().flat_map(|(release, known)| known.states().map(move |(host, state)| (release, host, state)));
+    let known = service
+        .migrations
+        .iter()
+        .flat_map(|(release, known)| known.states().map(move |(host, state)| (release, host, state)));
     known
         .filter(|(_, _, state)| **state != MigrationState::Never)
         .map(|(release, host, state)| view::MigrationStatus {
@@ -173,7 +188,12 @@ fn migrations(service: &Service) -> Vec<view::MigrationStatus> {
         .collect()
 }
 
-fn host_status(service: &Service, host: &HostId, here: &HostService, seen: Option<&Sighting>) -> view::HostStatus {
+fn host_status(
+    service: &Service,
+    host: &HostId,
+    here: &HostService,
+    seen: Option<&Sighting>,
+) -> view::HostStatus {
     let part = service.active().and_then(|active| active.parts.get(host));
     let target = service.active().and_then(|active| active.target.as_ref());
     let trouble = target.and_then(|target| here.stage_trouble.get(&target.id));
@@ -205,7 +225,9 @@ fn host_status(service: &Service, host: &HostId, here: &HostService, seen: Optio
         silent: None,
         pid: seen.and_then(|seen| seen.pid),
         restarts: seen.map(|seen| seen.restarts),
-        trouble: said.or_else(|| here.out_reason.clone().filter(|_| here.change.is_none())).unwrap_or_default(),
+        trouble: said
+            .or_else(|| here.out_reason.clone().filter(|_| here.change.is_none()))
+            .unwrap_or_default(),
         waits_for: same.and_then(|seen| seen.waits_for.clone()).unwrap_or_default(),
         last_failure: here.failed.as_ref().map(|(release, failure)| view::HostFailure {
             host: host.clone(),
@@ -216,18 +238,25 @@ fn host_status(service: &Service, host: &HostId, here: &HostService, seen: Optio
     }
 }
 
-pub(super) async fn history(public: &Public, request: v1::HistoryRequest) -> Result<v1::HistoryResponse, Status> {
+pub(super) async fn history(
+    public: &Public,
+    request: v1::HistoryRequest,
+) -> Result<v1::HistoryResponse, Status> {
     let core = public.core()?;
     let name = name(&request.service)?;
     if !core.link.is_member() {
         for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            let mut client =
-                DeployinatorClient::new(core.link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+            let mut client = DeployinatorClient::new(core.link.channels().to(address))
+                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
             if let Ok(Ok(answer)) = timeout(LEADER, client.history(forwarded(request.clone()))).await {
                 return Ok(answer.into_inner());
             }
         }
-        return Err(refusals::no_quorum(&format!("history of {name}"), "no member answers", &stale(&core).await));
+        return Err(refusals::no_quorum(
+            &format!("history of {name}"),
+            "no member answers",
+            &stale(&core).await,
+        ));
     }
     let fleet = core.link.node().state().borrow().clone();
     let service = known(&fleet, &name)?;
@@ -257,7 +286,9 @@ pub(super) async fn cluster(public: &Public, was_forwarded: bool) -> Result<v1::
         && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me())
     {
         let mut client = DeployinatorClient::new(core.link.channels().to(leader));
-        if let Ok(Ok(answer)) = timeout(LEADER, client.cluster_show(forwarded(v1::ClusterShowRequest {}))).await {
+        if let Ok(Ok(answer)) =
+            timeout(LEADER, client.cluster_show(forwarded(v1::ClusterShowRequest {}))).await
+        {
             return Ok(answer.into_inner());
         }
     }

@@ -33,7 +33,10 @@ type Sender<T> = mpsc::Sender<Result<T, Status>>;
 /// A stream ends when its reader has gone.
 struct Gone;
 
-pub(super) async fn events(public: &Public, request: v1::EventsRequest) -> Result<Answers<v1::EventsResponse>, Status> {
+pub(super) async fn events(
+    public: &Public,
+    request: v1::EventsRequest,
+) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -105,7 +108,10 @@ fn gap(fleet: &Fleet, place: Cursor) -> Option<Gap> {
     Some(Gap { resumes_at: at(first) })
 }
 
-pub(super) async fn watch(public: &Public, request: v1::WatchRequest) -> Result<Answers<v1::WatchResponse>, Status> {
+pub(super) async fn watch(
+    public: &Public,
+    request: v1::WatchRequest,
+) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
         let mut last = no_member();
@@ -215,7 +221,8 @@ impl Watcher {
         let rollback = rollouts.values().find(caused);
         let (verdict, reason, next) = match &rollout.phase {
             RolloutPhase::Ended { outcome } => {
-                let why = rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
+                let why =
+                    rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
                 let why = why.or_else(|| quarantined(fleet, rollout)).unwrap_or_default();
                 (Verdict::Over(outcome.clone()), why, next(outcome))
             }
@@ -249,7 +256,9 @@ fn next(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed | Outcome::Aborted => "",
         Outcome::Superseded { .. } => "watch the rollout that took its place",
-        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => "mend the release and push it again; this one is quarantined",
+        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => {
+            "mend the release and push it again; this one is quarantined"
+        }
         Outcome::RollbackFailed => "`deployinator status` names the hosts that did not come back",
     }
 }
@@ -262,7 +271,8 @@ async fn send<T>(to: &Sender<T>, item: T) -> Result<(), Gone> {
 fn members(core: &Core) -> Vec<DeployinatorClient<Channel>> {
     let others = core.link.members().all().into_iter().filter(|address| *address != core.link.me());
     let client = |address| {
-        DeployinatorClient::new(core.link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
+        DeployinatorClient::new(core.link.channels().to(address))
+            .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
     };
     others.map(client).collect()
 }

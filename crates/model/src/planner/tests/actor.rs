@@ -132,6 +132,13 @@ impl Actor {
         self.in_service = self.serving.is_some();
     }
 
+    /// Comes back, unless a change has it anyway.
+    pub(super) fn recovers_if_steady(&mut self) {
+        if self.doing.is_none() {
+            self.recovers();
+        }
+    }
+
     /// Takes the newest assignment.
     pub(super) fn see(&mut self, view: ServiceAssignment, now: Timestamp) {
         self.obey(&view, now);

@@ -4,8 +4,10 @@
 //! it is written there instead.
 
 mod actor;
+mod laws;
 mod play;
 mod script;
+mod walk;
 
 macro_rules! scenarios {
     ($($name:ident)*) => {$(
