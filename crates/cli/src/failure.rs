@@ -1,5 +1,7 @@
 //! Why a command did not do what was asked.
 
+use std::io::Write as _;
+
 use api::{Exit, refusal};
 use serde_json::json;
 use tonic::{Code, Status};
@@ -31,7 +33,9 @@ impl Failure {
 
     pub(crate) fn print(&self, json: bool) {
         if json {
-            println!("{}", json!({ "error": self.text, "next": self.next, "exit_code": self.exit.code() }));
+            let text = json!({ "error": self.text, "next": self.next, "exit_code": self.exit.code() });
+            // The exit code says it all the same.
+            let _ = writeln!(std::io::stdout(), "{text}");
             return;
         }
         eprintln!("deployinator: {}", self.text);

@@ -4,7 +4,10 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -112,12 +115,20 @@ async fn show(arguments: Arguments) -> Result<u8> {
     let second = stage.release(&Recipe { bad: arguments.bad, ..Recipe::good("release-2") })?;
     say(&format!("load runs against http://{}; release 2 is pushed now", stage.balancer.data_address()));
     println!();
-    let killer = arguments.kill.map(|victim| tokio::spawn(kill(stage.fleet.clone(), victim)));
+    let killer = arguments.kill.map(|victim| {
+        let struck = Arc::new(AtomicBool::new(false));
+        (tokio::spawn(kill(stage.fleet.clone(), victim, struck.clone())), struck)
+    });
     let began = Instant::now();
     let code = stage.push_live(&second).await?;
     let took = began.elapsed();
-    if let Some(killer) = killer {
-        killer.await.context("kill an agent")??;
+    if let Some((killer, struck)) = killer {
+        if struck.load(Ordering::Acquire) {
+            killer.await.context("kill an agent")??;
+        } else {
+            killer.abort();
+            say("nobody was killed: the rollout ended before any host was touched");
+        }
     }
     // What the last host does after its change counts as well.
     sleep(Duration::from_millis(500)).await;
@@ -271,7 +282,7 @@ impl Stage {
 }
 
 /// Kills an agent once a host is in the middle of its change, and starts it again a second later.
-async fn kill(fleet: Arc<Mutex<Fleet>>, victim: Victim) -> Result<()> {
+async fn kill(fleet: Arc<Mutex<Fleet>>, victim: Victim, struck: Arc<AtomicBool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let number = loop {
         ensure!(Instant::now() < deadline, "waited 60 s until a host was in the middle of its change");
@@ -285,6 +296,7 @@ async fn kill(fleet: Arc<Mutex<Fleet>>, victim: Victim) -> Result<()> {
         sleep(Duration::from_millis(20)).await;
     };
     let mut held = fleet.lock().await;
+    struck.store(true, Ordering::Release);
     held.kill(number)?;
     drop(held);
     sleep(Duration::from_secs(1)).await;

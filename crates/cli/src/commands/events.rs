@@ -34,6 +34,9 @@ pub(super) async fn events(context: &mut Context, args: Events) -> Result<u8, Fa
                         EventItem::Event(event) if after.is_none_or(|after: Cursor| after < event.cursor) => {
                             after = Some(event.cursor);
                             context.printer.event(&event);
+                        if context.printer.is_unread() {
+                            return Ok(0);
+                        }
                         }
                         EventItem::Event(_) => (),
                         EventItem::Gap(gap) => context.printer.gap(&gap),

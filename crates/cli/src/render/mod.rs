@@ -20,6 +20,7 @@ pub(crate) struct Printer {
     json: bool,
     paint: Paint,
     live: Option<Live>,
+    unread: bool,
 }
 
 impl Printer {
@@ -31,32 +32,43 @@ impl Printer {
             Color::Never => false,
         };
         let json = output == Output::Json;
-        Self { json, paint: Paint { colored }, live: (terminal && !json).then(Live::default) }
+        Self { json, paint: Paint { colored }, live: (terminal && !json).then(Live::default), unread: false }
     }
 
     fn line(&mut self, text: &str) {
         if let Some(live) = &mut self.live {
             live.print_above(text);
         } else {
-            println!("{text}");
+            self.write(text);
         }
+    }
+
+    /// A reader who has gone wants no more, which is no reason to end a wait with another exit code.
+    fn write(&mut self, text: &str) {
+        let written = writeln!(std::io::stdout(), "{text}");
+        self.unread |= written.is_err();
+    }
+
+    /// Whether the reader has gone.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
     }
 
     pub(crate) fn status(&mut self, status: &Status) {
         let text =
             if self.json { json::status(status).to_string() } else { status::status(status, self.paint) };
-        println!("{}", text.trim_end());
+        self.write(text.trim_end());
     }
 
     pub(crate) fn history(&mut self, rollouts: &[Rollout]) {
         let text =
             if self.json { json::history(rollouts).to_string() } else { text::history(rollouts, self.paint) };
-        println!("{}", text.trim_end());
+        self.write(text.trim_end());
     }
 
     pub(crate) fn begun(&mut self, service: &ServiceName, pushed: &Pushed, waits: bool) {
         if self.json {
-            println!("{}", json::begun(service, pushed));
+            self.write(&json::begun(service, pushed).to_string());
         } else {
             self.line(&text::begun(service, pushed, waits));
         }
@@ -64,7 +76,7 @@ impl Printer {
 
     pub(crate) fn event(&mut self, event: &SeenEvent) {
         if self.json {
-            println!("{}", json::event(event));
+            self.write(&json::event(event).to_string());
         } else {
             let text = text::event(event, self.paint);
             self.line(&text);
@@ -73,7 +85,7 @@ impl Printer {
 
     pub(crate) fn gap(&mut self, gap: &Gap) {
         if self.json {
-            println!("{}", json::gap(gap));
+            self.write(&json::gap(gap).to_string());
         } else {
             self.line(&format!("(events before {} are no longer kept)", gap.resumes_at));
         }
@@ -94,9 +106,10 @@ impl Printer {
     pub(crate) fn ended(&mut self, ended: &Ended) {
         self.leave();
         if self.json {
-            println!("{}", json::ended(ended));
+            self.write(&json::ended(ended).to_string());
         } else {
-            println!("{}", text::ended(ended, self.paint).trim_end());
+            let text = text::ended(ended, self.paint);
+            self.write(text.trim_end());
         }
     }
 

@@ -144,7 +144,8 @@ fn host_line(host: &HostStatus, target: Option<&ReleaseId>, paint: Paint) -> Str
         (None, false) => paint.faint(&format!("  {said}")),
         (None, true) => String::new(),
     };
-    format!("{} {availability} {} {what}{note}", pad(host.host.as_str(), 8), pad(&release, 13))
+    let line = format!("{} {availability} {} {what}{note}", pad(host.host.as_str(), 8), pad(&release, 13));
+    line.trim_end().to_owned()
 }
 
 fn change_words(change: &ChangeStatus, paint: Paint) -> String {
