@@ -323,6 +323,8 @@ impl Drop for Stage {
     fn drop(&mut self) {
         for agent in &self.fleet.agents {
             eprintln!("--- {} ---\n{}", agent.host, self.fleet.log_tail(&agent.host));
+            let keeper = agent.state.join("services").join(SERVICE).join("keeper.log");
+            eprintln!("--- its keeper ---\n{}", std::fs::read_to_string(keeper).unwrap_or_default());
         }
         // Agents first: they would start their keepers again. A stopped one ends by SIGKILL too.
         for number in 0..self.fleet.agents.len() {
