@@ -6,13 +6,17 @@
 //! Absent on purpose: prost types beyond [`v1`]; answers are [`view`]'s types. What an answer means and how it
 //! looks is up to whoever asked.
 
-//CLIENT mod client;
+mod client;
 mod convert;
 pub mod exit;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod refusal;
 pub mod view;
 
-//CLIENT pub use client::{Address, Attempt, Client, ClientError, Events, InvalidAddress, Patience, Watch, WatchStep};
+pub use client::{
+    Address, Attempt, Client, ClientError, DEFAULT_PORT, Events, InvalidAddress, Patience, Step, Watch,
+};
 pub use convert::{Invalid, service};
 pub use exit::Exit;
 

@@ -5,6 +5,8 @@ mod events;
 mod policy;
 mod rollouts;
 mod statuses;
+#[cfg(test)]
+mod tests;
 mod types;
 mod watching;
 mod words;
@@ -26,8 +28,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(field: &str, problem: impl ToString) -> Self {
-        Self { field: field.to_owned(), problem: problem.to_string() }
+    pub(crate) fn new(field: &str, problem: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into() }
     }
 
     fn within(mut self, outer: &str) -> Self {

@@ -78,6 +78,7 @@ pub enum WatchItem {
 
 /// One message of the stream of events.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an event")]
 pub enum EventItem {
     /// Something happened.
     Event(SeenEvent),

@@ -1,0 +1,200 @@
+//! Calls with one answer.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use model::{
+    ServiceName,
+    fleet::{Operator, Rollout},
+};
+use tokio::time::{Instant, timeout};
+use tonic::{Response, Status, transport::Channel};
+
+use super::{
+    Attempt, Client, ClientError,
+    error::{Meaning, meaning},
+};
+use crate::{
+    convert::Invalid,
+    refusal,
+    v1::{self, deployinator_client::DeployinatorClient as Wire},
+    view::{self, ClusterView, Push, Pushed, Stale},
+};
+
+/// How a call may be tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// Asking twice equals asking once.
+    Freely,
+    /// Once it may have been received, it is not sent again.
+    Never,
+}
+
+impl Client {
+    /// Moves a service to a release. Pushing again what is the target already joins that rollout, so this is repeated freely.
+    ///
+    /// # Errors
+    /// Refused, no quorum, or no agent answers.
+    pub async fn push(&self, push: Push) -> Result<Pushed, ClientError> {
+        let attempted = format!("push {} to {}", push.source, push.service);
+        let request = v1::PushRequest::from(push);
+        let limit = self.agents.patience.push;
+        let call = async |mut wire: Wire<Channel>| wire.push(request.clone()).await;
+        self.call(attempted, Repeat::Freely, limit, call, Pushed::try_from).await
+    }
+
+    /// Moves a service to the completed release before the present one.
+    ///
+    /// # Errors
+    /// Refused, no quorum, no agent answers, or the answer was lost.
+    pub async fn rollback(&self, service: &ServiceName, by: Operator) -> Result<Pushed, ClientError> {
+        let request = v1::RollbackRequest { service: service.to_string(), by: Some(by.into()) };
+        let limit = self.agents.patience.call;
+        let call = async |mut wire: Wire<Channel>| wire.rollback(request.clone()).await;
+        self.call(format!("roll back {service}"), Repeat::Never, limit, call, Pushed::try_from).await
+    }
+
+    /// How the cluster is now. An answer that is stale is given only when no agent has a better one.
+    ///
+    /// # Errors
+    /// Refused, or no agent answers.
+    pub async fn status(&self, service: Option<&ServiceName>) -> Result<view::Status, ClientError> {
+        let request = v1::StatusRequest { service: service.map(ToString::to_string) };
+        let attempted = service.map_or_else(|| "status".to_owned(), |service| format!("status of {service}"));
+        let limit = self.agents.patience.call;
+        let stale = Mutex::new(None);
+        let call = async |mut wire: Wire<Channel>| {
+            let answer = wire.status(request.clone()).await?;
+            if !answer.get_ref().stale {
+                return Ok(answer);
+            }
+            let reason = answer.get_ref().stale_reason.clone();
+            keep(&stale, answer.into_inner());
+            Err(refusal::no_quorum(&Stale { reason, missing: Vec::new() }))
+        };
+        let read = |answer| view::Status::try_from(answer);
+        let answer = self.call(attempted.clone(), Repeat::Freely, limit, call, read).await;
+        match (answer, stale.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+            (Err(ClientError::NoQuorum { address, .. }), Some(kept)) => {
+                read(kept).map_err(|source| ClientError::Malformed { attempted, address, source })
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// The last rollouts of a service, newest first; all that are kept when `limit` is 0.
+    ///
+    /// # Errors
+    /// Refused, or no agent answers.
+    pub async fn history(&self, service: &ServiceName, limit: u32) -> Result<Vec<Rollout>, ClientError> {
+        let request = v1::HistoryRequest { service: service.to_string(), limit };
+        let patience = self.agents.patience.call;
+        let call = async |mut wire: Wire<Channel>| wire.history(request.clone()).await;
+        let read = |answer: v1::HistoryResponse| answer.rollouts.into_iter().map(Rollout::try_from).collect();
+        self.call(format!("history of {service}"), Repeat::Freely, patience, call, read).await
+    }
+
+    /// Who makes up the cluster.
+    ///
+    /// # Errors
+    /// No agent answers.
+    pub async fn cluster(&self) -> Result<ClusterView, ClientError> {
+        let limit = self.agents.patience.call;
+        let call = async |mut wire: Wire<Channel>| wire.cluster_show(v1::ClusterShowRequest {}).await;
+        self.call("show the cluster".into(), Repeat::Freely, limit, call, ClusterView::try_from).await
+    }
+
+    /// Asks the agents in turn until one answers, for `limit` at most.
+    async fn call<R, T>(
+        &self,
+        attempted: String,
+        repeat: Repeat,
+        limit: Duration,
+        call: impl AsyncFn(Wire<Channel>) -> Result<Response<R>, Status>,
+        read: impl Fn(R) -> Result<T, Invalid>,
+    ) -> Result<T, ClientError> {
+        let began = Instant::now();
+        let left_of = |limit: Duration| limit.saturating_sub(began.elapsed());
+        let mut tries = Tries::default();
+        let in_turn: Vec<usize> = self.agents.in_turn().collect();
+        for (turn, &agent) in (0u32..).zip(&in_turn) {
+            // However long an agent may take once it is there: that none is there shows as soon as for any call.
+            let left = left_of(self.agents.patience.call);
+            if left.is_zero() {
+                tries.attempts.push(self.agents.attempt(agent, "not tried, as the time was up"));
+                continue;
+            }
+            let share = left / u32::try_from(in_turn.len()).unwrap_or(u32::MAX).saturating_sub(turn).max(1);
+            let wire = match self.agents.connect(agent, share).await {
+                Ok(wire) => wire,
+                Err(attempt) => {
+                    self.agents.avoid(agent);
+                    tries.attempts.push(attempt);
+                    continue;
+                }
+            };
+            let left = left_of(limit);
+            let address = || self.agents.address(agent).clone();
+            let status = match timeout(left, call(wire)).await {
+                Ok(Ok(answer)) => {
+                    self.agents.prefer(agent);
+                    return read(answer.into_inner()).map_err(|source| ClientError::Malformed {
+                        attempted,
+                        address: address(),
+                        source,
+                    });
+                }
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded(format!("no answer within {:.1} s", left.as_secs_f32())),
+            };
+            match meaning(&status) {
+                Meaning::No { reason, exit, next } => {
+                    return Err(ClientError::Refused { attempted, address: address(), reason, exit, next });
+                }
+                Meaning::TryNext { reason, no_quorum, next } => {
+                    self.agents.avoid(agent);
+                    if repeat == Repeat::Never && !no_quorum {
+                        return Err(ClientError::AnswerLost { attempted, address: address(), reason });
+                    }
+                    let answer = ClientError::NoQuorum {
+                        attempted: attempted.clone(),
+                        address: address(),
+                        reason: reason.clone(),
+                        next,
+                    };
+                    tries.no_quorum = tries.no_quorum.or(no_quorum.then_some(answer));
+                    tries.attempts.push(self.agents.attempt(agent, reason));
+                    if repeat == Repeat::Never {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(tries.error(attempted))
+    }
+}
+
+/// Keeps the newest of what is old.
+fn keep(kept: &Mutex<Option<v1::StatusResponse>>, answer: v1::StatusResponse) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.as_ref().is_none_or(|kept| kept.revision < answer.revision) {
+        *kept = Some(answer);
+    }
+}
+
+/// What came of asking, so far.
+#[derive(Default)]
+struct Tries {
+    attempts: Vec<Attempt>,
+    no_quorum: Option<ClientError>,
+}
+
+impl Tries {
+    /// An agent that says that there is no quorum knows more than those that do not answer.
+    fn error(self, attempted: String) -> ClientError {
+        let attempts = self.attempts;
+        self.no_quorum.unwrap_or(ClientError::Unreachable { attempted, attempts })
+    }
+}

@@ -1,0 +1,239 @@
+//! The client against scripted agents.
+
+use std::time::{Duration, Instant};
+
+use model::{
+    Revision, RolloutId,
+    fleet::{Event, EventKind, Outcome, Refusal},
+    time::WallTime,
+};
+use tokio::net::TcpListener;
+
+use super::{Address, Client, ClientError, Patience, Step};
+use crate::{
+    exit::Exit,
+    fake::{FakeAgent, Play, Script},
+    refusal,
+    view::{Cursor, Ended, EventItem, Gap, Push, Pushed, SeenEvent, Stale, Status, Verdict, WatchItem},
+};
+
+/// So short that a test of a client that gives up is quick, so long that a busy machine is no failure.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(2),
+    call: Duration::from_secs(5),
+    push: Duration::from_secs(20),
+    stream: Duration::from_millis(500),
+};
+
+fn client(addresses: &[&Address]) -> Client {
+    Client::with_patience(addresses.iter().map(|address| (*address).clone()).collect(), PATIENCE)
+}
+
+fn event(revision: u64) -> SeenEvent {
+    SeenEvent::from(&Event {
+        revision: Revision(revision),
+        index: 0,
+        at: WallTime(0),
+        service: Some("web".parse().unwrap()),
+        rollout: Some(RolloutId(7)),
+        host: None,
+        kind: EventKind::WaveSoaked { wave: u32::try_from(revision).unwrap() },
+    })
+}
+
+fn say(revision: u64) -> Play<WatchItem> {
+    Play::Say(WatchItem::Event(event(revision)))
+}
+
+fn ended() -> Play<WatchItem> {
+    Play::Say(WatchItem::Ended(Ended {
+        rollout: RolloutId(7),
+        verdict: Verdict::Over(Outcome::Completed),
+        rollback: None,
+        reason: String::new(),
+        next: String::new(),
+        failures: Vec::new(),
+    }))
+}
+
+fn status(revision: u64, stale: Option<Stale>) -> Status {
+    Status {
+        cluster: "main".into(),
+        leader: None,
+        revision: Revision(revision),
+        answered_by: "h1".parse().unwrap(),
+        stale,
+        services: Vec::new(),
+        cursor: Cursor::end_of(Revision(revision)),
+    }
+}
+
+fn push() -> Push {
+    Push { service: "web".parse().unwrap(), source: "/srv/web".into(), policy: None, by: Default::default() }
+}
+
+fn pushed() -> Pushed {
+    Pushed { rollout: RolloutId(7), joined: false, release: None, after: None }
+}
+
+/// An address where nobody listens.
+async fn nobody() -> Address {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_next_agent_when_one_is_away() {
+    let there = FakeAgent::start(Script { push: Some(Ok(pushed())), ..Script::default() }).await;
+    let client = client(&[&nobody().await, there.address()]);
+    assert_eq!(client.push(push()).await.unwrap(), pushed());
+    assert_eq!(there.script().pushed[0].source, "/srv/web");
+}
+
+#[tokio::test]
+async fn when_nobody_answers_every_try_is_named() {
+    let (one, two) = (nobody().await, nobody().await);
+    let began = Instant::now();
+    let error = client(&[&one, &two]).push(push()).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    assert_eq!(error.exit(), Exit::Unavailable);
+    let text = error.to_string();
+    assert!(text.starts_with("push /srv/web to web: no agent answers: "), "{text}");
+    assert!(text.contains(&one.to_string()) && text.contains(&two.to_string()), "{text}");
+    assert!(text.contains("refused"), "{text}");
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_connections_and_says_nothing_costs_less_than_five_seconds() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: Address = mute.local_addr().unwrap().to_string().parse().unwrap();
+    let there =
+        FakeAgent::start(Script { status: Some(Ok(status(3, None).into())), ..Script::default() }).await;
+    let began = Instant::now();
+    let answer = client(&[&address, there.address()]).status(None).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+    assert_eq!(answer.revision, Revision(3));
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_keeps_its_next_step() {
+    let refusal = Refusal::Quarantined { release: "abc".parse().unwrap(), reason: "exited".into() };
+    let no =
+        FakeAgent::start(Script { push: Some(Err(refusal::refused(&refusal))), ..Script::default() }).await;
+    let other = FakeAgent::start(Script { push: Some(Ok(pushed())), ..Script::default() }).await;
+    let error = client(&[no.address(), other.address()]).push(push()).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Rejected);
+    assert_eq!(error.to_string(), "push /srv/web to web: release abc is quarantined: exited");
+    assert!(error.next().unwrap().contains("quarantine release abc"));
+    assert!(other.script().pushed.is_empty(), "another agent was asked after a refusal");
+}
+
+#[tokio::test]
+async fn no_quorum_names_who_is_missing_unless_another_agent_has_one() {
+    let stale = Stale { reason: "h2 and h3 do not answer".into(), missing: Vec::new() };
+    let script = || Script { push: Some(Err(refusal::no_quorum(&stale))), ..Script::default() };
+    let (one, two) = (FakeAgent::start(script()).await, FakeAgent::start(script()).await);
+    let error = client(&[one.address(), two.address()]).push(push()).await.unwrap_err();
+    assert!(matches!(error, ClientError::NoQuorum { .. }), "{error:?}");
+    assert!(error.to_string().contains("h2 and h3 do not answer"), "{error}");
+    assert_eq!(error.exit(), Exit::Unavailable);
+
+    two.script().push = Some(Ok(pushed()));
+    let client = client(&[one.address(), two.address()]);
+    assert_eq!(client.push(push()).await.unwrap(), pushed());
+}
+
+#[tokio::test]
+async fn a_roll_back_whose_answer_is_lost_is_not_sent_again() {
+    let lost = FakeAgent::start(Script::default()).await;
+    let other = FakeAgent::start(Script { push: Some(Ok(pushed())), ..Script::default() }).await;
+    let client = client(&[lost.address(), other.address()]);
+    let error = client.rollback(&"web".parse().unwrap(), Default::default()).await.unwrap_err();
+    assert!(matches!(error, ClientError::AnswerLost { .. }), "{error:?}");
+    assert!(other.script().rolled_back.is_empty(), "it was sent twice");
+}
+
+#[tokio::test]
+async fn a_stale_status_is_given_only_when_there_is_no_better_one() {
+    let stale = || Some(Stale { reason: "h2 is away".into(), missing: vec!["h2".parse().unwrap()] });
+    let old =
+        FakeAgent::start(Script { status: Some(Ok(status(3, stale()).into())), ..Script::default() }).await;
+    let older =
+        FakeAgent::start(Script { status: Some(Ok(status(2, stale()).into())), ..Script::default() }).await;
+    let client = client(&[older.address(), old.address()]);
+    let answer = client.status(None).await.unwrap();
+    assert_eq!((answer.revision, answer.stale), (Revision(3), stale()));
+
+    old.script().status = Some(Ok(status(4, None).into()));
+    let answer = client.status(None).await.unwrap();
+    assert_eq!((answer.revision, answer.stale), (Revision(4), None));
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_with_another_agent_and_misses_and_repeats_nothing() {
+    let first = FakeAgent::start(Script {
+        watches: [vec![say(8), say(9), Play::Cut(None)]].into(),
+        ..Script::default()
+    })
+    .await;
+    let second =
+        FakeAgent::start(Script { watches: [vec![say(9), say(10), ended()]].into(), ..Script::default() })
+            .await;
+    let mut watch = client(&[first.address(), second.address()]).watch(
+        &"web".parse().unwrap(),
+        Some(RolloutId(7)),
+        Some(Cursor::end_of(Revision(7))),
+    );
+    let (mut seen, mut lost) = (Vec::new(), Vec::new());
+    while let Some(step) = watch.next().await.unwrap() {
+        match step {
+            Step::Item(WatchItem::Event(event)) => seen.push(event.cursor.revision.0),
+            Step::Item(_) => (),
+            Step::Lost(attempt) => lost.push(attempt),
+        }
+    }
+    assert_eq!(seen, [8, 9, 10]);
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].address, *first.address());
+    let asked = second.script().watched[0].clone();
+    assert_eq!(
+        (asked.rollout, asked.after),
+        (Some(7), Some(Cursor { revision: Revision(9), index: 0 }.into()))
+    );
+}
+
+#[tokio::test]
+async fn a_gap_is_handed_on() {
+    let gap = Gap { resumes_at: Cursor { revision: Revision(20), index: 0 } };
+    let plays = vec![Play::Say(WatchItem::Gap(gap)), say(20), ended()];
+    let agent = FakeAgent::start(Script { watches: [plays].into(), ..Script::default() }).await;
+    let mut watch = client(&[agent.address()]).watch(&"web".parse().unwrap(), None, None);
+    assert_eq!(watch.next().await.unwrap(), Some(Step::Item(WatchItem::Gap(gap))));
+}
+
+#[tokio::test]
+async fn a_watch_that_nobody_takes_up_ends_with_every_try() {
+    let agent =
+        FakeAgent::start(Script { watches: [vec![say(8), Play::Cut(None)]].into(), ..Script::default() })
+            .await;
+    let mut watch = client(&[agent.address()]).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
+    assert!(matches!(watch.next().await.unwrap(), Some(Step::Item(WatchItem::Event(_)))));
+    assert!(matches!(watch.next().await.unwrap(), Some(Step::Lost(_))));
+    let error = watch.next().await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Unavailable);
+    assert!(error.to_string().starts_with("watch r7 of web: no agent answers: "), "{error}");
+    assert_eq!(watch.next().await.unwrap(), None, "something followed an error");
+}
+
+#[tokio::test]
+async fn events_end_without_follow_and_are_refused_with_a_reason() {
+    let plays = vec![Play::Say(EventItem::Event(event(3)))];
+    let no = Play::Cut(Some(refusal::refused(&Refusal::NoRollout)));
+    let agent = FakeAgent::start(Script { events: [plays, vec![no]].into(), ..Script::default() }).await;
+    let client = client(&[agent.address()]);
+    let mut events = client.events(None, None, false);
+    assert!(matches!(events.next().await.unwrap(), Some(Step::Item(EventItem::Event(_)))));
+    assert_eq!(events.next().await.unwrap(), None);
+    let mut events = client.events(None, None, true);
+    assert_eq!(events.next().await.unwrap_err().exit(), Exit::Rejected);
+}

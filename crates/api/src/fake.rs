@@ -1,0 +1,239 @@
+//! An agent with scripted answers, for the tests of clients. It listens on loopback, on a port of its own.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Address, v1,
+    view::{EventItem, Pushed, WatchItem},
+};
+
+/// One thing that a scripted stream does.
+#[derive(Debug, Clone)]
+pub enum Play<T> {
+    /// Sends a message.
+    Say(T),
+    /// Breaks off with this status, or as if the agent had died.
+    Cut(Option<Status>),
+    /// Stays open and silent.
+    Stay,
+}
+
+/// What the agent answers, and what it was asked.
+#[derive(Default)]
+pub struct Script {
+    /// To a push and a roll back; unavailable where there is none.
+    pub push: Option<Result<Pushed, Status>>,
+    /// To a question for the status; unavailable where there is none.
+    pub status: Option<Result<v1::StatusResponse, Status>>,
+    /// To a question for the history.
+    pub history: Vec<v1::Rollout>,
+    /// One for each watch, in order; unavailable when they are used up.
+    pub watches: VecDeque<Vec<Play<WatchItem>>>,
+    /// The same for streams of events.
+    pub events: VecDeque<Vec<Play<EventItem>>>,
+    /// Every push received.
+    pub pushed: Vec<v1::PushRequest>,
+    /// Every roll back received.
+    pub rolled_back: Vec<v1::RollbackRequest>,
+    /// Every watch received.
+    pub watched: Vec<v1::WatchRequest>,
+    /// Every stream of events asked for.
+    pub followed: Vec<v1::EventsRequest>,
+}
+
+/// An agent with scripted answers. Ends when it is dropped.
+pub struct FakeAgent {
+    address: Address,
+    script: Arc<Mutex<Script>>,
+    serving: JoinHandle<()>,
+}
+
+impl FakeAgent {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When no port of the loopback device is free.
+    pub async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        let address = listener.local_addr().expect("an address of its own").to_string();
+        let script = Arc::new(Mutex::new(script));
+        let server =
+            tonic::transport::Server::builder().add_service(crate::server(Playing(Arc::clone(&script))));
+        let serving = tokio::spawn(async move {
+            // Ends by being dropped; a fault shows in the client that is tested.
+            let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
+        });
+        Self { address: address.parse().expect("an address"), script, serving }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What it answers from now on, and what it was asked.
+    pub fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for FakeAgent {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct Playing(Arc<Mutex<Script>>);
+
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn unscripted() -> Status {
+    Status::unavailable("nothing is scripted")
+}
+
+impl Playing {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pushed(&self) -> Result<Response<v1::PushResponse>, Status> {
+        let answer = self.script().push.clone().unwrap_or_else(|| Err(unscripted()));
+        answer.map(|pushed| Response::new(pushed.into()))
+    }
+}
+
+fn play<T, M>(plays: Option<Vec<Play<T>>>) -> Result<Response<Messages<M>>, Status>
+where
+    T: Into<M> + Send + 'static,
+    M: Send + 'static,
+{
+    let plays = plays.ok_or_else(unscripted)?;
+    let stays = matches!(plays.last(), Some(Play::Stay));
+    let messages = plays.into_iter().filter_map(|play| match play {
+        Play::Say(item) => Some(Ok(item.into())),
+        Play::Cut(status) => Some(Err(status.unwrap_or_else(|| Status::unavailable("the agent is gone")))),
+        Play::Stay => None,
+    });
+    let messages = tokio_stream::iter(messages.collect::<Vec<_>>());
+    if stays {
+        return Ok(Response::new(Box::pin(messages.chain(tokio_stream::pending()))));
+    }
+    Ok(Response::new(Box::pin(messages)))
+}
+
+/// The answer to every call of one kind.
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::deployinator_server::Deployinator for Playing {
+    type WatchStream = Messages<v1::WatchResponse>;
+    type EventsStream = Messages<v1::EventsResponse>;
+
+    async fn push(&self, request: Request<v1::PushRequest>) -> Answer<v1::PushResponse> {
+        self.script().pushed.push(request.into_inner());
+        self.pushed()
+    }
+
+    async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::PushResponse> {
+        self.script().rolled_back.push(request.into_inner());
+        self.pushed()
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        let plays = {
+            let mut script = self.script();
+            script.watched.push(request.into_inner());
+            script.watches.pop_front()
+        };
+        play(plays)
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        let answer = self.script().status.clone().unwrap_or_else(|| Err(unscripted()));
+        answer.map(Response::new)
+    }
+
+    async fn history(&self, _: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
+        Ok(Response::new(v1::HistoryResponse { rollouts: self.script().history.clone() }))
+    }
+
+    async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        let plays = {
+            let mut script = self.script();
+            script.followed.push(request.into_inner());
+            script.events.pop_front()
+        };
+        play(plays)
+    }
+
+    async fn restart(&self, _: Request<v1::RestartRequest>) -> Answer<v1::PushResponse> {
+        Err(unscripted())
+    }
+
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn abort(&self, _: Request<v1::AbortRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn set_policy(&self, _: Request<v1::SetPolicyRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn resolve_migration(
+        &self,
+        _: Request<v1::ResolveMigrationRequest>,
+    ) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn release_quarantine(
+        &self,
+        _: Request<v1::ReleaseQuarantineRequest>,
+    ) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn break_lock(&self, _: Request<v1::BreakLockRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn exclude_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn include_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn drain_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn admit_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn remove_host(&self, _: Request<v1::RemoveHostRequest>) -> Answer<v1::OperateResponse> {
+        Err(unscripted())
+    }
+
+    async fn cluster_show(&self, _: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {
+        Err(unscripted())
+    }
+}
