@@ -145,10 +145,10 @@ impl StateDir {
         self.path.join("raft")
     }
 
-    /// The directory of the release store.
+    /// The directory itself.
     #[must_use]
-    pub fn releases(&self) -> PathBuf {
-        self.path.join("releases")
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The directory of a service's keeper and ledger, made when there is none.

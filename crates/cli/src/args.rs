@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use api::view::Cursor;
+use api::{Address, view::Cursor};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::{RolloutId, ServiceName};
 
@@ -21,7 +21,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or rolled back or aborted
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// An agent, as ADDRESS:PORT. Any agent will do; several are tried in turn.
+    /// An agent, as ADDRESS or ADDRESS:PORT. Any agent will do; several are tried in turn.
     #[arg(
         long = "agent",
         global = true,
@@ -29,7 +29,7 @@ pub(crate) struct Common {
         value_delimiter = ',',
         default_value = "127.0.0.1:7100"
     )]
-    pub(crate) agents: Vec<String>,
+    pub(crate) agents: Vec<Address>,
     /// How to print.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

@@ -2,9 +2,8 @@
 
 use std::io::Write as _;
 
-use api::{Exit, refusal};
+use api::{ClientError, Exit};
 use serde_json::json;
-use tonic::{Code, Status};
 
 /// What was tried on what, why it failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,15 +21,6 @@ impl Failure {
         Self { exit, text: text.into(), next: next.map(str::to_owned) }
     }
 
-    /// An agent's "no".
-    pub(crate) fn refused(status: &Status) -> Self {
-        let exit = refusal::exit_of(status).unwrap_or(match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled => Exit::Unavailable,
-            _ => Exit::Rejected,
-        });
-        Self { exit, text: status.message().to_owned(), next: refusal::next_of(status) }
-    }
-
     pub(crate) fn print(&self, json: bool) {
         if json {
             let text = json!({ "error": self.text, "next": self.next, "exit_code": self.exit.code() });
@@ -45,19 +35,30 @@ impl Failure {
     }
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(source) = next {
+            text = format!("{text}: {source}");
+            next = source.source();
+        }
+        Self { exit: error.exit(), text, next: error.next() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_keeps_its_exit_code_and_next_step() {
-        let status = refusal::rejected("no", Some("do this"));
-        assert_eq!(Failure::refused(&status), Failure::new(Exit::Rejected, "no", Some("do this")));
-    }
-
-    #[test]
-    fn an_agent_that_is_gone_is_no_refusal() {
-        assert_eq!(Failure::refused(&Status::unavailable("gone")).exit, Exit::Unavailable);
-        assert_eq!(Failure::refused(&Status::invalid_argument("bad")).exit, Exit::Rejected);
+    fn an_agent_that_is_gone_says_what_was_tried_and_what_to_do() {
+        let failure = Failure::from(ClientError::Unreachable {
+            attempted: "push x to web".into(),
+            attempts: Vec::new(),
+        });
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.text.starts_with("push x to web: "), "{}", failure.text);
+        assert!(failure.next.is_some_and(|next| next.contains("--agent")));
     }
 }

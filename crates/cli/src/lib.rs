@@ -6,7 +6,6 @@
 
 mod args;
 mod commands;
-mod connect;
 mod failure;
 mod render;
 

@@ -89,7 +89,7 @@ fn main() -> ExitCode {
 async fn interrupted() {
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
+            tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () };
         }
         _ => std::future::pending().await,
     }

@@ -49,31 +49,28 @@ impl Public {
         })
     }
 
-    async fn propose(&self, attempted: &str, act: Act) -> Result<(Revision, Reply), Status> {
+    async fn propose(&self, act: Act) -> Result<(Revision, Reply), Status> {
         let core = self.core()?;
         match core.link.propose(act, PROPOSAL).await {
             Ok((_, Reply::Refused(refused))) => Err(refusal::refused(&refused)),
             Ok(done) => Ok(done),
-            Err(error) => {
-                Err(refusals::no_quorum(attempted, &error.to_string(), &status::stale(&core).await))
-            }
+            Err(error) => Err(refusals::no_quorum(&error.to_string(), &status::stale(&core).await)),
         }
     }
 
     async fn operate(&self, ask: Result<Ask, Invalid>) -> Answer<v1::OperateResponse> {
         let Ask { service, by, request } = ask?;
-        let attempted = format!("ask of {service}");
-        let (revision, _) = self.propose(&attempted, Act::Ask { service, by, request }).await?;
+        let (revision, _) = self.propose(Act::Ask { service, by, request }).await?;
         Ok(Response::new(v1::OperateResponse { revision: revision.0 }))
     }
 
-    async fn begin(&self, attempted: &str, ask: Ask, release: Option<Release>) -> Answer<v1::PushResponse> {
+    async fn begin(&self, ask: Ask, release: Option<Release>) -> Answer<v1::PushResponse> {
         let Ask { service, by, request } = ask;
-        let (_, reply) = self.propose(attempted, Act::Ask { service, by, request }).await?;
+        let (_, reply) = self.propose(Act::Ask { service, by, request }).await?;
         let (rollout, joined) = match reply {
             Reply::Accepted(rollout) => (rollout, false),
             Reply::Joined(rollout) => (rollout, true),
-            other => return Err(Status::internal(format!("{attempted}: unexpected reply {other:?}"))),
+            other => return Err(Status::internal(format!("unexpected reply {other:?}"))),
         };
         // A rollout is named by the log entry that made it: everything of it comes after the entry before.
         let after = Some(Cursor::end_of(Revision(rollout.0.saturating_sub(1))));
@@ -102,20 +99,19 @@ impl Deployinator for Public {
         Self::check_declared(&core, &push)?;
         let Push { service, source, policy, by } = push;
         let resolved = self.backend.cell.parts().store.resolve(&source).await;
-        let release = resolved.map_err(|error| refusals::not_a_release(service.as_str(), &error))?;
-        let attempted = format!("push {} to {service}", release.id);
+        let release = resolved.map_err(|error| refusals::not_a_release(&error))?;
         let request = Wanted::Push { release: release.clone(), policy };
-        self.begin(&attempted, Ask { service, by, request }, Some(release)).await
+        self.begin(Ask { service, by, request }, Some(release)).await
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::PushResponse> {
         let ask = Ask::try_from(request.into_inner())?;
-        self.begin(&format!("roll back {}", ask.service), ask, None).await
+        self.begin(ask, None).await
     }
 
     async fn restart(&self, request: Request<v1::RestartRequest>) -> Answer<v1::PushResponse> {
         let ask = Ask::try_from(request.into_inner())?;
-        self.begin(&format!("restart {}", ask.service), ask, None).await
+        self.begin(ask, None).await
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -191,9 +187,7 @@ impl Deployinator for Public {
 
     async fn remove_host(&self, request: Request<v1::RemoveHostRequest>) -> Answer<v1::OperateResponse> {
         let (host, by): (HostId, Operator) = request.into_inner().try_into()?;
-        let attempted = format!("remove {host}");
-        let (revision, _) =
-            self.propose(&attempted, Act::Depart { host, evidence: Evidence::Removed(by) }).await?;
+        let (revision, _) = self.propose(Act::Depart { host, evidence: Evidence::Removed(by) }).await?;
         Ok(Response::new(v1::OperateResponse { revision: revision.0 }))
     }
 

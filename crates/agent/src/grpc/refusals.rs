@@ -5,8 +5,8 @@ use ports::{fault::Chain, store::NotARelease};
 use tonic::{Code, Status};
 
 /// What was pushed is not a release.
-pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
-    let text = format!("push to {service}: {}", Chain(error));
+pub(super) fn not_a_release(error: &NotARelease) -> Status {
+    let text = Chain(error).to_string();
     match error {
         NotARelease::Fault(_) => refusal::status(
             Code::Unavailable,
@@ -22,12 +22,12 @@ pub(super) fn not_a_release(service: &str, error: &NotARelease) -> Status {
 }
 
 /// A proposal found no leader in time.
-pub(super) fn no_quorum(attempted: &str, last: &str, stale: &Stale) -> Status {
+pub(super) fn no_quorum(last: &str, stale: &Stale) -> Status {
     let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
     let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
     let next =
         "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale";
-    let text = format!("{attempted}: no majority of the voters answers{who} (last: {last})");
+    let text = format!("no majority of the voters answers{who} (last: {last})");
     refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }
 

@@ -252,11 +252,7 @@ pub(super) async fn history(
                 return Ok(answer.into_inner());
             }
         }
-        return Err(refusals::no_quorum(
-            &format!("history of {name}"),
-            "no member answers",
-            &stale(&core).await,
-        ));
+        return Err(refusals::no_quorum("no member answers", &stale(&core).await));
     }
     let fleet = core.link.node().state().borrow().clone();
     let service = known(&fleet, &name)?;

@@ -3,59 +3,46 @@
 use std::{path::Path, time::Duration};
 
 use api::{
-    Exit, v1,
-    view::{Cursor, Pushed, WatchItem},
+    Exit, Step,
+    view::{self, Cursor, Pushed, WatchItem},
 };
-use model::{RolloutId, ServiceName};
+use model::{Policy, RolloutId, ServiceName, fleet::Operator};
 
-use super::{Context, unreadable};
+use super::Context;
 use crate::{
-    args::{Push, Rollback, Wait, Watch},
-    connect::{Client, operator},
+    args::{By, Push, Rollback, Wait, Watch},
     failure::Failure,
 };
 
 pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failure> {
     let source = absolute(&args.source)?;
     let policy = args.policy.as_deref().map(policy).transpose()?;
-    let request = v1::PushRequest {
-        service: args.service.to_string(),
-        source: source.clone(),
-        policy,
-        by: operator(&args.by.by, &args.by.reason),
-    };
-    let attempted = format!("push {source} to {}", args.service);
-    let answer = context
-        .agents
-        .ask(&attempted, async |mut client| Ok(client.push(request.clone()).await?.into_inner()))
-        .await?;
-    begun(context, args.service, answer, &args.wait).await
+    let push = view::Push { service: args.service.clone(), source, policy, by: operator(args.by) };
+    let pushed = context.client.push(push).await?;
+    begun(context, args.service, pushed, &args.wait).await
 }
 
 pub(super) async fn rollback(context: &mut Context, args: Rollback) -> Result<u8, Failure> {
-    let request =
-        v1::RollbackRequest { service: args.service.to_string(), by: operator(&args.by.by, &args.by.reason) };
-    let attempted = format!("roll back {}", args.service);
-    let answer = context
-        .agents
-        .ask(&attempted, async |mut client| Ok(client.rollback(request.clone()).await?.into_inner()))
-        .await?;
-    begun(context, args.service, answer, &args.wait).await
+    let pushed = context.client.rollback(&args.service, operator(args.by)).await?;
+    begun(context, args.service, pushed, &args.wait).await
 }
 
 async fn begun(
     context: &mut Context,
     service: ServiceName,
-    answer: v1::PushResponse,
+    pushed: Pushed,
     wait: &Wait,
 ) -> Result<u8, Failure> {
-    let pushed = Pushed::try_from(answer).map_err(|error| unreadable(&error))?;
     context.printer.begun(&service, &pushed, wait.wait);
     if !wait.wait {
         return Ok(0);
     }
     // Joined late: everything of the rollout that is kept is shown.
     follow(context, &service, Some(pushed.rollout), pushed.after, wait.timeout).await
+}
+
+fn operator(by: By) -> Operator {
+    Operator { name: by.by, reason: by.reason }
 }
 
 pub(super) async fn watch(context: &mut Context, args: Watch) -> Result<u8, Failure> {
@@ -91,42 +78,27 @@ async fn to_the_end(
     context: &mut Context,
     service: &ServiceName,
     rollout: Option<RolloutId>,
-    mut after: Option<Cursor>,
+    after: Option<Cursor>,
 ) -> Result<u8, Failure> {
-    let attempted = format!("watch {service}");
-    let mut again = false;
-    loop {
-        let request = v1::WatchRequest {
-            service: service.to_string(),
-            rollout: rollout.map(|rollout| rollout.0),
-            after: after.map(v1::Cursor::from),
-        };
-        let call = async |mut client: Client| Ok(client.watch(request.clone()).await?.into_inner());
-        let opened = if again {
-            context.agents.ask_again(&attempted, call).await
-        } else {
-            context.agents.ask(&attempted, call).await
-        };
-        let mut stream = opened?;
-        // Nothing is missed and nothing repeated: another agent goes on after the last event that was printed.
-        while let Ok(Some(message)) = stream.message().await {
-            match WatchItem::try_from(message).map_err(|error| unreadable(&error))? {
-                WatchItem::Event(event) if after.is_none_or(|after| after < event.cursor) => {
-                    after = Some(event.cursor);
-                    context.printer.event(&event);
-                }
-                WatchItem::Event(_) => (),
-                WatchItem::Gap(gap) => context.printer.gap(&gap),
-                WatchItem::Picture(picture) => context.printer.picture(service, &picture),
-                WatchItem::Ended(ended) => {
-                    context.printer.ended(&ended);
-                    return Ok(ended.verdict.exit_code());
-                }
+    let mut watch = context.client.watch(service, rollout, after);
+    while let Some(step) = watch.next().await? {
+        match step {
+            Step::Item(WatchItem::Event(event)) => context.printer.event(&event),
+            Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
+            Step::Item(WatchItem::Picture(picture)) => context.printer.picture(service, &picture),
+            Step::Item(WatchItem::Ended(ended)) => {
+                context.printer.ended(&ended);
+                return Ok(ended.verdict.exit_code());
             }
+            Step::Lost(attempt) => context.printer.lost(&attempt),
         }
-        context.printer.reconnects();
-        again = true;
     }
+    let next = format!("`deployinator status --service {service}` says how it stands");
+    Err(Failure::new(
+        Exit::Unavailable,
+        format!("watch {service}: the stream ended before the rollout did"),
+        Some(&next),
+    ))
 }
 
 /// The agents' working directory is not ours.
@@ -145,17 +117,16 @@ fn absolute(source: &Path) -> Result<String, Failure> {
     absolute.into_os_string().into_string().map_err(|_| failed(&"the path is not valid UTF-8"))
 }
 
-fn policy(path: &Path) -> Result<v1::Policy, Failure> {
+fn policy(path: &Path) -> Result<Policy, Failure> {
     let named = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::Usage, format!("read the policy {named}: {error}"), None))?;
-    let policy = config::policy(&text, &named).map_err(|problems| {
+    config::policy(&text, &named).map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::new(
             Exit::Usage,
             problems.join("\n  "),
             Some("docs/configuration.md lists the keys of a policy"),
         )
-    })?;
-    Ok(policy.into())
+    })
 }

@@ -97,9 +97,9 @@ impl Printer {
         }
     }
 
-    pub(crate) fn reconnects(&mut self) {
+    pub(crate) fn lost(&mut self, attempt: &api::Attempt) {
         if !self.json {
-            self.line("(the agent went away; another one is asked)");
+            self.line(&format!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason));
         }
     }
 
