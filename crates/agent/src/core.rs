@@ -52,7 +52,7 @@ pub struct Parts {
     /// What is known while this agent leads.
     pub reign: Reign,
     /// Where releases are kept.
-    pub store: Arc<directory::DirectoryStore>,
+    pub store: Arc<directory::Store>,
     /// This run of the agent.
     pub proposer: String,
     /// Ends everything.

@@ -3,7 +3,6 @@
 use std::{future::Future, sync::Arc};
 
 use config::{Inventory as InventorySettings, Settings, Store};
-use directory::DirectoryStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -59,7 +58,7 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let incoming = grpc::bind(settings.agent.listen)?;
     let (failed, mut failure) = watch::channel(None);
     let stop = CancellationToken::new();
-    let parts = parts(settings.clone(), state, failed, stop.clone()).await?;
+    let parts = parts(settings.clone(), state, failed, stop.clone())?;
     let cell = Cell::new(parts);
     let (knocks, knocked) = mpsc::channel(64);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
@@ -89,7 +88,7 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     result
 }
 
-async fn parts(
+fn parts(
     settings: Arc<Settings>,
     state: Arc<StateDir>,
     failed: watch::Sender<Option<String>>,
@@ -98,8 +97,7 @@ async fn parts(
     let InventorySettings::Static { hosts } = &settings.inventory;
     let inventory = Arc::new(StaticInventory::new(hosts.clone()));
     let Store::Directory { keep_releases } = settings.store;
-    let opened = DirectoryStore::open(state.path(), keep_releases).await;
-    let store = opened.map_err(RunError::Store)?;
+    let store = directory::Store::open(state.releases(), keep_releases).map_err(RunError::Store)?;
     let members = Members::open(state.peers());
     Ok(Parts {
         proposer: format!("{}/{}", settings.agent.host, Uuid::new_v4().simple()),

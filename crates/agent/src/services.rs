@@ -61,7 +61,7 @@ pub(crate) fn run(
     })
 }
 
-type ThisWorld = World<localbalancer::Client, directory::DirectoryStore, KeeperClient, probe::NetworkProber>;
+type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::NetworkProber>;
 
 fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std::path::PathBuf) -> ThisWorld {
     let host = parts.settings.agent.host.clone();

@@ -145,10 +145,10 @@ impl StateDir {
         self.path.join("raft")
     }
 
-    /// The directory itself.
+    /// The directory of the release store.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn releases(&self) -> PathBuf {
+        self.path.join("releases")
     }
 
     /// The directory of a service's keeper and ledger, made when there is none.
