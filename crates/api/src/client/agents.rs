@@ -32,6 +32,10 @@ impl Agents {
         Self { agents, first: AtomicUsize::new(0), patience }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.agents.len()
+    }
+
     /// Every agent once, the preferred one first.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
         let (first, count) = (self.first.load(Ordering::Relaxed), self.agents.len());

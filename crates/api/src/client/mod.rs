@@ -26,7 +26,7 @@ pub struct Patience {
     pub call: Duration,
     /// For the answer to a push by an agent that is there: it may have to read the whole release first.
     pub push: Duration,
-    /// For an agent that takes a lost stream up again.
+    /// For an agent that takes a lost stream up again, and for one that sends it without a quorum to find one.
     pub stream: Duration,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{RolloutId, ServiceName};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
@@ -20,6 +20,12 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most agents in a row that may go without a quorum before a stream ends.
+const STALE_TIMES_LIMIT: usize = 3;
+/// What to do when there is no quorum.
+const QUORUM_NEXT: &str =
+    "the rollout goes on once a majority of the voters is back; `status` names who is missing";
 
 /// What comes next from a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +96,8 @@ trait Source {
     fn is_last(item: &Self::Item) -> bool;
     /// What the item says about what to ask for next time.
     fn learn(&mut self, item: &Self::Item);
+    /// What the item says about the quorum: nothing, that there is one, or why there is none.
+    fn quorum(item: &Self::Item) -> Option<Result<(), String>>;
 }
 
 struct WatchSource {
@@ -138,6 +146,11 @@ impl Source for WatchSource {
             self.rollout = here.and_then(|here| here.active.as_ref()).map(|active| active.id);
         }
     }
+
+    fn quorum(item: &WatchItem) -> Option<Result<(), String>> {
+        let WatchItem::Picture(status) = item else { return None };
+        Some(status.stale.as_ref().map_or(Ok(()), |stale| Err(stale.reason.clone())))
+    }
 }
 
 struct EventsSource {
@@ -176,6 +189,10 @@ impl Source for EventsSource {
     }
 
     fn learn(&mut self, _: &EventItem) {}
+
+    fn quorum(_: &EventItem) -> Option<Result<(), String>> {
+        None
+    }
 }
 
 struct Resuming<S: Source> {
@@ -185,12 +202,16 @@ struct Resuming<S: Source> {
     open: Option<(usize, Streaming<S::Message>)>,
     /// Since when no agent has sent anything.
     lost: Option<Instant>,
+    /// Until when the agent may go without a quorum, and why it has none.
+    stale: Option<(Instant, String)>,
+    /// How often that time has passed since there was a quorum.
+    stale_times: usize,
     over: bool,
 }
 
 impl<S: Source> Resuming<S> {
     fn new(client: Client, source: S, after: Option<Cursor>) -> Self {
-        Self { client, source, after, open: None, lost: None, over: false }
+        Self { client, source, after, open: None, lost: None, stale: None, stale_times: 0, over: false }
     }
 
     async fn next(&mut self) -> Result<Option<Step<S::Item>>, ClientError> {
@@ -203,7 +224,12 @@ impl<S: Source> Resuming<S> {
                 continue;
             };
             let agent = *agent;
-            match stream.message().await {
+            let message = match &self.stale {
+                Some((end, _)) => timeout_at(*end, stream.message()).await,
+                None => Ok(stream.message().await),
+            };
+            let Ok(message) = message else { return self.lose_without_quorum(agent).map(Some) };
+            match message {
                 Ok(Some(message)) => {
                     self.lost = None;
                     if let Some(item) = self.take(agent, message)? {
@@ -237,11 +263,38 @@ impl<S: Source> Resuming<S> {
         }
         self.source.learn(&item);
         self.over = S::is_last(&item);
+        match S::quorum(&item) {
+            Some(Ok(())) => (self.stale, self.stale_times) = (None, 0),
+            Some(Err(reason)) => {
+                let end = self.stale.take().map_or(Instant::now() + self.patience(), |(end, _)| end);
+                self.stale = Some((end, reason));
+            }
+            None => (),
+        }
         Ok(Some(item))
     }
 
     fn address(&self, agent: usize) -> Address {
         self.client.agents.address(agent).clone()
+    }
+
+    fn patience(&self) -> Duration {
+        self.client.agents.patience.stream
+    }
+
+    /// Another agent may see a quorum; an election is over by the next time. After that, nobody can say how it goes.
+    fn lose_without_quorum(&mut self, agent: usize) -> Result<Step<S::Item>, ClientError> {
+        let reason = self.stale.take().map(|(_, reason)| reason).unwrap_or_default();
+        self.stale_times += 1;
+        if self.client.agents.count().clamp(2, STALE_TIMES_LIMIT) <= self.stale_times {
+            self.over = true;
+            let (attempted, address) = (self.source.attempted(), self.address(agent));
+            let reason = format!("no quorum: {reason}");
+            return Err(ClientError::NoQuorum { attempted, address, reason, next: Some(QUORUM_NEXT.into()) });
+        }
+        self.open = None;
+        self.client.agents.avoid(agent);
+        Ok(Step::Lost(self.client.agents.attempt(agent, format!("no quorum: {reason}"))))
     }
 
     fn lose(&mut self, agent: usize, status: &Status) -> Result<Step<S::Item>, ClientError> {
@@ -266,8 +319,7 @@ impl<S: Source> Resuming<S> {
 
     /// Opens the stream with the first agent that takes it, for as long as patience lasts.
     async fn reopen(&mut self) -> Result<(), ClientError> {
-        let patience = self.client.agents.patience.stream;
-        let end = *self.lost.get_or_insert_with(Instant::now) + patience;
+        let end = *self.lost.get_or_insert_with(Instant::now) + self.patience();
         let mut pause = PAUSE;
         loop {
             let mut attempts = Vec::new();

@@ -237,3 +237,44 @@ async fn events_end_without_follow_and_are_refused_with_a_reason() {
     let mut events = client.events(None, None, true);
     assert_eq!(events.next().await.unwrap_err().exit(), Exit::Rejected);
 }
+
+fn picture(stale: bool) -> Play<WatchItem> {
+    let stale = stale.then(|| Stale { reason: "h2 is away".into(), missing: Vec::new() });
+    Play::Say(WatchItem::Picture(Box::new(status(9, stale))))
+}
+
+#[tokio::test]
+async fn a_watch_leaves_an_agent_without_a_quorum_for_one_that_has_it() {
+    let without = vec![say(8), picture(true), Play::Stay];
+    let one = FakeAgent::start(Script { watches: [without].into(), ..Script::default() }).await;
+    let with = vec![picture(false), say(9), ended()];
+    let two = FakeAgent::start(Script { watches: [with].into(), ..Script::default() }).await;
+    let mut watch =
+        client(&[one.address(), two.address()]).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
+    let (mut seen, mut lost) = (Vec::new(), Vec::new());
+    while let Some(step) = watch.next().await.unwrap() {
+        match step {
+            Step::Item(WatchItem::Event(event)) => seen.push(event.cursor.revision.0),
+            Step::Item(_) => (),
+            Step::Lost(attempt) => lost.push(attempt.reason),
+        }
+    }
+    assert_eq!(seen, [8, 9]);
+    assert_eq!(lost, ["no quorum: h2 is away"]);
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_no_agent_finds_a_quorum() {
+    let without = || vec![picture(true), Play::Stay];
+    let script = Script { watches: [without(), without(), without()].into(), ..Script::default() };
+    let agent = FakeAgent::start(script).await;
+    let mut watch = client(&[agent.address()]).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
+    let error = loop {
+        match watch.next().await {
+            Ok(step) => assert!(step.is_some(), "the watch ended without a word"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.exit(), Exit::Unavailable);
+    assert!(error.to_string().contains("no quorum: h2 is away"), "{error}");
+}
