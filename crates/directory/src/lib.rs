@@ -1,10 +1,10 @@
 //! Keeps releases that come from directories.
 //!
 //! A release is a directory with `bin/serve`. Its id is a hash of its content, so that the same content is the
-//! same release wherever it lies. It is staged by copying it to `STATE/releases/ID`: the copy is written beside
-//! its place, flushed, hashed again and moved there in one step, read-only. So whatever has its place is whole,
-//! until somebody changes it: every use is preceded by another hash of all of it, which costs about a second
-//! for each gigabyte.
+//! same release wherever it lies. It is staged by copying it to `ID` in the store's folder: the copy is written
+//! beside its place, flushed, hashed again and moved there in one step, read-only. So whatever has its place is
+//! whole, until somebody changes it: every use is preceded by another hash of all of it, whose cost grows with
+//! its size.
 //!
 //! Absent on purpose: fetching from other hosts (the directory must be there on each of them), owners, times,
 //! extended attributes and permissions other than "executable" (they are not content), and a cache of hashes,
@@ -30,32 +30,32 @@ pub use limits::Limits;
 
 use crate::{shelf::Shelf, trouble::Trouble};
 
-/// The releases of one host, below its state directory. One store at a time may have a state directory.
+/// The releases of one host, in one folder. One store at a time may have it.
 #[derive(Debug, Clone)]
-pub struct DirectoryStore {
+pub struct Store {
     shelf: Arc<Shelf>,
     /// Held by whoever changes what is staged.
     changing: Arc<Mutex<()>>,
 }
 
-impl DirectoryStore {
-    /// Opens the store below `state`, and removes what an interrupted attempt left there. It keeps
-    /// `keep_releases` releases, within the usual [`Limits`].
+impl Store {
+    /// Opens the store in `folder`, making it when there is none, and removes what an interrupted attempt left
+    /// there. It keeps `keep_releases` releases, within the usual [`Limits`]. Blocks for as long as that takes.
     ///
     /// # Errors
     /// When the folder cannot be made, read or cleaned.
-    pub async fn open(state: &Path, keep_releases: usize) -> Result<Self, Fault> {
-        Self::with_limits(state, keep_releases, Limits::default()).await
+    pub fn open(folder: PathBuf, keep_releases: usize) -> Result<Self, Fault> {
+        Self::with_limits(folder, keep_releases, Limits::default())
     }
 
     /// Opens the store with limits of its own.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn with_limits(state: &Path, keep_releases: usize, limits: Limits) -> Result<Self, Fault> {
-        let folder = state.join("releases");
+    pub fn with_limits(folder: PathBuf, keep_releases: usize, limits: Limits) -> Result<Self, Fault> {
         let attempted = format!("open the releases in {}", folder.display());
-        let shelf = blocking(&attempted, move || Shelf::open(folder, keep_releases, limits)).await?;
+        let shelf =
+            Shelf::open(folder, keep_releases, limits).map_err(|trouble| trouble.into_fault(&attempted))?;
         Ok(Self { shelf: Arc::new(shelf), changing: Arc::default() })
     }
 
@@ -86,7 +86,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-impl ReleaseStore for DirectoryStore {
+impl ReleaseStore for Store {
     async fn resolve(&self, source: &str) -> Result<Release, NotARelease> {
         let invalid = |problem: String| NotARelease::Invalid { source_name: source.to_owned(), problem };
         if !Path::new(source).is_absolute() {

@@ -18,7 +18,7 @@ use super::*;
 /// A state directory and room for sources, both gone with the test.
 struct Around {
     folder: TempDir,
-    store: DirectoryStore,
+    store: Store,
     made: AtomicUsize,
 }
 
@@ -31,7 +31,7 @@ impl Around {
 
     async fn with_limits(limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = DirectoryStore::with_limits(&folder.path().join("state"), KEEP, limits).await;
+        let store = Store::with_limits(folder.path().join("state/releases"), KEEP, limits);
         Self { store: store.expect("a new state directory is opened"), folder, made: AtomicUsize::new(0) }
     }
 
@@ -95,8 +95,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 impl Surroundings for Around {
-    type Store = DirectoryStore;
-    fn store(&self) -> &DirectoryStore {
+    type Store = Store;
+    fn store(&self) -> &Store {
         &self.store
     }
     fn limit(&self) -> usize {
@@ -335,8 +335,7 @@ async fn what_an_interrupted_attempt_left_is_removed_at_the_start() {
     fs::write(left.join("file"), "half").unwrap();
     fs::write(around.releases().join(".tmp-order"), "half").unwrap();
     fs::set_permissions(&left, Permissions::from_mode(0o555)).unwrap();
-    let state = around.folder.path().join("state");
-    let store = DirectoryStore::open(&state, KEEP).await.expect("it is opened again");
+    let store = Store::open(around.releases(), KEEP).expect("it is opened again");
     assert_eq!(around.names(), BTreeSet::from([".order".to_owned(), release.id.to_string()]));
     store.verify(&release.id).await.expect("what was staged is still there");
 }
@@ -351,7 +350,7 @@ async fn the_order_of_staging_outlives_the_agent() {
         releases.push(release);
     }
     around.store.stage(&releases[0]).await.expect("it is staged again");
-    let store = DirectoryStore::open(&around.folder.path().join("state"), 2).await.expect("it is opened");
+    let store = Store::open(around.releases(), 2).expect("it is opened");
     let removed = store.collect(&BTreeSet::new()).await.expect("one is too many");
     assert_eq!(removed, [releases[1].id.clone()]);
     assert_eq!(around.names().len(), KEEP, "two releases and the order");
