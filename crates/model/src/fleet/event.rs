@@ -256,10 +256,10 @@ impl fmt::Display for EventKind {
                 match why {
                     RolloutKind::Push => write!(f, "push of {release}")?,
                     RolloutKind::RollbackOf { rollout, aborted: false } => {
-                        write!(f, "roll back of {rollout} to {release}")?
+                        write!(f, "roll back of {rollout} to {release}")?;
                     }
                     RolloutKind::RollbackOf { rollout, aborted: true } => {
-                        write!(f, "{rollout} aborted, back to {release}")?
+                        write!(f, "{rollout} aborted, back to {release}")?;
                     }
                     RolloutKind::Rollback => write!(f, "roll back to {release}")?,
                     RolloutKind::Restart => write!(f, "restart of {release}")?,

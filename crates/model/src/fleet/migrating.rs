@@ -91,7 +91,13 @@ impl Scene<'_> {
             MigrationEnd::Unknown { reason } => {
                 MigrationState::Unknown { host: host.clone(), reason: reason.clone(), tail }
             }
-            MigrationEnd::NotStarted { .. } => MigrationState::Never,
+            MigrationEnd::NotStarted { reason } => {
+                // Not at once again: a host that cannot start it would be asked without end.
+                let here = self.host_mut(host)?;
+                here.abandoned = here.abandoned.saturating_add(1);
+                here.abandoned_reason = Some(reason.clone());
+                MigrationState::Never
+            }
         };
         self.migration_became(&release, host, state);
         Ok(())
@@ -126,13 +132,12 @@ impl Scene<'_> {
     /// P6: a release whose migration failed is condemned, also when its rollout was given up meanwhile. One that completed before is
     /// not: the host that joined late goes without it.
     pub(super) fn migration_failed(&mut self, release: &ReleaseId, host: &HostId, reason: &str) {
-        let rollout =
-            self.rollout_to(release).map(|rollout| (rollout.id, rollout.phase.clone(), rollout.waves));
+        let rollout = self.rollout_to(release).map(|rollout| (rollout.id, rollout.phase.clone()));
         if !self.is_good(release) {
-            let id = rollout.as_ref().map(|(id, ..)| *id);
+            let id = rollout.as_ref().map(|(id, _)| *id);
             self.quarantine(release, id, &format!("its migration failed on {host}: {reason}"));
         }
-        let Some((id, phase, waves)) = rollout else { return };
+        let Some((id, phase)) = rollout else { return };
         match phase {
             RolloutPhase::Migrating
             | RolloutPhase::Rolling
@@ -144,10 +149,10 @@ impl Scene<'_> {
             if phase != RolloutPhase::Rolling {
                 self.set_phase(id, RolloutPhase::Rolling);
             }
-        } else if waves == 0 {
-            self.finish(id, Outcome::FailedInMigration);
-        } else {
+        } else if self.has_touched(id) {
             self.undo(id, host);
+        } else {
+            self.finish(id, Outcome::FailedInMigration);
         }
     }
 

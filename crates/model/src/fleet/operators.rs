@@ -194,7 +194,7 @@ impl Scene<'_> {
         if rollout.is_rollback() {
             return Err(Refusal::Busy { rollout: id, phase: "a roll back, which cannot be aborted".into() });
         }
-        let touched = 0 < rollout.waves;
+        let touched = self.has_touched(id);
         self.note(Some(id), None, EventKind::Asked { what: "abort".into(), by: by.clone() });
         if touched && !leave {
             self.roll_back(id, true, by);

@@ -19,7 +19,7 @@ impl Scene<'_> {
             Report::NotStaged { release, reason } => self.not_staged(host, release, reason)?,
             Report::Runs { release } => self.runs(host, release.as_ref())?,
             Report::Moved { fence, from, to, reason } => {
-                self.moved(host, *fence, *from, *to, reason.as_ref())?
+                self.moved(host, *fence, *from, *to, reason.as_ref())?;
             }
             Report::Failed { fence, failure } => self.failed(host, *fence, failure)?,
             Report::Changed { fence } => self.changed(host, *fence)?,
@@ -164,6 +164,8 @@ impl Scene<'_> {
         here.current.clone_from(&change.to);
         here.abandoned = 0;
         here.failed = None;
+        // Where nothing is to run, nothing is out. Otherwise a first rollout that fails could never be taken back everywhere.
+        here.counted &= here.current.is_some();
         let release = change.to.map(|release| release.id);
         let availability = if release.is_some() { Availability::In } else { Availability::Out };
         self.set_availability(host, availability);

@@ -199,17 +199,35 @@ impl Scene<'_> {
         let condemned = target.filter(|target| {
             matches!(kind, RolloutKind::Push | RolloutKind::Rollback) && !self.is_good(&target.id)
         });
-        if let Some(target) = &condemned {
-            self.quarantine(&target.id, Some(id), &format!("failed on {host}: {reason}"));
-        }
-        if phase != RolloutPhase::Rolling || self.service.active != Some(id) {
+        let Some(condemned) = condemned else {
+            let rolls = phase == RolloutPhase::Rolling && self.service.active == Some(id);
+            if rolls && !matches!(kind, RolloutKind::RollbackOf { .. }) {
+                self.finish(id, Outcome::Failed);
+            }
             return;
+        };
+        self.quarantine(&condemned.id, Some(id), &format!("failed on {host}: {reason}"));
+        // When it was superseded by a new push of the same release, that one fails with it.
+        let Some(active) = self.rollout_to(&condemned.id) else { return };
+        let (id, phase) = (active.id, active.phase.clone());
+        match phase {
+            RolloutPhase::Halted { during: Halting::Rolling, .. } => (),
+            RolloutPhase::Rolling => self.undo(id, host),
+            _ if self.has_touched(id) => self.undo(id, host),
+            _ => self.finish(id, Outcome::Failed),
         }
-        match kind {
-            RolloutKind::RollbackOf { .. } => (),
-            _ if condemned.is_none() => self.finish(id, Outcome::Failed),
-            _ => self.undo(id, host),
-        }
+    }
+
+    /// Whether there is something to take back. Where a release has completed, hosts that an older rollout left elsewhere go to it by
+    /// themselves; where none has, only a roll back takes them away.
+    pub(super) fn has_touched(&self, id: RolloutId) -> bool {
+        let Ok(rollout) = self.rollout(id) else { return false };
+        let left_over = |here: &HostService| {
+            let changing = here.change.as_ref().is_some_and(|change| change.purpose.rollout().is_some());
+            here.current.is_some() || changing
+        };
+        let first = rollout.before.is_none() && !self.service.mixed;
+        0 < rollout.waves || (first && self.members().any(|(_, here)| left_over(here)))
     }
 
     /// What the policy says is done about a mixed fleet.

@@ -68,7 +68,12 @@ impl Desk<'_> {
             Step::GrantMigration { host, .. } => Some(host.clone()),
             _ => None,
         });
+        let reason = self.here(host).and_then(|here| here.abandoned_reason.clone()).unwrap_or_default();
+        let later = self.sightings.retry_in(self.name, host, self.now);
         match granted {
+            _ if later.is_some() => {
+                self.hold_until(rollout, Why::RetryLater { host: host.clone(), reason }, later);
+            }
             Some(host) => self.hold(rollout, Why::Migrating { host }),
             None if !self.is_staged(host, release) => {
                 let trouble = self.stage_trouble(host, release);

@@ -155,7 +155,7 @@ impl<'a> Desk<'a> {
         match &next.phase {
             RolloutPhase::Staging => self.stage(next, may),
             RolloutPhase::Halted { why, .. } => {
-                self.hold(Some(next), Why::Halted { reason: why.to_string() })
+                self.hold(Some(next), Why::Halted { reason: why.to_string() });
             }
             _ => (),
         }

@@ -27,8 +27,11 @@ pub struct Sightings {
     watches: BTreeMap<(RolloutId, Timer), Stopwatch>,
     /// When a host gave its change up for the so many-th time in a row.
     abandoned: BTreeMap<(ServiceName, HostId), (u32, Timestamp)>,
-    holds: BTreeMap<(ServiceName, Option<RolloutId>, &'static str, Option<HostId>), Timestamp>,
+    holds: BTreeMap<HoldKey, Timestamp>,
 }
+
+/// What makes a hold the same one as before: service, rollout, name and host, not its changing words.
+type HoldKey = (ServiceName, Option<RolloutId>, &'static str, Option<HostId>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stopwatch {

@@ -271,3 +271,21 @@ fn a_broken_slot_lets_a_roll_back_try_again() {
     lab.finishes();
     assert_eq!(lab.outcome(rollout), Some(&Outcome::RolledBack));
 }
+
+#[test]
+fn hosts_that_are_to_run_nothing_spend_no_budget() {
+    let mut lab = Lab::bare(4);
+    let rollout = lab.staged("a");
+    lab.wave(&[1, 2, 3, 4]);
+    for host in 1..=4 {
+        lab.grant(host).unwrap();
+    }
+    for host in 1..=3 {
+        lab.changes(host);
+    }
+    lab.begins(4);
+    lab.fails(4);
+    lab.reverts(4);
+    lab.finishes();
+    assert_eq!(lab.outcome(rollout), Some(&Outcome::Failed), "with one slot, and three hosts to take down");
+}

@@ -125,3 +125,23 @@ fn a_host_on_it_may_not_go_back_to_it() {
     let change = lab.fleet.assignment(&h(1)).services[&web()].change.clone().unwrap();
     assert_eq!((change.from, change.fallback), (Some(release("b")), false));
 }
+
+#[test]
+fn a_new_push_of_a_release_fails_with_the_old_one() {
+    for staged in [false, true] {
+        let mut lab = Lab::serving(3);
+        lab.staged("b");
+        lab.wave(&[1]);
+        lab.grant(1).unwrap();
+        lab.begins(1);
+        lab.staged("c");
+        let again = lab.pushed("b");
+        if staged {
+            lab.stages("b");
+            lab.step(Step::EndStaging { rollout: again, dropped: Vec::new() }).unwrap();
+        }
+        lab.fails(1);
+        let rolls_back = matches!(lab.rollout(again).phase, RolloutPhase::RollingBack { .. });
+        assert_eq!((rolls_back, lab.outcome(again).cloned()), (staged, (!staged).then_some(Outcome::Failed)));
+    }
+}

@@ -175,3 +175,17 @@ fn a_push_that_cannot_be_staged_behind_another_is_halted_and_resumed_there() {
     lab.finishes();
     assert_eq!(lab.active(), next);
 }
+
+#[test]
+fn an_abort_takes_back_what_a_superseded_first_rollout_left() {
+    let mut lab = Lab::bare(2);
+    lab.staged("a");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    let rollout = lab.staged("b");
+    lab.ask(Request::Abort { leave: false });
+    assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::RollingBack { .. }), "h1 still runs a");
+    lab.finishes();
+    assert_eq!((lab.outcome(rollout), lab.here(1).current_id()), (Some(&Outcome::Aborted), None));
+}

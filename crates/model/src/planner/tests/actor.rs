@@ -146,12 +146,13 @@ impl Actor {
             && self.migrated.is_none_or(|known| known < grant.fence)
         {
             self.migrated = Some(grant.fence);
-            if self.staged.contains(&grant.release.id) {
+            let refuses = matches!(self.traits.migration_end, MigrationEnd::NotStarted { .. });
+            if self.staged.contains(&grant.release.id) && !refuses {
                 let until = self.traits.migrate.map_or(NEVER, |time| now + time);
                 self.run = Some(Run { fence: grant.fence, until });
                 self.outbox.push_back(Report::MigrationStarted { fence: grant.fence });
             } else {
-                let end = MigrationEnd::NotStarted { reason: "not staged".into() };
+                let end = MigrationEnd::NotStarted { reason: "it is not staged here".into() };
                 self.outbox.push_back(Report::MigrationEnded { fence: grant.fence, end, tail: "".into() });
             }
         }
@@ -302,7 +303,9 @@ impl Actor {
 
     fn asks(&mut self, now: Timestamp) -> Option<Report> {
         let grant = self.view.as_ref()?.change.clone()?;
-        let free = self.doing.as_ref().is_none_or(|doing| doing.phase == PhaseKind::Stuck);
+        // A slot that was broken leaves these two waiting for ever, so that another grant may take them.
+        let waits = |doing: &Doing| matches!(doing.phase, PhaseKind::Stuck | PhaseKind::Parked);
+        let free = self.doing.as_ref().is_none_or(waits);
         if !free || self.begun.is_some_and(|begun| grant.fence <= begun) || self.quiet_until != NEVER {
             return None;
         }

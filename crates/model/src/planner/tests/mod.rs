@@ -42,6 +42,7 @@ scenarios! {
     migration
     migration_fails
     migration_holder_terminated
+    migration_not_started
     migration_per_host
     migration_retried
     migration_unknown

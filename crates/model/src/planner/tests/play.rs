@@ -91,10 +91,10 @@ impl Play {
             self.sightings.observe(&self.fleet, self.now);
             let plan = plan(&self.fleet, &self.sightings, self.now);
             let busy = spoke || !plan.acts.is_empty();
-            assert!(round < 500, "it spins at {:?}: {:?}", self.now, plan.acts);
             (self.holds, self.wake) = (plan.holds, plan.wake);
             for act in plan.acts {
-                self.apply(act);
+                let reply = self.apply(act.clone());
+                assert!(round < 500, "it spins at {:?}: {act:?} is answered with {reply:?}", self.now);
             }
             if !busy {
                 return;
