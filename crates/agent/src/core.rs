@@ -179,9 +179,12 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
         tasks.spawn(services::run(&parts, service, mine, wiring)?);
         sights.insert(service.clone(), seen);
     }
-    tasks.spawn(feed::assignments(link.clone(), assign));
+    // A second host of the same name is refused; until the fleet has taken this one, it neither acts nor speaks in that name.
+    let (taken, with) = (enrolled.clone(), link.clone());
+    tasks.spawn(once(taken, async move { feed::assignments(with, assign).await }));
+    let (taken, with, interval) = (enrolled.clone(), link.clone(), settings.timers.sighting);
+    tasks.spawn(once(taken, async move { send_sightings(with, sights, moved, interval).await }));
     tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows));
-    tasks.spawn(send_sightings(link.clone(), sights, moved, settings.timers.sighting));
     let inventory = parts.inventory.clone();
     tasks.spawn(leader::run(
         link.clone(),
@@ -247,6 +250,13 @@ async fn enrol(
             Err(error) => tracing::debug!(error = %Chain(&error), "enrol"),
         }
         tokio::time::sleep(ENROL_PAUSE).await;
+    }
+}
+
+/// Does something once the fleet has taken this host.
+async fn once(mut taken: watch::Receiver<bool>, then: impl Future<Output = ()>) {
+    if taken.wait_for(|taken| *taken).await.is_ok() {
+        then.await;
     }
 }
 

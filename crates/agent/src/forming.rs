@@ -1,10 +1,17 @@
 //! Drives the forming machine: asks the other hosts, answers them, and starts the core once there is a cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use api::v1::{FormRequest, agent_client::AgentClient};
 use model::{
-    ClusterId, HostId,
+    ClusterId, HostId, Timestamp,
     forming::{
         Answer, Ask, Effect, Event, Former, FormingHold, Identity, Listing, Options, Record, Roster,
         StateUuid,
@@ -16,6 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
+use tonic::Code;
 use tracing::{info, warn};
 
 use crate::{
@@ -30,6 +38,8 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(500);
 /// How long younger hosts let the oldest go first.
 const HEAD_START: Duration = Duration::from_millis(1500);
+/// How long a hold lasts before the log tells of it: most are over at once.
+const WORTH_TELLING: Duration = Duration::from_secs(2);
 /// Longest wait for the answer to a question.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -65,6 +75,26 @@ pub struct Driver {
     knocks: mpsc::Receiver<Knock>,
     inbox: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     holds: watch::Sender<Vec<FormingHold>>,
+    told: Told,
+    /// How each host refused to answer, as last logged.
+    refusals: Arc<Mutex<BTreeMap<HostId, String>>>,
+}
+
+/// The holds, since when each lasts, and whether it was logged: each one is told once, when it has lasted.
+#[derive(Default)]
+struct Told(BTreeMap<String, (Timestamp, bool)>);
+
+impl Told {
+    fn tell(&mut self, holds: &[FormingHold], now: Timestamp) {
+        self.0.retain(|text, _| holds.iter().any(|hold| hold.to_string() == *text));
+        for hold in holds {
+            let (since, told) = self.0.entry(hold.to_string()).or_insert((now, false));
+            if !*told && WORTH_TELLING <= now.since(*since) {
+                *told = true;
+                warn!("in no cluster yet: {hold}; it goes on when {}", hold.ends_when());
+            }
+        }
+    }
 }
 
 impl Driver {
@@ -85,7 +115,9 @@ impl Driver {
         let options = Options { expected, retry: RETRY, head_start: HEAD_START };
         let former = Former::new(me, options, record, clock::now());
         let (holds, seen) = watch::channel(Vec::new());
-        Ok((Self { former, cell, file, knocks, inbox: mpsc::unbounded_channel(), holds }, seen))
+        let (told, refusals) = Default::default();
+        let inbox = mpsc::unbounded_channel();
+        Ok((Self { former, cell, file, knocks, inbox, holds, told, refusals }, seen))
     }
 
     /// Runs until the agent stops.
@@ -99,7 +131,9 @@ impl Driver {
         }
         let mut look = tokio::time::interval(RETRY);
         loop {
-            self.holds.send_replace(self.former.holds());
+            let holds = self.former.holds();
+            self.told.tell(&holds, clock::now());
+            self.holds.send_replace(holds);
             let formed = self.former.cluster().is_some();
             let event = tokio::select! {
                 Some(knock) = self.knocks.recv() => { self.answer(knock).await?; continue }
@@ -193,12 +227,23 @@ impl Driver {
         let request =
             FormRequest { version: VERSION, name: parts.settings.cluster.name.to_string(), question };
         let (channel, inbox) = (parts.channels.to(address), self.inbox.0.clone());
+        let refusals = self.refusals.clone();
         tokio::spawn(async move {
             let mut client = AgentClient::new(channel);
             match timeout(ANSWER, client.form(request)).await {
                 Ok(Ok(answer)) => {
                     if let Ok(answer) = serde_json::from_slice(&answer.into_inner().answer) {
                         let _ = inbox.send(Event::Answered { to, answer });
+                    }
+                }
+                // It is there, and does not want to: another cluster, another version. Asking again will not help.
+                Ok(Err(status))
+                    if matches!(status.code(), Code::PermissionDenied | Code::FailedPrecondition) =>
+                {
+                    let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                    let why = status.message().to_owned();
+                    if refusals.insert(to.clone(), why.clone()).is_none_or(|before| before != why) {
+                        warn!(host = %to, %address, %why, "a host refuses to form a cluster with this one");
                     }
                 }
                 Ok(Err(status)) => tracing::debug!(%to, %address, status = status.message(), "ask"),
