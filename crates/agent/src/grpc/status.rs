@@ -136,7 +136,8 @@ fn service_status(
     let hosts = fleet.declaring(name).map(|(host, here)| {
         let heard = view.and_then(|view| view.hosts.get(host));
         let seen = heard.and_then(|(_, seen)| seen.get(name));
-        let mut status = host_status(service, host, here, seen);
+        let quiet = heard.map_or(Duration::ZERO, |(quiet, _)| *quiet);
+        let mut status = host_status(service, host, here, seen, quiet);
         if let Some(record) = fleet.hosts.get(host) {
             status.address = record.address.to_string();
             status.zone.clone_from(&record.zone);
@@ -193,6 +194,7 @@ fn host_status(
     host: &HostId,
     here: &HostService,
     seen: Option<&Sighting>,
+    quiet: Duration,
 ) -> view::HostStatus {
     let part = service.active().and_then(|active| active.parts.get(host));
     let target = service.active().and_then(|active| active.target.as_ref());
@@ -211,7 +213,8 @@ fn host_status(
             to: change.to.clone(),
             from: change.from.clone(),
             phase: change.phase,
-            since: same.map_or(Duration::ZERO, |seen| seen.since),
+            // The host counted up to its last word; the leader counts on from there.
+            since: same.map_or(Duration::ZERO, |seen| seen.since + quiet),
             revert: change.revert,
             rollout: change.purpose.rollout(),
             park: change.purpose == Purpose::Park,
