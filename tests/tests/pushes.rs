@@ -120,14 +120,13 @@ async fn what_is_no_release_is_refused_and_disturbs_nothing() -> Result<()> {
         (&empty, "bin/serve"),
         (&plain, "executable"),
         ("pushed/empty", "absolute"),
-        ("", "absolute directory"),
     ];
     for (source, word) in cases {
         let refusal = stage.push_at(1, source, None).await?.expect_err(source);
         assert_eq!(exit_of(&refusal), Some(5), "{refusal:?}");
         let text = refusal.message();
         assert!(text.contains(word), "{source:?} is refused without {word:?}: {text}");
-        assert!(next_of(&refusal).is_some(), "{refusal:?}");
+        assert!(next_of(&refusal).is_some_and(|next| next.contains("bin/serve")), "{refusal:?}");
     }
     let good = stage.release(&Recipe::good("release-2"))?;
     let request = v1::PushRequest { service: "api".into(), source: good, policy: None, by: by("a test") };
@@ -138,7 +137,7 @@ async fn what_is_no_release_is_refused_and_disturbs_nothing() -> Result<()> {
         refusal.message().contains("api") && refusal.message().contains(SERVICE),
         "it names those there are: {refusal:?}"
     );
-    assert!(next_of(&refusal).is_some_and(|next| next.contains("[service.")), "{refusal:?}");
+    assert!(next_of(&refusal).is_some_and(|next| next.contains("declare")), "{refusal:?}");
     assert_eq!(stage.history_at(0).await?.len(), 1, "no rollout began");
     assert_eq!(stage.pids().await?, pids);
     Ok(())

@@ -41,7 +41,7 @@ impl Programs {
     pub fn find() -> Result<Self> {
         Ok(Self {
             agent: built("deployinatord")?,
-            cli: built("deployinator").unwrap_or_default(),
+            cli: built("deployinator")?,
             service: built("demo-service")?,
         })
     }
