@@ -1,7 +1,7 @@
 //! Drives the forming machine: asks the other hosts, answers them, and starts the core once there is a cluster.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroUsize,
     path::PathBuf,
@@ -50,7 +50,7 @@ pub enum Knock {
     /// A Raft message of a cluster came from a host; answered once the machine has dealt with it.
     Contacted(ClusterId, HostId, oneshot::Sender<()>),
     /// An operator asks to go on without some hosts.
-    Bootstrap(std::collections::BTreeSet<HostId>, String, oneshot::Sender<Result<(), String>>),
+    Bootstrap(BTreeSet<HostId>, String, oneshot::Sender<Result<(), String>>),
 }
 
 /// Why forming cannot go on. The agent ends.

@@ -233,6 +233,13 @@ impl v1::deployinator_server::Deployinator for Playing {
         Err(unscripted())
     }
 
+    async fn cluster_bootstrap(
+        &self,
+        _: Request<v1::ClusterBootstrapRequest>,
+    ) -> Answer<v1::ClusterBootstrapResponse> {
+        Err(unscripted())
+    }
+
     async fn cluster_show(&self, _: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {
         Err(unscripted())
     }

@@ -12,12 +12,13 @@ use model::{
     fleet::{Act, Evidence, Operator, Refusal, Reply, Request as Wanted},
 };
 use ports::ReleaseStore as _;
+use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
 use super::{Backend, refusals, status, streams};
-use crate::core::Core;
+use crate::{core::Core, forming::Knock};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
 const PROPOSAL: Duration = Duration::from_millis(3500);
@@ -189,6 +190,24 @@ impl Deployinator for Public {
         let (host, by): (HostId, Operator) = request.into_inner().try_into()?;
         let (revision, _) = self.propose(Act::Depart { host, evidence: Evidence::Removed(by) }).await?;
         Ok(Response::new(v1::OperateResponse { revision: revision.0 }))
+    }
+
+    async fn cluster_bootstrap(
+        &self,
+        request: Request<v1::ClusterBootstrapRequest>,
+    ) -> Answer<v1::ClusterBootstrapResponse> {
+        let v1::ClusterBootstrapRequest { without, by } = request.into_inner();
+        let named = |host: &String| {
+            host.parse::<HostId>().map_err(|error| refusal::rejected(error.to_string(), None))
+        };
+        let without = without.iter().map(named).collect::<Result<_, _>>()?;
+        let (done, answer) = oneshot::channel();
+        let stopping = || Status::unavailable("this agent is stopping");
+        let knock = Knock::Bootstrap(without, by.unwrap_or_default().reason, done);
+        self.backend.knocks.send(knock).await.map_err(|_| stopping())?;
+        let answer = answer.await.map_err(|_| stopping())?;
+        answer.map_err(|why| refusal::rejected(why, None))?;
+        Ok(Response::new(v1::ClusterBootstrapResponse {}))
     }
 
     async fn cluster_show(

@@ -13,7 +13,7 @@ use model::{
 };
 use raft::NodeId;
 use tokio::{net::TcpStream, time::timeout};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::{public::Public, refusals};
 use crate::{core::Core, leader::View, link::Link};
@@ -49,16 +49,19 @@ pub(super) async fn status(
     let core = public.core()?;
     let service = api::service(request.service.as_deref())?;
     if let Some(view) = reign(public, &core).await {
+        if let Some(service) = &service {
+            known(&core.link.node().state().borrow(), service)?;
+        }
         return Ok(picture(&core, service.as_ref(), Some(&view)).into());
     }
     if !was_forwarded && let Some(answer) = ask_leader(&core.link, request.clone()).await {
-        return Ok(answer);
+        return answer;
     }
     if !core.link.is_member() && !was_forwarded {
         // A follower has no replica; any member's old view is better than none.
         for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
             if let Some(answer) = ask(&core.link, address, request.clone()).await {
-                return Ok(answer);
+                return answer;
             }
         }
     }
@@ -67,16 +70,24 @@ pub(super) async fn status(
     Ok(answer.into())
 }
 
-async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Option<v1::StatusResponse> {
+/// A status, or the refusal that it comes to; nothing from an agent that cannot say.
+type Heard = Option<Result<v1::StatusResponse, Status>>;
+
+async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Heard {
     let leader = link.leader().filter(|leader| *leader != link.me())?;
-    ask(link, leader, request).await.filter(|answer| !answer.stale)
+    ask(link, leader, request)
+        .await
+        .filter(|heard| heard.as_ref().is_ok_and(|answer| !answer.stale) || heard.is_err())
 }
 
-async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Option<v1::StatusResponse> {
+async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Heard {
     let mut client = DeployinatorClient::new(link.channels().to(address))
         .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-    let answer = timeout(LEADER, client.status(forwarded(request))).await.ok()?;
-    answer.ok().map(tonic::Response::into_inner)
+    match timeout(LEADER, client.status(forwarded(request))).await.ok()? {
+        Ok(answer) => Some(Ok(answer.into_inner())),
+        Err(refusal) if refusal.code() == Code::NotFound => Some(Err(refusal)),
+        Err(_) => None,
+    }
 }
 
 /// Why an answer may be old: the voters that take no connection now.

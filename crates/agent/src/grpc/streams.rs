@@ -124,7 +124,7 @@ pub(super) async fn watch(
         return Err(last);
     }
     let service = status::name(&request.service)?;
-    let rollout = find(&core, &service, request.rollout.map(RolloutId)).await?;
+    let rollout = find(public, &core, &service, request.rollout.map(RolloutId)).await?;
     let (sender, receiver) = mpsc::channel(QUEUE);
     let before = Cursor::end_of(Revision(rollout.0.saturating_sub(1)));
     let place = request.after.map_or(before, Cursor::from);
@@ -137,13 +137,26 @@ pub(super) async fn watch(
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// The rollout that was asked for, once this replica knows it; else the one under way, or the last.
-async fn find(core: &Core, service: &ServiceName, asked: Option<RolloutId>) -> Result<RolloutId, Status> {
+/// The rollout that was asked for; else the one under way, or the last. This replica first sees all that was there when it was asked:
+/// a push that another agent has just accepted must not be overlooked.
+async fn find(
+    public: &Public,
+    core: &Core,
+    service: &ServiceName,
+    asked: Option<RolloutId>,
+) -> Result<RolloutId, Status> {
     let mut state = core.link.node().state();
-    if let Some(asked) = asked {
-        // The entry that made it may not have reached this replica yet.
-        let _ = tokio::time::timeout(CATCH_UP, state.wait_for(|fleet| asked.0 <= fleet.revision.0)).await;
-    }
+    let seen_by = match asked {
+        // A rollout is named by the entry that made it.
+        Some(asked) => asked.0,
+        None => {
+            status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, false)
+                .await?
+                .revision
+        }
+    };
+    // Without a leader this replica's word is all there is.
+    let _ = tokio::time::timeout(CATCH_UP, state.wait_for(|fleet| seen_by <= fleet.revision.0)).await;
     let fleet = state.borrow().clone();
     let known = status::known(&fleet, service)?;
     let found = match asked {

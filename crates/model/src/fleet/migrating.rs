@@ -138,11 +138,8 @@ impl Scene<'_> {
             self.quarantine(release, id, &format!("its migration failed on {host}: {reason}"));
         }
         let Some((id, phase)) = rollout else { return };
-        match phase {
-            RolloutPhase::Migrating
-            | RolloutPhase::Rolling
-            | RolloutPhase::Halted { during: Halting::Migrating, .. } => (),
-            _ => return,
+        if matches!(phase, RolloutPhase::Halted { during: Halting::Rolling, .. }) {
+            return;
         }
         if self.rollout(id).is_ok_and(Rollout::is_rollback) {
             self.set_part(id, host, PartState::Failed);
@@ -152,7 +149,7 @@ impl Scene<'_> {
         } else if self.has_touched(id) {
             self.undo(id, host);
         } else {
-            self.finish(id, Outcome::FailedInMigration);
+            self.finish(id, &Outcome::FailedInMigration);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     command::{Operator, Refusal, Reply, Request},
     event::EventKind,
-    host::Purpose,
+    host::{Change, Purpose},
     migration::{MigrationState, Verdict},
     rollout::{Halt, Halting, Outcome, PartState, Rollout, RolloutKind, RolloutPhase},
     scene::Scene,
@@ -80,7 +80,7 @@ impl Scene<'_> {
         if self.service.active.is_none() {
             self.service.active = Some(id);
         } else if let Some(older) = self.service.next.replace(id) {
-            self.finish(older, Outcome::Superseded { by: id });
+            self.finish(older, &Outcome::Superseded { by: id });
         }
         id
     }
@@ -93,7 +93,7 @@ impl Scene<'_> {
             }
             // The newest word counts: what was pushed before it and waits is not begun after it.
             if let Some(next) = self.service.next {
-                self.finish(next, Outcome::Aborted);
+                self.finish(next, &Outcome::Aborted);
             }
             self.abort(false, by)?;
             return Ok(Reply::Accepted(self.service.active.unwrap_or(id)));
@@ -179,7 +179,11 @@ impl Scene<'_> {
         let failed: Vec<HostId> = failed.map(|(host, _)| host.clone()).collect();
         for host in failed.iter().filter(|_| goes_on.is_some()) {
             self.set_part(id, host, PartState::Changing);
-            self.turn_again(id, host);
+            // Who still goes back has its turn afterwards.
+            let busy = |change: &Change| change.purpose.rollout() == Some(id);
+            if !self.host(host).is_ok_and(|here| here.change.as_ref().is_some_and(busy)) {
+                self.turn_again(id, host);
+            }
         }
         self.note(Some(id), None, EventKind::Resumed { by: by.clone() });
         if let Some(phase) = goes_on {
@@ -200,7 +204,7 @@ impl Scene<'_> {
             self.roll_back(id, true, by);
         } else {
             self.service.mixed |= touched;
-            self.finish(id, Outcome::Aborted);
+            self.finish(id, &Outcome::Aborted);
         }
         Ok(Reply::Done)
     }

@@ -341,13 +341,15 @@ fn follows(from: PhaseKind, to: PhaseKind) -> bool {
     use PhaseKind::{
         Aborting, Draining, Granted, Joining, Parked, Probing, Reverting, Soaking, Starting, Stopping, Stuck,
     };
-    match (from, to) {
-        (Granted | Draining, Draining) => true,
-        (Draining, Stopping | Aborting) => true,
-        (Stopping, Starting) => true,
-        (Starting, Probing | Soaking) | (Probing, Joining | Soaking) | (Joining, Soaking) => true,
-        (Parked, Starting) => true,
-        (Draining | Stopping | Starting | Probing | Joining | Soaking | Aborting | Stuck, Reverting) => true,
-        _ => false,
-    }
+    matches!(
+        (from, to),
+        (Granted | Draining, Draining)
+            | (Draining, Stopping | Aborting)
+            | (Stopping, Starting)
+            | (Starting, Probing | Soaking)
+            | (Probing, Joining | Soaking)
+            | (Joining, Soaking)
+            | (Parked, Starting)
+            | (Draining | Stopping | Starting | Probing | Joining | Soaking | Aborting | Stuck, Reverting)
+    )
 }

@@ -101,7 +101,7 @@ impl Scene<'_> {
     }
 
     /// Ends a rollout, and with a roll back also the one that it took back; then the next one has its turn.
-    pub(super) fn finish(&mut self, id: RolloutId, outcome: Outcome) {
+    pub(super) fn finish(&mut self, id: RolloutId, outcome: &Outcome) {
         self.revoke_unbegun(id);
         let at = self.scribe.at;
         let Ok(rollout) = self.rollout_mut(id) else { return };
@@ -109,12 +109,12 @@ impl Scene<'_> {
         rollout.ended = Some(at);
         let (kind, target) = (rollout.kind, rollout.target.clone());
         self.note(Some(id), None, EventKind::RolloutEnded { outcome: outcome.clone() });
-        if outcome == Outcome::Completed {
+        if *outcome == Outcome::Completed {
             self.completed(kind, target);
         }
         if let RolloutKind::RollbackOf { rollout: cause, aborted } = kind {
             let first = self.service.rollouts.get(&cause).is_some_and(|cause| cause.before.is_none());
-            self.finish(cause, what_became_of_the_cause(&outcome, aborted, first));
+            self.finish(cause, &what_became_of_the_cause(outcome, aborted, first));
         }
         if self.service.active == Some(id) {
             self.service.active = None;
@@ -168,7 +168,7 @@ impl Scene<'_> {
         let waits =
             self.service.next().filter(|next| next.target.as_ref().is_some_and(|it| it.id == *release));
         if let Some(next) = waits.map(|next| next.id) {
-            self.finish(next, Outcome::Failed);
+            self.finish(next, &Outcome::Failed);
         }
     }
 
@@ -202,7 +202,7 @@ impl Scene<'_> {
         let Some(condemned) = condemned else {
             let rolls = phase == RolloutPhase::Rolling && self.service.active == Some(id);
             if rolls && !matches!(kind, RolloutKind::RollbackOf { .. }) {
-                self.finish(id, Outcome::Failed);
+                self.finish(id, &Outcome::Failed);
             }
             return;
         };
@@ -214,7 +214,7 @@ impl Scene<'_> {
             RolloutPhase::Halted { during: Halting::Rolling, .. } => (),
             RolloutPhase::Rolling => self.undo(id, host),
             _ if self.has_touched(id) => self.undo(id, host),
-            _ => self.finish(id, Outcome::Failed),
+            _ => self.finish(id, &Outcome::Failed),
         }
     }
 

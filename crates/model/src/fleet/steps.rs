@@ -102,7 +102,7 @@ impl Scene<'_> {
         // rollout has moved them since the push.
         self.service.next = None;
         self.service.active = Some(id);
-        self.finish(active, Outcome::Superseded { by: id });
+        self.finish(active, &Outcome::Superseded { by: id });
         let rollout = self.rollout(id)?;
         let mut now = self.parts(rollout.target.as_ref(), rollout.kind);
         for (host, part) in &mut self.rollout_mut(id)?.parts {
@@ -216,7 +216,7 @@ impl Scene<'_> {
         if !rollout.is_proven() && !rollout.is_rollback() {
             return Err(Refusal::NotNow("no host has changed".into()));
         }
-        self.finish(id, Outcome::Completed);
+        self.finish(id, &Outcome::Completed);
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Scene<'_> {
             return Err(Refusal::NotNow("it can go on".into()));
         }
         if rollout.is_rollback() {
-            self.finish(id, Outcome::RollbackFailed);
+            self.finish(id, &Outcome::RollbackFailed);
         } else if let Some((host, failure)) = rollout.failures.last().cloned() {
             self.fail(id, &host, &failure.reason);
         }
