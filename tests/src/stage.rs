@@ -65,7 +65,7 @@ impl Stage {
     /// A program is missing, or the balancer cannot be started.
     pub async fn set(hosts: usize) -> Result<Self> {
         let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-        Self::build(hosts, Some(balancer), String::new())
+        Self::build(hosts, Some(balancer), "")
     }
 
     /// A fleet without a balancer, with more configuration; not started.
@@ -73,10 +73,10 @@ impl Stage {
     /// # Errors
     /// A program is missing.
     pub fn headless(hosts: usize, extra: &str) -> Result<Self> {
-        Self::build(hosts, None, extra.to_owned())
+        Self::build(hosts, None, extra)
     }
 
-    fn build(hosts: usize, balancer: Option<Server>, extra: String) -> Result<Self> {
+    fn build(hosts: usize, balancer: Option<Server>, extra: &str) -> Result<Self> {
         adopt_and_clean_up_when_interrupted();
         let dir =
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
