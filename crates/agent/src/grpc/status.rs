@@ -75,9 +75,7 @@ type Heard = Option<Result<v1::StatusResponse, Status>>;
 
 async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Heard {
     let leader = link.leader().filter(|leader| *leader != link.me())?;
-    ask(link, leader, request)
-        .await
-        .filter(|heard| heard.as_ref().is_ok_and(|answer| !answer.stale) || heard.is_err())
+    ask(link, leader, request).await.filter(|heard| !heard.as_ref().is_ok_and(|answer| answer.stale))
 }
 
 async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Heard {
