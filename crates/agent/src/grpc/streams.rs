@@ -36,12 +36,16 @@ struct Gone;
 pub(super) async fn events(
     public: &Public,
     request: v1::EventsRequest,
+    was_forwarded: bool,
 ) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
+        if was_forwarded {
+            return Err(no_member());
+        }
         let mut last = no_member();
         for mut member in members(&core) {
-            match member.events(request.clone()).await {
+            match opened(member.events(status::forwarded(request.clone()))).await {
                 Ok(stream) => return Ok(Box::pin(stream.into_inner())),
                 Err(status) => last = status,
             }
@@ -111,12 +115,16 @@ fn gap(fleet: &Fleet, place: Cursor) -> Option<Gap> {
 pub(super) async fn watch(
     public: &Public,
     request: v1::WatchRequest,
+    was_forwarded: bool,
 ) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
     if !core.link.is_member() {
+        if was_forwarded {
+            return Err(no_member());
+        }
         let mut last = no_member();
         for mut member in members(&core) {
-            match member.watch(request.clone()).await {
+            match opened(member.watch(status::forwarded(request.clone()))).await {
                 Ok(stream) => return Ok(Box::pin(stream.into_inner())),
                 Err(status) => last = status,
             }
@@ -138,7 +146,7 @@ pub(super) async fn watch(
 }
 
 /// The rollout that was asked for; else the one under way, or the last. This replica first sees all that was there when it was asked:
-/// a push that another agent has just accepted must not be overlooked.
+/// a push or an abort that another agent has just accepted must not be overlooked.
 async fn find(
     public: &Public,
     core: &Core,
@@ -146,14 +154,12 @@ async fn find(
     asked: Option<RolloutId>,
 ) -> Result<RolloutId, Status> {
     let mut state = core.link.node().state();
-    let seen_by = match asked {
-        // A rollout is named by the entry that made it.
-        Some(asked) => asked.0,
-        None => {
-            status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, false)
-                .await?
-                .revision
-        }
+    let newest =
+        status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, false).await;
+    let seen_by = match (asked, newest) {
+        // A rollout is named by the entry that made it; what was done about it since counts too.
+        (Some(asked), newest) => newest.map_or(asked.0, |newest| newest.revision.max(asked.0)),
+        (None, newest) => newest?.revision,
     };
     // Without a leader this replica's word is all there is.
     let _ = tokio::time::timeout(CATCH_UP, state.wait_for(|fleet| seen_by <= fleet.revision.0)).await;
@@ -290,6 +296,12 @@ fn members(core: &Core) -> Vec<DeployinatorClient<Channel>> {
     others.map(client).collect()
 }
 
-fn no_member() -> Status {
+/// A stream of a member that does not even begin in time is none.
+async fn opened<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let opened = tokio::time::timeout(CATCH_UP, call).await;
+    opened.unwrap_or_else(|_| Err(Status::unavailable("a member of the group did not answer in time")))
+}
+
+pub(super) fn no_member() -> Status {
     Status::unavailable("this agent follows, and knows no member of the group")
 }
