@@ -19,7 +19,7 @@ async fn the_holder_dies_while(phase: HostPhase) -> Result<()> {
     // The phase that is looked for is long enough to be met; a drain is, by the load's long requests.
     let recipe = Recipe {
         start_ms: if phase == HostPhase::Probing { 1000 } else { 100 },
-        ballast_bytes: if phase == HostPhase::Starting { 3 << 20 } else { 0 },
+        ballast_bytes: if phase == HostPhase::Starting { 8 << 20 } else { 0 },
         ..Recipe::good("release-2")
     };
     let source = stage.release(&recipe)?;
@@ -212,7 +212,11 @@ async fn a_holder_that_falls_silent_keeps_its_slot_and_a_hold_names_it() -> Resu
     };
     let status = stage.wait_at(witness, "a hold names the silent holder", named).await?;
     let web = web(&status).context("the service")?;
-    assert_eq!(web.slots.as_ref().context("slots")?.holders, std::slice::from_ref(&holder), "nobody else has a slot");
+    assert_eq!(
+        web.slots.as_ref().context("slots")?.holders,
+        std::slice::from_ref(&holder),
+        "nobody else has a slot"
+    );
     let hold = web.holds.iter().find(|hold| hold.name == "host_silent").context("the hold")?;
     assert!(hold.lasted_ms < u64::try_from(PATIENCE.as_millis())?, "since when: {hold:#?}");
 
