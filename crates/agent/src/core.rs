@@ -15,10 +15,10 @@ use model::{
     host::Sighting,
 };
 use ports::fault::Chain;
-use raft::{Node, OpenError, Options, PeerService, Timers};
+use raft::{Node, OpenError, Options, PeerService, Role, Timers};
 use tokio::{
     sync::{Notify, OnceCell, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -69,7 +69,7 @@ pub struct Core {
     pub peer: PeerService<Fleet>,
     /// Whether the fleet knows this host.
     pub enrolled: watch::Receiver<bool>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The core, once there is one.
@@ -144,8 +144,12 @@ impl Cell {
     pub async fn shutdown(&self) {
         let Some(core) = self.get() else { return };
         core.link.node().shutdown().await;
-        let mut tasks = std::mem::take(&mut *core.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        let tasks = core.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tasks) = tasks {
+            // The tasks are owned by their watcher and end with it.
+            tasks.abort();
+            let _ = tasks.await;
+        }
     }
 }
 
@@ -185,6 +189,7 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     let (taken, with, interval) = (enrolled.clone(), link.clone(), settings.timers.sighting);
     tasks.spawn(once(taken, async move { send_sightings(with, sights, moved, interval).await }));
     tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows));
+    tasks.spawn(watch_node(node.clone(), parts.failed.clone()));
     let inventory = parts.inventory.clone();
     tasks.spawn(leader::run(
         link.clone(),
@@ -193,7 +198,8 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
         settings.timers.silent_after,
         stop.clone(),
     ));
-    Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(tasks) }))
+    let tasks = tokio::spawn(watch_tasks(tasks, parts.failed.clone()));
+    Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(Some(tasks)) }))
 }
 
 async fn open_node(
@@ -235,7 +241,7 @@ async fn enrol(
     loop {
         match link.propose(Act::Enrol(enrolment.clone()), Duration::from_secs(5)).await {
             Ok((_, Reply::Refused(refusal))) => {
-                error!(%refusal, "the fleet does not take this host; `hosts remove` the old one, or give this one another name");
+                error!(%refusal, "the fleet does not take this host; remove the old one (RemoveHost), or give this one another name");
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 continue;
             }
@@ -250,6 +256,27 @@ async fn enrol(
             Err(error) => tracing::debug!(error = %Chain(&error), "enrol"),
         }
         tokio::time::sleep(ENROL_PAUSE).await;
+    }
+}
+
+/// A node whose store failed never comes back; an agent without one would only look well.
+async fn watch_node(node: Node<Fleet>, failed: watch::Sender<Option<String>>) {
+    let mut standing = node.standing();
+    let stopped = standing.wait_for(|now| now.role == Role::Stopped).await;
+    let why = stopped.ok().and_then(|now| now.failure.clone());
+    if let Some(why) = why {
+        failed.send_replace(Some(format!("the Raft node stopped: {why}")));
+    }
+}
+
+/// Ends the agent when one of its tasks panics: started again it goes on from what it wrote down, which is better than half an agent.
+async fn watch_tasks(mut tasks: JoinSet<()>, failed: watch::Sender<Option<String>>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            failed.send_replace(Some(format!("a task of the agent panicked: {error}")));
+        }
     }
 }
 

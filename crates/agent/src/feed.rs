@@ -32,10 +32,13 @@ async fn from_replica(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
     let mut standing = link.node().standing();
     while link.is_member() {
         let assignment = state.borrow_and_update().assignment(link.host());
-        offer(to, assignment);
+        offer(link, to, assignment);
+        let lost = standing.borrow_and_update().leader.is_none();
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
             changed = standing.changed() => if changed.is_err() { return },
+            // The group may go on without this node, and have told it nothing: then the others know more.
+            () = tokio::time::sleep(QUIET), if lost => from_members(link, to).await,
         }
     }
 }
@@ -43,7 +46,7 @@ async fn from_replica(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
 async fn from_members(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
     for address in link.members().all().into_iter().filter(|address| *address != link.me()) {
         follow(link, address, to).await;
-        if link.is_member() {
+        if has_replica(link) {
             return;
         }
     }
@@ -66,17 +69,26 @@ async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignm
         let members: BTreeSet<SocketAddr> = members.iter().filter_map(|member| member.parse().ok()).collect();
         link.members().are(members);
         match serde_json::from_slice::<Assignment>(&assignment) {
-            Ok(assignment) => offer(to, assignment),
+            Ok(assignment) => offer(link, to, assignment),
             Err(error) => tracing::warn!(%address, %error, "an assignment of another version"),
         }
-        if link.is_member() {
+        if has_replica(link) {
             return;
         }
     }
 }
 
+/// Whether this node is a member that hears of a leader.
+fn has_replica(link: &Link) -> bool {
+    link.is_member() && link.node().standing().borrow().leader.is_some()
+}
+
 /// An older view than the newest seen is refused: members are not all equally far.
-fn offer(to: &watch::Sender<Arc<Assignment>>, assignment: Assignment) {
+fn offer(link: &Link, to: &watch::Sender<Arc<Assignment>>, assignment: Assignment) {
+    // The name was given to another host: this one is not known any more, and has nothing to do.
+    let mine = link.is_mine(assignment.state.as_deref());
+    let assignment =
+        if mine { assignment } else { Assignment { revision: assignment.revision, ..Assignment::default() } };
     to.send_if_modified(|known| {
         let newer = known.revision <= assignment.revision && **known != assignment;
         if newer {

@@ -36,6 +36,8 @@ use crate::{
 
 /// Time between two looks at the inventory, and between two questions to a host that has not said what is needed.
 const RETRY: Duration = Duration::from_millis(500);
+/// Time between two looks at the inventory once there is a cluster.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long younger hosts let the oldest go first.
 const HEAD_START: Duration = Duration::from_millis(1500);
 /// How long a hold lasts before the log tells of it: most are over at once.
@@ -75,6 +77,7 @@ pub struct Driver {
     knocks: mpsc::Receiver<Knock>,
     inbox: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
     holds: watch::Sender<Vec<FormingHold>>,
+    joining: bool,
     told: Told,
     /// How each host refused to answer, as last logged.
     refusals: Arc<Mutex<BTreeMap<HostId, String>>>,
@@ -117,7 +120,7 @@ impl Driver {
         let (holds, seen) = watch::channel(Vec::new());
         let (told, refusals) = Default::default();
         let inbox = mpsc::unbounded_channel();
-        Ok((Self { former, cell, file, knocks, inbox, holds, told, refusals }, seen))
+        Ok((Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals }, seen))
     }
 
     /// Runs until the agent stops.
@@ -135,10 +138,17 @@ impl Driver {
             self.told.tell(&holds, clock::now());
             self.holds.send_replace(holds);
             let formed = self.former.cluster().is_some();
+            if formed && look.period() != LOOK_AGAIN {
+                look = tokio::time::interval(LOOK_AGAIN);
+            }
             let event = tokio::select! {
                 Some(knock) = self.knocks.recv() => { self.answer(knock).await?; continue }
                 Some(event) = self.inbox.1.recv() => event,
-                _ = look.tick(), if !formed => match self.listed().await { Some(event) => event, None => continue },
+                _ = look.tick() => match self.listed().await {
+                    // In a cluster the list only says whom else to ask, should the members known be gone.
+                    Some(event) if !formed => event,
+                    _ => continue,
+                },
                 () = clock::sleep_until(self.former.deadline()) => Event::DeadlinePassed,
             };
             self.step(event, None).await?;
@@ -279,8 +289,12 @@ impl Driver {
         cluster: ClusterId,
         via: BTreeMap<HostId, SocketAddr>,
     ) -> Result<(), FormingError> {
-        self.cell.parts().members.are(via.into_values().collect());
+        self.cell.parts().members.listed(via.into_values());
         let core = self.cell.start(&cluster).await?;
+        // The machine asks again until the group has taken this host; one wait for that is enough.
+        if std::mem::replace(&mut self.joining, true) {
+            return Ok(());
+        }
         let (inbox, mut enrolled) = (self.inbox.0.clone(), core.enrolled.clone());
         tokio::spawn(async move {
             if enrolled.wait_for(|enrolled| *enrolled).await.is_ok() {

@@ -20,7 +20,7 @@ use raft::{Node, ProposeError};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
-use crate::{channels::Channels, clock, members::Members};
+use crate::{channels::Channels, clock, members::Members, node_id};
 
 /// Version of the envelope between agents.
 pub const VERSION: u32 = 1;
@@ -28,7 +28,9 @@ pub const VERSION: u32 = 1;
 pub const LEADER_KEY: &str = "deployinator-leader";
 /// Pause before everybody is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Longest wait for one answer of one agent.
+/// Longest wait for the answer of an agent that may not be the leader. Well below what keeps a grant fresh.
+const ONE_ANSWER: Duration = Duration::from_millis(800);
+/// Longest wait for one answer of the leader.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Why a proposal was not answered. It may have been committed all the same.
@@ -100,6 +102,13 @@ impl Link {
         &self.inner.host
     }
 
+    /// Whether an assignment made for this state directory is this host's.
+    #[must_use]
+    pub fn is_mine(&self, state: Option<&str>) -> bool {
+        let node = self.inner.node.standing().borrow().node.clone();
+        state.is_none_or(|state| node_id(&self.inner.host, state).is_ok_and(|theirs| theirs == node))
+    }
+
     /// The cluster.
     #[must_use]
     pub fn cluster(&self) -> &ClusterId {
@@ -152,7 +161,7 @@ impl Link {
     /// Nobody answered in time; it may be committed all the same.
     pub async fn submit(&self, command: &Command, within: Duration) -> Result<(Revision, Reply), LinkError> {
         let deadline = Instant::now() + within;
-        let mut hint = None;
+        let (mut hint, mut hinted) = (None, None);
         let mut last = "nobody was asked yet".to_owned();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -161,7 +170,13 @@ impl Link {
             }
             match self.offer(command, hint.take(), left.min(ANSWER)).await {
                 Ok(done) => return Ok(done),
-                Err(Elsewhere { leader: Some(leader), .. }) if leader != self.inner.me => hint = Some(leader),
+                Err(Elsewhere { leader: Some(leader), why }) if leader != self.inner.me => {
+                    if hinted == Some(leader) {
+                        // It named another one, which names it again: an election is under way.
+                        sleep(PAUSE.min(left)).await;
+                    }
+                    (hint, hinted, last) = (Some(leader), Some(leader), why);
+                }
                 Err(Elsewhere { why, .. }) => {
                     last = why;
                     sleep(PAUSE.min(left)).await;
@@ -180,13 +195,22 @@ impl Link {
         if let Some(leader) = named {
             return self.offer_to(leader, command, within).await;
         }
-        if self.is_member() {
-            return self.offer_here(command, within).await;
-        }
         let mut last = Elsewhere { leader: None, why: "no other agent is known".into() };
-        for address in self.inner.members.all().into_iter().filter(|address| *address != self.inner.me) {
-            match self.offer_to(address, command, within).await {
+        if self.is_member() {
+            match self.offer_here(command, within).await {
+                // This node may have been left behind by its group, so that others are asked as well.
                 Err(elsewhere) if elsewhere.leader.is_none() => last = elsewhere,
+                answer => return answer,
+            }
+        }
+        let deadline = Instant::now() + within;
+        let known = self.leader().filter(|leader| *leader != self.inner.me);
+        let others = self.inner.members.all().into_iter();
+        let others = others.filter(|address| *address != self.inner.me && Some(*address) != known);
+        for address in known.into_iter().chain(others) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.offer_to(address, command, left.min(ONE_ANSWER)).await {
+                Err(elsewhere) if elsewhere.leader.is_none() && !left.is_zero() => last = elsewhere,
                 answer => return answer,
             }
         }

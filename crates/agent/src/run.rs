@@ -1,9 +1,12 @@
 //! The agent from start to stop.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use config::{Inventory as InventorySettings, Settings, Store};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -18,6 +21,9 @@ use crate::{
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
 };
+
+/// How long callers may still get their answers once the agent stops.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// Why an agent ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +76,10 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let result = tokio::select! {
         () = asked => Ok(()),
         ended = driver.run() => ended.map_err(RunError::from),
-        ended = &mut server => ended.unwrap_or(Ok(())).map_err(RunError::from),
+        ended = &mut server => Err(match ended {
+            Ok(Err(error)) => RunError::from(error),
+            ended => RunError::Failed(format!("the gRPC server ended: {ended:?}")),
+        }),
         _ = failure.wait_for(Option::is_some) => Err(RunError::Failed("a service's host machine ended".into())),
     };
     let reason = failure.borrow().clone();
@@ -82,8 +91,10 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     // Leadership is handed over while this agent still answers its peers.
     cell.shutdown().await;
     closing.cancel();
-    // Streams to watchers end only when they are cut.
-    server.abort();
+    // What was asked is answered; streams to watchers end only when they are cut.
+    if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
+        server.abort();
+    }
     info!("stopped; the services run on");
     result
 }

@@ -71,11 +71,11 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
     });
     let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
     let keeper_command =
-        vec![program.into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
+        vec![program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
     let keeper = supervisor::Options {
         dir,
         keeper_command,
-        program: None,
+        program: Some(program.clone()),
         service: service.clone(),
         log_limit_bytes: mine.log_limit_bytes,
     };

@@ -277,7 +277,7 @@ impl Stage {
         );
         println!("  {cli} rollback --service {SERVICE} --wait");
         println!("  curl http://{}/", self.balancer.data_address());
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

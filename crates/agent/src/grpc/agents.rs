@@ -140,6 +140,7 @@ fn not_here(elsewhere: Elsewhere) -> Status {
 async fn lead_along(core: Arc<Core>, host: HostId, to: mpsc::Sender<Result<FollowResponse, Status>>) {
     let mut state = core.link.node().state();
     let mut last = None;
+    let mut beat = tokio::time::interval(QUIET / 3);
     while core.link.is_member() {
         let assignment = state.borrow_and_update().assignment(&host);
         // A change elsewhere in the fleet is none for this host; its revision goes with the next beat.
@@ -153,7 +154,7 @@ async fn lead_along(core: Arc<Core>, host: HostId, to: mpsc::Sender<Result<Follo
         tokio::select! {
             () = to.closed() => return,
             changed = state.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(QUIET / 3) => {
+            _ = beat.tick() => {
                 if let Some(last) = &last && send(&core, last, &to).await.is_err() {
                     return;
                 }

@@ -118,7 +118,8 @@ impl Deployinator for Public {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        Ok(Response::new(streams::watch(self, request.into_inner()).await?))
+        let forwarded = status::is_forwarded(&request);
+        Ok(Response::new(streams::watch(self, request.into_inner(), forwarded).await?))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
@@ -127,13 +128,15 @@ impl Deployinator for Public {
     }
 
     async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
-        Ok(Response::new(status::history(self, request.into_inner()).await?))
+        let forwarded = status::is_forwarded(&request);
+        Ok(Response::new(status::history(self, request.into_inner(), forwarded).await?))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::EventsResponse, Status>> + Send>>;
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
-        Ok(Response::new(streams::events(self, request.into_inner()).await?))
+        let forwarded = status::is_forwarded(&request);
+        Ok(Response::new(streams::events(self, request.into_inner(), forwarded).await?))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {

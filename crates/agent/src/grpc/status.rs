@@ -29,7 +29,7 @@ pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
     request.metadata().contains_key(FORWARDED_KEY)
 }
 
-fn forwarded<T>(message: T) -> Request<T> {
+pub(super) fn forwarded<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(FORWARDED_KEY, tonic::metadata::MetadataValue::from_static("1"));
     request
@@ -57,7 +57,10 @@ pub(super) async fn status(
     if !was_forwarded && let Some(answer) = ask_leader(&core.link, request.clone()).await {
         return answer;
     }
-    if !core.link.is_member() && !was_forwarded {
+    if !core.link.is_member() {
+        if was_forwarded {
+            return Err(super::streams::no_member());
+        }
         // A follower has no replica; any member's old view is better than none.
         for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
             if let Some(answer) = ask(&core.link, address, request.clone()).await {
@@ -253,10 +256,14 @@ fn host_status(
 pub(super) async fn history(
     public: &Public,
     request: v1::HistoryRequest,
+    was_forwarded: bool,
 ) -> Result<v1::HistoryResponse, Status> {
     let core = public.core()?;
     let name = name(&request.service)?;
     if !core.link.is_member() {
+        if was_forwarded {
+            return Err(super::streams::no_member());
+        }
         for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
             let mut client = DeployinatorClient::new(core.link.channels().to(address))
                 .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);

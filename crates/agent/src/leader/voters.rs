@@ -66,9 +66,14 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
     let by_host: BTreeMap<&HostId, &NodeId> = nodes.iter().map(|(node, (host, _))| (*host, node)).collect();
     let current: BTreeSet<HostId> =
         standing.voters.keys().filter_map(|voter| Some(nodes.get(voter)?.0.clone())).collect();
-    // Voters that the fleet does not know are no evidence of anything while nobody has enrolled yet.
-    let unknown = standing.voters.keys().any(|voter| !nodes.contains_key(voter) && !departed(fleet, voter));
-    if nodes.is_empty() || unknown {
+    // A voter that the fleet does not know has not enrolled yet, which is no evidence that it is gone: it stays.
+    let strangers: BTreeSet<NodeId> = standing
+        .voters
+        .keys()
+        .filter(|voter| !nodes.contains_key(*voter) && !departed(fleet, voter))
+        .cloned()
+        .collect();
+    if nodes.is_empty() {
         return Ok(());
     }
     readdress(link, &nodes, standing).await?;
@@ -86,8 +91,9 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
         })
         .collect();
     let chosen = choose_voters(&candidates, &current, &BTreeSet::new());
-    let wanted: BTreeSet<NodeId> =
+    let mut wanted: BTreeSet<NodeId> =
         chosen.iter().filter_map(|host| by_host.get(host).map(|node| (*node).clone())).collect();
+    wanted.extend(strangers);
     let voters: BTreeSet<NodeId> = standing.voters.keys().cloned().collect();
     if wanted == voters && !standing.changing {
         return forget_learners(link, standing).await;

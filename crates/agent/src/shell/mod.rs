@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 pub use self::perform::World;
 use crate::{
@@ -118,7 +118,8 @@ where
             () = clock::sleep_until(machine.deadline()) => Event::DeadlinePassed,
             Some(ended) = running.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
-                    warn!(%service, %error, "an effect panicked");
+                    // Its answer will never come. A new run goes on from the ledger and from what it finds.
+                    std::panic::resume_unwind(error.into_panic());
                 }
                 Event::DeadlinePassed
             }

@@ -18,6 +18,9 @@ pub struct Assignment {
     pub revision: Revision,
     /// Whether the fleet knows the host; otherwise it enrols (again).
     pub enrolled: bool,
+    /// The state directory that it is for: another one under the same name is another host, and not meant.
+    #[serde(default)]
+    pub state: Option<String>,
     /// One for each service that it declares.
     pub services: BTreeMap<ServiceName, ServiceAssignment>,
 }
@@ -84,7 +87,12 @@ impl Fleet {
         };
         let services =
             record.services.keys().filter_map(|name| Some((name.clone(), self.for_service(host, name)?)));
-        Assignment { revision: self.revision, enrolled: true, services: services.collect() }
+        Assignment {
+            revision: self.revision,
+            enrolled: true,
+            state: Some(record.state.clone()),
+            services: services.collect(),
+        }
     }
 
     fn for_service(&self, host: &HostId, name: &ServiceName) -> Option<ServiceAssignment> {
