@@ -70,12 +70,15 @@ impl Scene<'_> {
     }
 
     fn runs(&mut self, host: &HostId, release: Option<&Release>) -> Result<(), Refusal> {
+        let has_completed = self.service.last_completed().is_some();
         let here = self.host_mut(host)?;
         if let Some(change) = &here.change {
             let (assumed, actual) = ("no change is under way".into(), change.phase.to_string());
             return Err(Refusal::Outdated { assumed, actual });
         }
         here.current = release.cloned();
+        // Before anything has completed, nothing is missed where nothing runs.
+        here.counted &= release.is_some() || has_completed;
         self.touch();
         // A host that turns out not to run what it was thought to run has its part still to do.
         if let Some(active) = self.service.active

@@ -239,7 +239,8 @@ impl<'a> Desk<'a> {
     /// Names every host that is in the middle of a change.
     fn changing(&mut self, rollout: Option<&Rollout>) {
         for (host, here) in self.fleet.declaring(self.name) {
-            if here.change.as_ref().is_some_and(|change| change.phase != PhaseKind::Parked) {
+            let rests = |phase| phase == PhaseKind::Parked && here.parked.is_some();
+            if here.change.as_ref().is_some_and(|change| !rests(change.phase)) {
                 let why = self.why_changing(host, here);
                 self.hold(rollout, why);
             }

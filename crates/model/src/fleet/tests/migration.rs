@@ -242,3 +242,14 @@ fn an_abort_in_doubt_takes_changed_hosts_back() {
     lab.ask(Request::Abort { leave: false });
     assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::RollingBack { .. }));
 }
+
+#[test]
+fn a_doubt_that_ends_badly_ends_a_new_push_of_the_release_in_staging() {
+    let mut lab = Lab::serving(2);
+    lab.staged("m1");
+    lab.migrates(1, "m1", unknown());
+    lab.ask(Request::Abort { leave: false });
+    let rollout = lab.pushed("m1");
+    lab.ask(resolve(Verdict::Failed));
+    assert_eq!(lab.outcome(rollout), Some(&Outcome::FailedInMigration));
+}

@@ -194,3 +194,18 @@ fn an_unbegun_grant_is_taken_back_from_an_excluded_host() {
     assert_eq!(lab.here(1).change, None);
     assert_no(&lab.grant(1), "outdated");
 }
+
+#[test]
+fn a_host_that_still_goes_back_has_its_turn_after_the_resume() {
+    let mut lab = Lab::serving_with(2, Policy { on_failure: OnFailure::Pause, ..policy(1) });
+    let rollout = lab.staged("b");
+    lab.wave(&[1, 2]);
+    lab.grant(1).unwrap();
+    lab.begins(1);
+    lab.fails(1);
+    lab.ask(Request::ReleaseQuarantine { release: id("b") });
+    lab.ask(Request::Resume);
+    assert_eq!(lab.part(rollout, 1), PartState::Changing);
+    lab.reverts(1);
+    assert_eq!(lab.part(rollout, 1), PartState::Pending);
+}

@@ -173,7 +173,12 @@ impl Actor {
 
     fn obey(&mut self, view: &ServiceAssignment, now: Timestamp) {
         let Some(doing) = &self.doing else { return };
-        let Some(grant) = view.change.as_ref().filter(|grant| grant.fence == doing.grant.fence) else {
+        let same = view.change.as_ref().filter(|grant| grant.fence == doing.grant.fence);
+        let Some(grant) = same else {
+            // Its slot was broken: nobody would tell it to come back.
+            if doing.phase == PhaseKind::Parked {
+                self.goes(PhaseKind::Starting, now);
+            }
             return;
         };
         let may_revert = grant.from.is_none() || grant.fallback;
@@ -303,9 +308,7 @@ impl Actor {
 
     fn asks(&mut self, now: Timestamp) -> Option<Report> {
         let grant = self.view.as_ref()?.change.clone()?;
-        // A slot that was broken leaves these two waiting for ever, so that another grant may take them.
-        let waits = |doing: &Doing| matches!(doing.phase, PhaseKind::Stuck | PhaseKind::Parked);
-        let free = self.doing.as_ref().is_none_or(waits);
+        let free = self.doing.as_ref().is_none_or(|doing| doing.phase == PhaseKind::Stuck);
         if !free || self.begun.is_some_and(|begun| grant.fence <= begun) || self.quiet_until != NEVER {
             return None;
         }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod laws;
+mod mischief;
 mod play;
 mod script;
 mod walk;

@@ -3,27 +3,24 @@
 
 use std::time::Duration;
 
-use super::{actor::Actor, laws::Before, play::Play, script::release};
+use super::{actor::Actor, laws::Before, play::Play};
 use crate::{
-    HostId, Policy, ReleaseId, Revision, ServiceName, Timestamp,
+    HostId, Revision, ServiceName, Timestamp,
     fleet::{
-        Act, Cause, Command, Evidence, Fleet, Halt, Halting, MigrationEnd, Operator, Reply, Report, Request,
-        Rollout, RolloutPhase, Verdict,
+        Act, Command, Fleet, Halt, Halting, Operator, Reply, Report, Request, Rollout, RolloutPhase, Verdict,
     },
-    planner::{Sightings, plan},
-    policy::{MigratePer, OnFailure},
+    planner::plan,
     time::WallTime,
 };
 
 const SEEDS: u64 = 200;
-const STEPS: u32 = 400;
-const RELEASES: [&str; 8] = ["r1", "r2", "r3", "r4", "m1", "m2", "m3", "m4"];
+const STEPS: u32 = 600;
 
 /// Numbers that look drawn.
-struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,11 +28,11 @@ impl Chance {
         (mixed ^ (mixed >> 31)) % limit
     }
 
-    fn one_in(&mut self, number: u64) -> bool {
+    pub(super) fn one_in(&mut self, number: u64) -> bool {
         self.below(number) == 0
     }
 
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[usize::try_from(self.below(items.len() as u64)).unwrap()]
     }
 }
@@ -47,12 +44,12 @@ struct Letter {
     reporter: Option<(HostId, Report)>,
 }
 
-struct Walk {
-    play: Play,
-    web: ServiceName,
+pub(super) struct Walk {
+    pub(super) play: Play,
+    pub(super) web: ServiceName,
     log: Vec<Command>,
     letters: Vec<Letter>,
-    chance: Chance,
+    pub(super) chance: Chance,
     sequence: u64,
     hosts_ever: u64,
 }
@@ -90,18 +87,18 @@ impl Walk {
         reply
     }
 
-    fn act(&mut self, act: Act) -> Reply {
+    pub(super) fn act(&mut self, act: Act) -> Reply {
         let command = self.command(act);
         self.apply(&command)
     }
 
-    fn ask(&mut self, request: Request) {
+    pub(super) fn ask(&mut self, request: Request) {
         let by = Operator { name: "ann".into(), reason: "because".into() };
         let service = self.web.clone();
         self.act(Act::Ask { service, by, request });
     }
 
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         self.hosts_ever += 1;
         let host: HostId = format!("h{}", self.hosts_ever).parse().unwrap();
         // Through the same door as everybody: the laws look at it too.
@@ -184,7 +181,12 @@ impl Walk {
         self.play.sightings.observe(&self.play.fleet, now);
         let plan = plan(&self.play.fleet, &self.play.sightings, now);
         let waits = self.play.fleet.services[&self.web].active.is_some();
-        assert!(!waits || !plan.acts.is_empty() || !plan.holds.is_empty(), "P10: it waits without a reason");
+        let why = &self.play.fleet.services[&self.web];
+        assert!(
+            !waits || !plan.acts.is_empty() || !plan.holds.is_empty(),
+            "P10: it waits without a reason: {:?}",
+            why.active()
+        );
         for (number, act) in plan.acts.into_iter().enumerate() {
             let command = self.command(act);
             if self.chance.one_in(5) {
@@ -202,98 +204,6 @@ impl Walk {
                 panic!("the planner and the fleet disagree: {refusal}\nabout {:?}", command.act);
             }
         }
-    }
-
-    fn a_host(&mut self) -> Option<HostId> {
-        let hosts: Vec<HostId> = self.play.actors.iter().map(|actor| actor.host.clone()).collect();
-        (!hosts.is_empty()).then(|| self.chance.pick(&hosts).clone())
-    }
-
-    fn something_happens(&mut self) {
-        let Some(host) = self.a_host() else { return self.join() };
-        let what = self.chance.below(16);
-        let release: ReleaseId = self.chance.pick(&RELEASES).parse().unwrap();
-        let ends = [
-            MigrationEnd::Succeeded,
-            MigrationEnd::Succeeded,
-            MigrationEnd::Failed { reason: "exit code 3".into() },
-            MigrationEnd::Unknown { reason: "rebooted".into() },
-            MigrationEnd::NotStarted { reason: "gone".into() },
-        ];
-        let end = self.chance.pick(&ends).clone();
-        match what {
-            0..=2 => drop(self.play.silent.insert(host.clone())),
-            3..=5 => self.play.silent.clear(),
-            6 if self.chance.one_in(2) => {
-                self.play.actors.retain(|actor| actor.host != host);
-                self.act(Act::Depart { host: host.clone(), evidence: Evidence::Terminated });
-            }
-            7 if self.play.actors.len() < 6 => self.join(),
-            8 => self.play.sightings = Sightings::new(Duration::from_secs(10), self.play.now),
-            _ => (),
-        }
-        for actor in self.play.actors_of(&host) {
-            let traits = &mut actor.traits;
-            match what {
-                9 => drop(traits.fails.insert(release.clone())),
-                10 => traits.fails.clear(),
-                11 => traits.migration_end = end.clone(),
-                12 => traits.stage = traits.stage.xor(Some(Duration::from_secs(2))),
-                13 => traits.balks += 1,
-                14 => traits.stuck = !traits.stuck,
-                15 => actor.falls(if actor.host.as_str().len() % 2 == 0 {
-                    Cause::Release
-                } else {
-                    Cause::Surroundings
-                }),
-                _ => actor.recovers_if_steady(),
-            }
-        }
-    }
-
-    fn somebody_asks(&mut self) {
-        let Some(host) = self.a_host() else { return };
-        let name = *self.chance.pick(&RELEASES);
-        let verdict = *self.chance.pick(&[Verdict::Succeeded, Verdict::Failed, Verdict::Retry]);
-        let request = match self.chance.below(22) {
-            0..=5 => Request::Push { release: release(name), policy: None },
-            6 => Request::Rollback,
-            7 => Request::Restart,
-            8 => Request::Pause,
-            9 | 10 => Request::Resume,
-            11 => Request::Abort { leave: self.chance.one_in(2) },
-            12 => Request::SetPolicy { policy: self.a_policy() },
-            13 | 14 => Request::ResolveMigration { release: name.parse().unwrap(), verdict },
-            15 => Request::ReleaseQuarantine { release: name.parse().unwrap() },
-            16 => Request::BreakSlot { host },
-            17 => Request::BreakMigrationLock,
-            18 => Request::Exclude { host },
-            19 => Request::Include { host },
-            20 => Request::Drain { host },
-            _ => Request::Admit { host },
-        };
-        self.ask(request);
-    }
-
-    fn a_policy(&mut self) -> Policy {
-        let mut number = |limit: u64| u32::try_from(1 + self.chance.below(limit)).unwrap();
-        let mut policy = Policy {
-            max_unavailable: number(3).try_into().unwrap(),
-            canary: number(2).try_into().unwrap(),
-            wave: Some(number(3).try_into().unwrap()),
-            rollback_parallel: number(3).try_into().unwrap(),
-            wave_soak: Duration::from_secs(number(20).into()),
-            failure_tolerance: number(3) - 1,
-            ..Policy::default()
-        };
-        policy.deadlines.stage = Duration::from_secs(60);
-        if self.chance.one_in(3) {
-            policy.on_failure = OnFailure::Pause;
-        }
-        if self.chance.one_in(3) {
-            policy.migrate = MigratePer::Host;
-        }
-        policy
     }
 
     /// The faults end, and an operator does what the holds ask for.
@@ -333,8 +243,9 @@ impl Walk {
             }
         }
         if let Some(last) = service.last_completed() {
-            let (release, verdict) = (last.id.clone(), Verdict::Succeeded);
-            requests.push(Request::ResolveMigration { release, verdict });
+            for verdict in [Verdict::Succeeded, Verdict::Retry] {
+                requests.push(Request::ResolveMigration { release: last.id.clone(), verdict });
+            }
         }
         for (host, here) in self.play.fleet.declaring(&self.web) {
             if here.parked.is_some() {
