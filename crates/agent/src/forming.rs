@@ -123,15 +123,23 @@ impl Driver {
         Ok((Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals }, seen))
     }
 
+    /// Starts the core of an agent that has a cluster. Before that it could only tell its callers that it has none.
+    ///
+    /// # Errors
+    /// See [`FormingError`].
+    pub async fn resume(&self) -> Result<(), FormingError> {
+        if let Some(cluster) = self.former.cluster() {
+            self.cell.start(cluster).await?;
+            // A crash between writing "initialising" and the group's first entry: the machine asks again by itself.
+        }
+        Ok(())
+    }
+
     /// Runs until the agent stops.
     ///
     /// # Errors
     /// See [`FormingError`].
     pub async fn run(mut self) -> Result<(), FormingError> {
-        if let Some(cluster) = self.former.cluster().cloned() {
-            self.cell.start(&cluster).await?;
-            // A crash between writing "initialising" and the group's first entry: the machine asks again by itself.
-        }
         let mut look = tokio::time::interval(RETRY);
         loop {
             let holds = self.former.holds();

@@ -68,6 +68,7 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let cell = Cell::new(parts);
     let (knocks, knocked) = mpsc::channel(64);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
+    driver.resume().await?;
     let backend = Backend { cell: cell.clone(), knocks, forming };
     info!(host = %settings.agent.host, listen = %settings.agent.listen, "the agent runs");
 
