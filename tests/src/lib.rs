@@ -1,7 +1,7 @@
 //! What the tests of whole clusters stand on: real agents, keepers and services on loopback, and what they are asked.
 //!
-//! Promise: a stage leaves no process and no file behind, however its test ends, and touches none of another one. Every wait has a
-//! deadline, and says what it waited for. The programs are those that were built last: `cargo build --workspace --bins`.
+//! Promise: a stage leaves no process behind, however its test ends (interrupted, too: then only its files stay), and touches none of
+//! another one. Every wait has a deadline, and says what it waited for. The programs are those that were built last: `cargo build --workspace --bins`.
 //! Absent on purpose: sleeps in place of conditions, and any way into an agent but its API and its signals.
 
 mod asks;
