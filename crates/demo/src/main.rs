@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         tokio::select! {
-            () = interrupted() => { eprintln!("\ninterrupted: everything is stopped"); EXIT_INTERRUPTED }
+            () = interrupted() => { eprintln!("\ninterrupted: everything is being stopped"); EXIT_INTERRUPTED }
             ended = show(arguments) => ended.unwrap_or_else(|error| { eprintln!("demo: {error:#}"); EXIT_SHOW_FAILED }),
         }
     });

@@ -93,7 +93,7 @@ fn script(path: &Path, line: &str) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-/// How often migrations were run, as they counted themselves; with the release of each run where they wrote it.
+/// How often migrations were run, as they counted themselves.
 #[must_use]
 pub fn runs(file: &Path) -> usize {
     fs::read_to_string(file).map_or(0, |text| text.lines().count())

@@ -89,7 +89,7 @@ impl Times {
     }
 }
 
-/// "1.2 s".
+/// "1.20 s".
 #[must_use]
 pub fn seconds(duration: Duration) -> String {
     format!("{:.2} s", duration.as_secs_f64())
