@@ -140,8 +140,10 @@ fn it_stages_as_soon_as_it_may_and_has_its_turn_when_the_other_ends() {
     assert_eq!(lab.rollout(next).phase, RolloutPhase::Queued);
     lab.step(Step::EndMigrating { rollout: first }).unwrap();
     assert_eq!(lab.rollout(next).phase, RolloutPhase::Staging);
+    lab.enrol(3);
     lab.finishes();
     assert_eq!((lab.active(), lab.service().next), (next, None));
+    assert!(lab.rollout(next).parts.contains_key(&h(3)), "who has joined meanwhile takes part");
     assert_eq!(lab.rollout(next).before, Some(release("m1")), "what it found is looked up again");
 }
 

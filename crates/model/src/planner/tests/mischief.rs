@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{play::SILENT_AFTER, script::release, walk::Walk};
 use crate::{
-    HostId, Policy, ReleaseId,
-    fleet::{Act, Cause, Evidence, MigrationEnd, Request, Verdict},
+    HostId, Policy, ReleaseId, RolloutId,
+    fleet::{Act, Cause, Evidence, MigrationEnd, Request, Step, Verdict},
     planner::Sightings,
     policy::{MigratePer, OnFailure},
 };
@@ -58,6 +58,36 @@ impl Walk {
                 _ => actor.recovers_if_steady(),
             }
         }
+    }
+
+    /// A leader out of its mind proposes anything. Policy may suffer; the laws may not.
+    pub(super) fn a_mad_leader_plans(&mut self) {
+        let Some(host) = self.a_host() else { return };
+        let service = &self.play.fleet.services[&self.web];
+        let rollouts: Vec<RolloutId> = service.rollouts.keys().rev().take(3).copied().collect();
+        if rollouts.is_empty() {
+            return;
+        }
+        let (planned_at, rollout) = (service.changed, *self.chance.pick(&rollouts));
+        let mut steps = Vec::new();
+        for _ in 0..=self.chance.below(4) {
+            let release = self.chance.pick(&RELEASES).parse().unwrap();
+            let host = self.a_host().unwrap_or_else(|| host.clone());
+            steps.push(match self.chance.below(12) {
+                0..=2 => Step::Grant { rollout, host },
+                3 => Step::GrantMigration { host, release },
+                4 => Step::EndMigrating { rollout },
+                5 => Step::StartWave { rollout, hosts: vec![host] },
+                6 => Step::EndWave { rollout },
+                7 => Step::Converge { host },
+                8 => Step::Park { host },
+                9 => Step::Adopt { rollout, host },
+                10 => Step::Complete { rollout },
+                _ => Step::EndStaging { rollout, dropped: vec![host] },
+            });
+        }
+        let service = self.web.clone();
+        self.act(Act::Plan { service, planned_at, steps });
     }
 
     pub(super) fn somebody_asks(&mut self) {

@@ -126,6 +126,9 @@ impl Walk {
         if self.chance.one_in(12) {
             self.somebody_asks();
         }
+        if self.chance.one_in(4) {
+            self.a_mad_leader_plans();
+        }
         self.deliver();
         self.hosts_speak();
         self.leader_plans();
