@@ -8,6 +8,7 @@ mod laws;
 mod mischief;
 mod play;
 mod script;
+mod sightings;
 mod walk;
 
 macro_rules! scenarios {
