@@ -30,12 +30,16 @@ impl<M: Machine> Node<M> {
         within: Duration,
     ) -> Result<Revision, ChangeError> {
         let known = self.inner.standing.borrow().address(&node);
+        let (deadline, added) = (after(within), node.clone());
         let place = BTreeMap::from([(node, Place { address })]);
         let change = match known {
             Some(known) if known != address => ChangeMembers::SetNodes(place),
             Some(_) | None => ChangeMembers::AddNodes(place),
         };
-        self.change(change, within).await
+        let revision = self.change(change, within).await?;
+        // The standing is published a moment after the commit; whoever goes on from here finds the member in it.
+        let _ = self.wait(deadline, |now| now.address(&added) == Some(address)).await;
+        Ok(revision)
     }
 
     /// Takes a member without a vote out of the group.
