@@ -140,6 +140,9 @@ async fn a_follower_that_was_cut_off_does_not_unseat_the_leader() {
     let leader = group.leader().await;
     let away = group.hosts.keys().find(|name| **name != leader).unwrap().clone();
     let term = group.hosts[&leader].node.standing().borrow().term;
+    // A new leader may not have heard from it yet, and then there is no silence to measure.
+    let heard = |now: &raft::Standing| now.peers[&away].last_contact.is_some();
+    group.standing(&leader, "has heard from the one to be cut off", heard).await;
 
     group.wires.cut(&away);
     // Long enough for several elections of its own, each of which pre-vote must stop.
