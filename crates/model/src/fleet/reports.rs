@@ -197,11 +197,11 @@ impl Scene<'_> {
             EventKind::HostSettled { release, end: Settled::Reverted },
         );
         if let Purpose::Rollout(rollout) = change.purpose {
-            // A host that went back for no fault of the release has its turn again.
+            // A host that went back for no fault of the release has its turn again; after a while, unless it was asked to go back.
             if self.part(rollout, host) == Some(PartState::Changing) {
                 self.turn_again(rollout, host);
                 let here = self.host_mut(host)?;
-                here.abandoned = here.abandoned.saturating_add(1);
+                here.abandoned = here.abandoned.saturating_add(u32::from(!change.revert));
             }
         }
         self.already_there(host);

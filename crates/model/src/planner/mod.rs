@@ -6,6 +6,7 @@
 pub mod hold;
 mod joining;
 mod migrating;
+pub mod preview;
 mod rolling;
 mod room;
 pub mod sightings;
@@ -18,6 +19,7 @@ use std::{collections::BTreeSet, time::Duration};
 use self::room::Room;
 pub use self::{
     hold::{Hold, TimedHold, Why},
+    preview::{Ahead, Preview, preview},
     sightings::Sightings,
 };
 use crate::{

@@ -55,7 +55,8 @@ impl Room {
     }
 }
 
-fn why_out(here: &HostService) -> String {
+/// Why a host counts as out.
+pub(super) fn why_out(here: &HostService) -> String {
     match (&here.change, &here.out_reason) {
         (Some(change), _) => change.phase.to_string(),
         (None, Some(reason)) => reason.clone(),

@@ -7,6 +7,7 @@ mod actor;
 mod laws;
 mod mischief;
 mod play;
+mod preview;
 mod script;
 mod sightings;
 mod walk;
@@ -52,6 +53,10 @@ scenarios! {
     park
     park_during_rollout
     pause
+    preview
+    preview_first
+    preview_held
+    preview_in_the_way
     push_behind_a_good_one
     queue
     queue_behind_roll_back

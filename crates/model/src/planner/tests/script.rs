@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::play::{Play, SILENT_AFTER};
+use super::{
+    play::{Play, SILENT_AFTER},
+    preview,
+};
 use crate::{
     HostId, Policy, Release, ServiceName, Timestamp,
     fleet::{Act, Availability, Cause, Event, EventKind, Evidence, MigrationEnd, Reply, Request, Verdict},
@@ -50,6 +53,13 @@ fn run(text: &str) -> String {
     assert!(result.is_empty(), "the last command has no `----`");
     out.truncate(out.trim_end().len());
     out + "\n"
+}
+
+/// What has come of these commands.
+pub(super) fn played(commands: &str) -> Play {
+    let (mut script, mut result) = (Script::new(), String::new());
+    commands.lines().for_each(|line| script.command(line, &mut result));
+    script.play
 }
 
 struct Script {
@@ -124,6 +134,14 @@ impl Script {
             ["run"] => self.advance(Duration::from_secs(3600), true),
             ["status"] => self.status(out),
             ["holds"] => self.all_holds(out),
+            ["preview", name, ref options @ ..] => {
+                let mut policy = self.play.fleet.services[&self.service].policy.clone();
+                options.iter().for_each(|option| set(&mut policy, option));
+                self.play.react();
+                let told = self.play.told.len();
+                out.push_str(&preview::of(&self.play, &self.service, &release(name), Some(&policy)));
+                assert_eq!(self.play.told.len(), told, "a preview tells nobody anything");
+            }
             _ => self.ask(request(&words), out),
         }
         self.render(out);

@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use super::{actor::Actor, laws::Before, play::Play};
+use super::{actor::Actor, laws::Before, play::Play, script::release};
 use crate::{
     HostId, Revision, ServiceName, Timestamp,
     fleet::{
         Act, Command, Fleet, Halt, Halting, Operator, Reply, Report, Request, Rollout, RolloutPhase, Verdict,
     },
-    planner::plan,
+    planner::{
+        plan,
+        preview::{End, preview},
+    },
     time::WallTime,
 };
 
@@ -132,6 +135,26 @@ impl Walk {
         self.deliver();
         self.hosts_speak();
         self.leader_plans();
+        if self.chance.one_in(40) {
+            self.somebody_previews();
+        }
+    }
+
+    /// A preview comes to an end, says why where it waits, and never shows more hosts out than may be for hosts that serve.
+    fn somebody_previews(&mut self) {
+        let name = *self.chance.pick(&["r1", "r2", "m3", "m4"]);
+        let Play { fleet, sightings, now, .. } = &self.play;
+        let before = fleet.clone();
+        let Ok(shown) = preview(fleet, sightings, *now, &self.web, &release(name), None) else { return };
+        assert!(before == *fleet, "a preview changes nothing");
+        assert!(shown.ahead.end != End::Cut, "a preview of a small fleet is cut short: {shown:?}");
+        assert!(
+            shown.ahead.end != End::Held || !shown.holds.is_empty(),
+            "P10: it is held without a reason: {shown:?}"
+        );
+        for turn in shown.ahead.waves.iter().flat_map(|wave| &wave.turns) {
+            assert!(!turn.hosts.is_empty(), "{shown:?}");
+        }
     }
 
     fn hosts_speak(&mut self) {
