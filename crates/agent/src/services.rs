@@ -8,7 +8,7 @@ use model::{
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
-use ports::{Target, fault::Chain};
+use ports::{Target, fault::Chain, supervisor::Manner};
 use supervisor::KeeperClient;
 use tokio::sync::{Notify, watch};
 
@@ -40,8 +40,7 @@ pub(crate) fn run(
     let ledger = dir.join("ledger.json");
     let remembered = shell::remembered(&ledger)?;
     let world = Arc::new(world(parts, service, mine, dir));
-    let setup =
-        Setup { headful: world.balancer.is_some(), probe: world.prober.is_some(), seed: rand::random() };
+    let setup = Setup { headful: world.balancer.is_some(), probe: world.is_probed(), seed: rand::random() };
     let machine = Host::new(setup, remembered);
     let wiring = Wiring {
         service: service.clone(),
@@ -87,5 +86,6 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         supervisor: KeeperClient::new(keeper),
         prober: mine.probe.clone().map(|spec| (probe::NetworkProber, spec)),
         environment: mine.environment.clone(),
+        manner: Manner { readiness: mine.readiness },
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use model::policy::{DEFAULTS as POLICY, MigratePer, OnFailure};
+use ports::supervisor::Readiness;
 
 use crate::{
     settings::{DEFAULTS, LogFormat},
@@ -185,6 +186,10 @@ fn timers() -> Vec<Key> {
 }
 
 fn services() -> Vec<Key> {
+    let readiness = match DEFAULTS.readiness {
+        Readiness::Up => "up",
+        Readiness::Notify => "notify",
+    };
     let mut keys = vec![
         key("service.NAME.port", "1 to 65535", REQUIRED, "Where the service listens; given to it as `PORT`."),
         key(
@@ -194,10 +199,16 @@ fn services() -> Vec<Key> {
             "Where it is probed, and where the balancer sends requests.",
         ),
         key(
+            "service.NAME.ready",
+            "`\"up\"` or `\"notify\"`",
+            quoted(readiness),
+            "When it is ready: as soon as it runs, or once it has said `READY=1` to `NOTIFY_SOCKET`, as `sd_notify` does.",
+        ),
+        key(
             "service.NAME.environment.VARIABLE",
             "text",
             "none",
-            "Added to its environment. `PORT` and `DEPLOYINATOR_*` are set by Deployinator.",
+            "Added to its environment. `PORT`, `NOTIFY_SOCKET` and `DEPLOYINATOR_*` are set by Deployinator.",
         ),
         key(
             "service.NAME.log_limit_bytes",
@@ -216,7 +227,7 @@ fn probe_and_balancer() -> Vec<Key> {
             "service.NAME.probe.kind",
             "`\"http\"` or `\"tcp\"`",
             "required in `probe`",
-            "How its health is probed. Without a `probe` it is healthy while it is up.",
+            "How its health is probed. Without a `probe` it is healthy while it is ready.",
         ),
         key("service.NAME.probe.path", "path", quoted(DEFAULTS.probe_path), "What is asked for with GET."),
         key("service.NAME.probe.status", "200 to 599", code(DEFAULTS.probe_status), "The answer wanted."),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use model::{ClusterId, HostId, ServiceName};
-use ports::{Listed, ProbeSpec};
+use ports::{Listed, ProbeSpec, supervisor::Readiness};
 
 /// All that a host's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,8 +108,10 @@ pub struct Timers {
 pub struct Service {
     /// Where it listens: the balancer sends requests there, and it is probed there. Its port is given to it.
     pub address: SocketAddr,
-    /// What tells whether it is healthy; without one it is healthy while it is up.
+    /// What tells whether it is healthy; without one it is healthy while it is ready.
     pub probe: Option<ProbeSpec>,
+    /// When it counts as ready; before that it is not healthy.
+    pub readiness: Readiness,
     /// What sends requests to it; without one the service is headless.
     pub balancer: Option<Balancer>,
     /// What is added to its environment. Neither `PORT` nor anything that starts with `DEPLOYINATOR_`.
@@ -147,6 +149,8 @@ pub struct Defaults {
     pub keep_releases: usize,
     /// `timers`.
     pub timers: Timers,
+    /// `service.NAME.ready`.
+    pub readiness: Readiness,
     /// `service.NAME.probe.path`.
     pub probe_path: &'static str,
     /// `service.NAME.probe.status`.
@@ -172,6 +176,7 @@ pub const DEFAULTS: Defaults = Defaults {
         sighting: Duration::from_secs(1),
         silent_after: Duration::from_secs(5),
     },
+    readiness: Readiness::Up,
     probe_path: "/healthz",
     probe_status: 200,
     probe_timeout: Duration::from_secs(2),

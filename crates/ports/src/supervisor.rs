@@ -24,6 +24,36 @@ pub struct Launch {
     pub environment: BTreeMap<String, String>,
     /// Where it runs.
     pub working_directory: PathBuf,
+    /// How it is run, beyond that.
+    #[serde(default)]
+    pub manner: Manner,
+}
+
+/// How a program is run. A keeper that does not know one of these refuses the launch, rather than run it otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manner {
+    /// When it counts as ready. Services only.
+    #[serde(default)]
+    pub readiness: Readiness,
+}
+
+/// When a service counts as ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// As soon as it runs.
+    #[default]
+    Up,
+    /// When it has said `READY=1` to the socket that `NOTIFY_SOCKET` names, as `sd_notify` does.
+    Notify,
+}
+
+/// Longest status that a service can give itself, in bytes; what is longer is cut.
+pub const STATUS_LIMIT_BYTES: usize = 256;
+
+fn yes() -> bool {
+    true
 }
 
 /// How a process ended.
@@ -54,6 +84,13 @@ pub enum Process {
         pid: u32,
         /// How often the keeper restarted it by itself under this grant.
         restarts: u32,
+        /// Whether it is ready: it runs, and where its [`Readiness`] asks for a word, it has said so and has not said since
+        /// that it stops. Keepers that did not know of readiness started only what is ready when it runs.
+        #[serde(default = "yes")]
+        ready: bool,
+        /// What it said of itself last (`STATUS=`), at most [`STATUS_LIMIT_BYTES`].
+        #[serde(default)]
+        status: Option<String>,
     },
     /// It ended unasked. The keeper starts it again after a pause, but only if it was told to [keep it
     /// running](Supervisor::keep_running).

@@ -29,8 +29,10 @@ use crate::{
 
 mod acts;
 mod desk;
+mod hearing;
 mod lane;
 mod launch;
+mod notify;
 mod state;
 mod turns;
 

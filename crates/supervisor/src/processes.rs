@@ -8,6 +8,9 @@ use std::{
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
+/// Most generations between a process and the service that it belongs to.
+const ANCESTORS_LIMIT: usize = 64;
+
 /// A process beyond doubt within one boot: a pid is used again, a pid with its start time is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
@@ -128,11 +131,14 @@ pub(crate) fn members(everyone: &[Stat], head: Head<'_>, other: Option<Head<'_>>
     everyone.iter().filter(|stat| own.contains(&stat.pid)).copied().collect()
 }
 
-/// The group that `head` leads. A group id is a pid and may be used again, so session and start time must fit.
+/// The group that `head` leads.
 fn group(everyone: &[Stat], head: Identity) -> BTreeSet<u32> {
-    let fits =
-        |stat: &&Stat| stat.group == head.pid && stat.session == head.session && stat.started >= head.started;
-    everyone.iter().filter(fits).map(|stat| stat.pid).collect()
+    everyone.iter().filter(|stat| is_in_group(stat, head)).map(|stat| stat.pid).collect()
+}
+
+/// A group id is a pid and may be used again, so session and start time must fit.
+fn is_in_group(stat: &Stat, head: Identity) -> bool {
+    stat.group == head.pid && stat.session == head.session && stat.started >= head.started
 }
 
 /// Adds all descendants.
@@ -148,6 +154,26 @@ fn descend(everyone: &[Stat], found: &mut BTreeSet<u32>) {
             return;
         }
     }
+}
+
+/// Whether the process belongs to `head` as in [`members`]. It may be dead by now, if it was not yet reaped.
+pub(crate) fn belongs(pid: u32, head: Head<'_>, other: Option<Head<'_>>, keeper: u32) -> bool {
+    let mut pid = pid;
+    for _ in 0..ANCESTORS_LIMIT {
+        let Ok(line) = fs::read(format!("/proc/{pid}/stat")) else { return false };
+        let Some((stat, _)) = parse(pid, &String::from_utf8_lossy(&line)) else { return false };
+        if is_in_group(&stat, head.identity) {
+            return true;
+        }
+        if other.is_some_and(|other| is_in_group(&stat, other.identity)) {
+            return false;
+        }
+        if stat.parent == keeper {
+            return other.is_none_or(|other| comes_from(pid, head, other));
+        }
+        pid = stat.parent;
+    }
+    false
 }
 
 /// Whether an orphan carries `head`'s environment, and not a larger one of `other`'s.

@@ -66,6 +66,26 @@ pub(crate) struct Service {
     /// Whether it is started again when it ends unasked.
     pub(crate) keep: bool,
     pub(crate) restarts: u32,
+    /// What it has said of itself since it was started last.
+    #[serde(default)]
+    pub(crate) said: Said,
+}
+
+/// What a service has said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// It is ready. Where its word is not asked for, it is ready as it runs.
+    pub(crate) ready: bool,
+    /// Its status, in its own words.
+    pub(crate) status: Option<String>,
+    /// The name of the socket that it was given to say so.
+    pub(crate) socket: Option<String>,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self { ready: true, status: None, socket: None }
+    }
 }
 
 /// Why there is no usable record.
@@ -177,7 +197,7 @@ fn parse(text: &[u8]) -> Result<Record, String> {
 }
 
 /// FNV-1a: it finds a torn or flipped byte, which is all that is asked of it.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -8,7 +8,8 @@ use model::{
 };
 use ports::{
     Balancer, Fault, ProbeSpec, Prober, ReleaseStore, Supervisor, Target,
-    supervisor::{Launch, Observation, SupervisorError},
+    fault::Chain,
+    supervisor::{Launch, Manner, Observation, Readiness, SupervisorError},
 };
 use tokio::time::timeout;
 
@@ -37,9 +38,17 @@ pub struct World<B, R, S, P> {
     pub prober: Option<(P, ProbeSpec)>,
     /// The service's own environment, from the configuration.
     pub environment: BTreeMap<String, String>,
+    /// How `bin/serve` is run.
+    pub manner: Manner,
 }
 
 impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
+    /// Whether there is more to being healthy than to run.
+    #[must_use]
+    pub fn is_probed(&self) -> bool {
+        self.prober.is_some() || self.manner.readiness == Readiness::Notify
+    }
+
     /// Carries out one effect that has a ticket; none of the others comes here.
     pub(super) async fn perform(&self, effect: Effect) -> Option<Event> {
         Some(match effect {
@@ -114,7 +123,12 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         result.map_err(|error| seen::fault(&error))
     }
 
+    /// Healthy is ready and more: a service that is asked to say so is not probed before it has.
     async fn probe(&self) -> Result<(), String> {
+        if self.manner.readiness == Readiness::Notify {
+            let seen = self.keeper(Duration::ZERO, self.supervisor.observe()).await;
+            seen::readiness(&seen.map_err(|error| Chain(&error).to_string())?.process)?;
+        }
         let Some((prober, spec)) = &self.prober else { return Ok(()) };
         prober.probe(spec, self.address).await.map_err(|failure| failure.to_string())
     }
@@ -147,7 +161,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
             environment.insert("DEPLOYINATOR_FENCE".into(), fence.to_string());
         }
         let program = root.join("bin").join(if migrate { "migrate" } else { "serve" });
-        Launch { fence, release: release.id.clone(), program, environment, working_directory: root }
+        let manner = if migrate { Manner::default() } else { self.manner.clone() };
+        Launch { fence, release: release.id.clone(), program, environment, working_directory: root, manner }
     }
 
     /// A call to the keeper, in bounded time.
@@ -182,3 +197,6 @@ async fn limited<T>(
         Err(Fault::new(ports::FaultKind::Transient, attempted, text))
     })
 }
+
+#[cfg(test)]
+mod tests;

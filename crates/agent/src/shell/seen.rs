@@ -39,8 +39,8 @@ fn exit(exit: &Exit) -> ExitSeen {
 pub(super) fn observation(observation: Observation) -> Observed {
     let process = match observation.process {
         Process::Stopped => ProcessSeen::Stopped,
-        Process::Running { release, fence, pid, restarts } => {
-            ProcessSeen::Running { release, fence, pid, restarts }
+        Process::Running { release, fence, pid, restarts, ready, status } => {
+            ProcessSeen::Running { release, fence, pid, restarts, ready, status }
         }
         Process::Exited { release, fence, exit: how, restarts } => {
             ProcessSeen::Exited { release, fence, exit: exit(&how), restarts }
@@ -55,6 +55,16 @@ pub(super) fn observation(observation: Observation) -> Observed {
         (release, seen)
     });
     Observed { change: observation.change, process, migration, fence: observation.fence }
+}
+
+/// Whether the process has said that it is ready, or in words that it has not.
+pub(super) fn readiness(process: &Process) -> Result<(), String> {
+    let Process::Running { ready, status, .. } = process else { return Err("it does not run".to_owned()) };
+    if *ready {
+        return Ok(());
+    }
+    let said = status.as_ref().map_or(String::new(), |status| format!(" (STATUS: {status})"));
+    Err(format!("the service has not said READY=1 yet{said}"))
 }
 
 pub(super) fn denied(error: &SupervisorError) -> Denied {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use ports::supervisor::Readiness;
 use toml::Value;
 
 use super::{is_policy, travels};
@@ -13,6 +14,7 @@ use crate::{
 pub(crate) struct ServiceFragment {
     pub(crate) port: Field<u16>,
     pub(crate) address: Field<IpAddr>,
+    pub(crate) readiness: Field<Readiness>,
     pub(crate) probe: Field<ProbeFragment>,
     pub(crate) balancer: Field<BalancerFragment>,
     pub(crate) environment: BTreeMap<String, String>,
@@ -46,6 +48,7 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
     let fragment = ServiceFragment {
         port: section.read("port", number(1..=u16::MAX)),
         address: section.read("address", ip),
+        readiness: section.read("ready", one_of([("up", Readiness::Up), ("notify", Readiness::Notify)])),
         probe: map(section.optional_section("probe"), probe),
         balancer: map(section.optional_section("balancer"), balancer),
         environment: environment(&mut section),
@@ -83,7 +86,7 @@ fn environment(section: &mut Section<'_>) -> BTreeMap<String, String> {
                 &place,
                 "a variable's name may hold only letters, digits and `_`, and starts with no digit",
             );
-        } else if name == "PORT" || name.starts_with("DEPLOYINATOR_") {
+        } else if ["PORT", "NOTIFY_SOCKET"].contains(&name.as_str()) || name.starts_with("DEPLOYINATOR_") {
             sink.at(&place, "is set by Deployinator itself");
         } else if value.contains('\0') {
             sink.at(&place, "must not hold a zero byte");

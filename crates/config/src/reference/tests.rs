@@ -34,6 +34,7 @@ const ALL_KEYS: &str = r#"
     [service.NAME]
     port = 80
     address = "127.0.0.1"
+    ready = "notify"
     log_limit_bytes = 65536
     probe = { kind = "http", path = "/", status = 204, headers = { HEADER = "x" }, timeout = "1s" }
     balancer = { kind = "local", url = "http://localhost:1", group = "g" }

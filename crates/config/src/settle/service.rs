@@ -65,6 +65,7 @@ fn service(
 ) -> Option<Service> {
     let port = fragment.port.required(sink);
     let ip = fragment.address.optional();
+    let readiness = fragment.readiness.or(DEFAULTS.readiness);
     let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
     let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
@@ -74,6 +75,7 @@ fn service(
     };
     Some(Service {
         address: SocketAddr::new(ip, port?),
+        readiness: readiness?,
         probe: probe?,
         balancer: balancer?,
         environment: fragment.environment,

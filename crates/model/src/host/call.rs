@@ -71,6 +71,13 @@ impl Call {
         }
     }
 
+    /// Makes a call that is planned for later at `at`; plans none.
+    pub(super) fn advance(&mut self, at: Timestamp) {
+        if let State::Due(due) = &mut self.state {
+            *due = (*due).min(at);
+        }
+    }
+
     /// Makes the call at `at` at the latest, unless one is under way.
     pub(super) fn hasten(&mut self, at: Timestamp) {
         match &mut self.state {

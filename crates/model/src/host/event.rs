@@ -217,6 +217,10 @@ pub enum ProcessSeen {
         pid: u32,
         /// How often the keeper restarted it.
         restarts: u32,
+        /// It counts as ready: it has said so where that is asked of it, and has not said since that it stops.
+        ready: bool,
+        /// What it said of itself last, in its own words.
+        status: Option<String>,
     },
     /// It ended unasked. The keeper starts it again only if it is to be kept.
     Exited {

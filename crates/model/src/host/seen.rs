@@ -151,6 +151,9 @@ impl Host {
         if process_id(&observed.process) != self.process().and_then(process_id) {
             // Another process: what was known of the one before does not count.
             (self.wait.passes, self.wait.misses, self.wait.miss) = (0, 0, None);
+        } else if is_ready(&observed.process) != self.process().is_some_and(is_ready) {
+            // It has said so just now: the next probe need not wait for its turn.
+            self.calls.probe.advance(now);
         }
         self.seen.observed = Some(observed);
         self.seen.asked = true;
@@ -234,6 +237,10 @@ fn process_id(process: &ProcessSeen) -> Option<(u32, u32)> {
         ProcessSeen::Running { pid, restarts, .. } => Some((*pid, *restarts)),
         ProcessSeen::Stopped | ProcessSeen::Exited { .. } => None,
     }
+}
+
+fn is_ready(process: &ProcessSeen) -> bool {
+    matches!(process, ProcessSeen::Running { ready: true, .. })
 }
 
 /// How a process ended, for people.

@@ -13,7 +13,9 @@ use std::{
 
 use model::{Fence, ReleaseId};
 
-use super::{Exit, Launch, MigrationRun, Observation, Process, Supervisor, SupervisorError};
+use super::{
+    Exit, Launch, Manner, MigrationRun, Observation, Process, Readiness, Supervisor, SupervisorError,
+};
 use crate::{Fault, FaultKind};
 
 /// What a program does when it is started.
@@ -63,6 +65,16 @@ struct Service {
     restarts: u32,
     /// The process id while it runs, how it ended when it did.
     run: Result<u32, Exit>,
+    ready: bool,
+    status: Option<String>,
+}
+
+impl Service {
+    /// A service that was just started, and has said nothing yet.
+    fn new(launch: Launch, keep: bool, restarts: u32, run: Result<u32, Exit>) -> Self {
+        let ready = launch.manner.readiness == Readiness::Up;
+        Self { launch, keep, restarts, run, ready, status: None }
+    }
 }
 
 impl FakeSupervisor {
@@ -94,6 +106,19 @@ impl FakeSupervisor {
             service.run = Err(exit);
             state.turn();
             state.restart();
+        }
+    }
+
+    /// The service says that it is ready, or no longer, and gives itself a status. Nothing runs, or it counts as ready
+    /// while it runs: no effect.
+    pub fn say(&self, ready: bool, status: Option<&str>) {
+        let mut state = self.lock();
+        let speaks = |service: &&mut Service| {
+            service.run.is_ok() && service.launch.manner.readiness == Readiness::Notify
+        };
+        if let Some(service) = state.service.as_mut().filter(speaks) {
+            (service.ready, service.status) = (ready, status.map(str::to_owned));
+            state.turn();
         }
     }
 
@@ -181,10 +206,17 @@ impl State {
     fn observation(&self) -> Observation {
         let process = match &self.service {
             None => Process::Stopped,
-            Some(Service { launch, restarts, run, .. }) => {
+            Some(Service { launch, restarts, run, ready, status, .. }) => {
                 let (release, fence, restarts) = (launch.release.clone(), launch.fence, *restarts);
                 match run {
-                    Ok(pid) => Process::Running { release, fence, pid: *pid, restarts },
+                    Ok(pid) => Process::Running {
+                        release,
+                        fence,
+                        pid: *pid,
+                        restarts,
+                        ready: *ready,
+                        status: status.clone(),
+                    },
                     Err(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts },
                 }
             }
@@ -217,7 +249,7 @@ impl State {
             return;
         };
         if let Ok(run) = self.run(&service.launch, false) {
-            self.service = Some(Service { restarts: service.restarts + 1, run, ..service });
+            self.service = Some(Service::new(service.launch, true, service.restarts + 1, run));
             self.turn();
         }
     }
@@ -236,7 +268,7 @@ impl State {
         self.turn();
         let run = run?;
         self.started.push(launch.clone());
-        self.service = Some(Service { launch: launch.clone(), keep: false, restarts: 0, run });
+        self.service = Some(Service::new(launch.clone(), false, 0, run));
         Ok(self.observation())
     }
 
@@ -359,5 +391,6 @@ pub fn launch(fence: Fence, release: ReleaseId, program: &Path) -> Launch {
         program: program.to_owned(),
         environment: BTreeMap::new(),
         working_directory: PathBuf::from("/"),
+        manner: Manner::default(),
     }
 }

@@ -14,7 +14,7 @@ use super::state::Keeper;
 use crate::{
     logs::Writer,
     protocol::{Reply, Request},
-    record::{Run, Service, Stage},
+    record::{Run, Said, Service, Stage},
 };
 
 /// Longest grace of a stop.
@@ -57,7 +57,8 @@ impl Keeper {
         self.service.calm();
         self.accept(Writer::Service, launch.fence)?;
         let run = Run { launch, stage: Stage::Begun { session: 0, ticks: 0 } };
-        let before = self.record.service.replace(Service { run, keep: false, restarts: 0 });
+        let before =
+            self.record.service.replace(Service { run, keep: false, restarts: 0, said: Said::default() });
         let begun = self.begin(Writer::Service);
         if let Err(refusal) = &begun {
             // What ended before is no more; what was to be started never was. A fault leaves things as they were.

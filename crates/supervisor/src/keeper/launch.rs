@@ -10,7 +10,7 @@ use std::{
 use ports::supervisor::Launch;
 use rustix::process::{Pid, Signal};
 
-use super::state::Keeper;
+use super::{notify::Ears, state::Keeper};
 use crate::{
     logs::Writer,
     processes::{self, Identity},
@@ -28,12 +28,20 @@ impl Keeper {
         let program = launch.program.display();
         let attempted = format!("start {program}");
         self.record.attempts += 1;
+        if writer == Writer::Service {
+            let said = self.before_a_word(launch.manner.readiness);
+            let said = said.map_err(|e| Reply::fault(format!("{attempted}: listen to it"), &e))?;
+            if let Some(service) = &mut self.record.service {
+                service.said = said;
+            }
+        }
         let stage = begun().map_err(|e| Reply::fault(&attempted, &e))?;
         self.set_stage(writer, stage);
         self.save().map_err(|e| Reply::fault(&attempted, &e))?;
         let log = self.logs.create(writer, launch.fence, self.record.attempts);
         let log = log.map_err(|e| Reply::fault(&attempted, &e))?;
-        let pid = spawn(&launch, log).map_err(|source| Reply::Exec {
+        let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
+        let pid = spawn(&launch, ears.map(Ears::address), log).map_err(|source| Reply::Exec {
             program: launch.program.clone(),
             os_error: source.raw_os_error(),
             problem: source.to_string(),
@@ -60,7 +68,7 @@ fn begun() -> io::Result<Stage> {
 }
 
 /// Execs the program in a group of its own; returns its pid. An error means that it did not run at all.
-fn spawn(launch: &Launch, log: File) -> io::Result<u32> {
+fn spawn(launch: &Launch, notify: Option<String>, log: File) -> io::Result<u32> {
     // An exec reports both as "no such file", and only one of them is the program.
     if !launch.working_directory.is_dir() {
         let problem = format!("working directory {} is not there", launch.working_directory.display());
@@ -69,6 +77,7 @@ fn spawn(launch: &Launch, log: File) -> io::Result<u32> {
     let child = Command::new(&launch.program)
         .env_clear()
         .envs(&launch.environment)
+        .envs(notify.map(|address| ("NOTIFY_SOCKET", address)))
         .current_dir(&launch.working_directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

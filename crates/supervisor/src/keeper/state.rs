@@ -18,7 +18,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{KeeperError, desk::Guests, lane::Lane};
+use super::{
+    KeeperError,
+    desk::Guests,
+    lane::Lane,
+    notify::{Ears, Word},
+};
 use crate::{
     logs::{Logs, Writer},
     processes::{self, Head, Identity, Stat},
@@ -36,6 +41,8 @@ pub(super) enum Event {
     Asked(Request, oneshot::Sender<Reply>),
     /// An adopted process ended.
     Ended(Writer, Identity),
+    /// A process spoke of the service; `done` is dropped once that was acted on.
+    Said { pid: u32, word: Word, done: oneshot::Sender<()> },
 }
 
 /// The keeper.
@@ -56,9 +63,17 @@ pub(super) struct Keeper {
     pub(super) guests: Guests,
     pub(super) logs_due: Instant,
     pub(super) logged_bytes: u64,
+    /// Where the service speaks of itself, if it is to.
+    pub(super) ears: Option<Ears>,
+    /// When the name that an adopted service speaks to is tried again.
+    pub(super) listen_again: Option<Instant>,
+    /// When the service's status was told last.
+    pub(super) told: Instant,
+    /// When a newer one is told.
+    pub(super) tell_at: Option<Instant>,
     file: RecordFile,
     log_limit: Arc<AtomicU64>,
-    events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::Sender<Event>,
     observed: watch::Sender<Observation>,
 }
 
@@ -92,6 +107,10 @@ impl Keeper {
             guests,
             logs_due: now,
             logged_bytes: 0,
+            ears: None,
+            listen_again: None,
+            told: now,
+            tell_at: None,
             file,
             log_limit: Arc::new(AtomicU64::new(LOG_LIMIT_BYTES)),
             events,
@@ -102,6 +121,7 @@ impl Keeper {
         if keeper.record.service.as_ref().is_some_and(|s| s.keep && matches!(s.run.stage, Stage::Ended(_))) {
             keeper.service.plan_restart(now);
         }
+        keeper.listen_on();
         // Saved before anyone can look: a keeper that cannot write cannot keep a promise.
         keeper.record.change += 1;
         keeper.record.forget_environments();
@@ -202,7 +222,7 @@ impl Keeper {
         }
     }
 
-    fn head(&self, writer: Writer) -> Option<Head<'_>> {
+    pub(super) fn head(&self, writer: Writer) -> Option<Head<'_>> {
         let run = self.run(writer)?;
         Some(Head { identity: self.lane(writer).identity?, environment: &run.launch.environment })
     }
@@ -288,7 +308,14 @@ fn observe(record: &Record) -> Observation {
             match &service.run.stage {
                 // Never seen from outside: a start is one act, and an adoption ends it.
                 Stage::Begun { .. } => Process::Stopped,
-                Stage::Running(identity) => Process::Running { release, fence, pid: identity.pid, restarts },
+                Stage::Running(identity) => Process::Running {
+                    release,
+                    fence,
+                    pid: identity.pid,
+                    restarts,
+                    ready: service.said.ready,
+                    status: service.said.status.clone(),
+                },
                 Stage::Ended(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts },
             }
         }

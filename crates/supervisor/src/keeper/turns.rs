@@ -42,6 +42,10 @@ impl Keeper {
                     self.ended(writer, Exit::Unknown).await;
                 }
             }
+            Event::Said { pid, word, done } => {
+                self.heard(pid, word);
+                drop(done);
+            }
         }
     }
 
@@ -172,7 +176,7 @@ impl Keeper {
             }
             due = lane.restart_at.map_or(due, |at| due.min(at));
         }
-        due
+        [self.listen_again, self.tell_at].into_iter().flatten().fold(due, Instant::min)
     }
 
     /// Does what is due.
@@ -184,6 +188,12 @@ impl Keeper {
         }
         if self.logs_due <= now {
             self.look_at_logs();
+        }
+        if self.listen_again.is_some_and(|at| at <= now) {
+            self.listen_on();
+        }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_status();
         }
         if self.unsaved
             && let Err(error) = self.save()

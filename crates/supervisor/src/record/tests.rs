@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use model::{Incarnation, Revision};
+use ports::supervisor::Manner;
 
 use super::*;
 
@@ -12,6 +13,7 @@ fn run(release: &str, revision: u64) -> Run {
             program: "/r/bin/migrate".into(),
             environment: BTreeMap::from([("PORT".to_owned(), "1".to_owned())]),
             working_directory: "/".into(),
+            manner: Manner::default(),
         },
         stage: Stage::Ended(Exit::Code(0)),
     }
@@ -28,6 +30,7 @@ fn what_was_saved_is_read_again() {
         run: Run { stage: Stage::Running(Identity { pid: 3, session: 2, started: 1 }), ..run("a", 2) },
         keep: true,
         restarts: 4,
+        said: Said { ready: false, status: Some("warming up".to_owned()), socket: Some("a/b".to_owned()) },
     });
     file.save(&record).unwrap();
     assert_eq!(file.load().unwrap(), Some(record));

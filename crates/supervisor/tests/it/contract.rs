@@ -115,7 +115,8 @@ async fn a_start_runs_and_is_started_once<B: Bench>(bench: &B) {
     assert!(first.change > before.change);
     assert_eq!(first.fence, Some(fence(5)));
     let pid = pid(&first);
-    let wanted = Process::Running { release: launch.release.clone(), fence: fence(5), pid, restarts: 0 };
+    let (release, fence, status) = (launch.release.clone(), fence(5), None);
+    let wanted = Process::Running { release, fence, pid, restarts: 0, ready: true, status };
     assert_eq!(first.process, wanted);
     assert_eq!(bench.supervisor().start(&launch).await.unwrap().process, wanted);
 }

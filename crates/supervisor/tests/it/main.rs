@@ -7,6 +7,7 @@ mod contract;
 mod logs;
 mod migrations;
 mod protocol;
+mod readiness;
 mod service;
 mod stops;
 mod world;
@@ -19,6 +20,15 @@ fn keeper_process() {
         && let Err(error) = supervisor::keeper::run(dir.as_ref())
     {
         panic!("{}", ports::fault::Chain(&error));
+    }
+}
+
+/// A service that says what it is told to, when [`world::World`] runs this program again.
+#[test]
+#[ignore = "is run by other tests, as the service that they listen to"]
+fn speaking_process() {
+    if let Some(dir) = std::env::var_os(readiness::SPEAKER_DIR) {
+        readiness::speak(dir.as_ref());
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use model::{Fence, Incarnation, Revision};
 use ports::{
     Supervisor,
-    supervisor::{Launch, Observation, Process},
+    supervisor::{Launch, Manner, Observation, Process},
 };
 use rustix::process::{Pid, Signal};
 use supervisor::{KeeperClient, Options};
@@ -182,6 +182,7 @@ pub(crate) fn launch(root: &Path, revision: u64, release: &str, program: &Path) 
         program: program.to_owned(),
         environment: [("PATH".to_owned(), path), (WORLD.to_owned(), root.display().to_string())].into(),
         working_directory: root.to_owned(),
+        manner: Manner::default(),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Changes that go well.
 
-use super::*;
+use super::{
+    world::{Behaviour, GOOD},
+    *,
+};
+use crate::host::ProcessSeen;
 
 fn settled(world: &World) -> bool {
     world.assignment.change.is_none() && world.host.ledger().change.is_none()
@@ -155,4 +159,24 @@ fn a_grant_for_a_release_that_is_not_here_is_given_back() {
     world.change(Some("a"), Some("zz")).run(secs(5));
     assert_eq!(world.told(), ["abandoned"]);
     assert_eq!(world.acts, [""; 0]);
+}
+
+#[test]
+fn a_service_that_says_that_it_is_ready_is_probed_at_once() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.behaves("b", Behaviour { healthy: None, ..GOOD });
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), |world| world.running() == Some("b")));
+    let say = |world: &mut World, said: bool| {
+        let ProcessSeen::Running { ready, .. } = &mut world.process else { panic!("it runs") };
+        *ready = said;
+        world.news();
+    };
+    say(&mut world, false);
+    world.run(secs(30));
+    world.behaves("b", GOOD);
+    let said = world.now;
+    say(&mut world, true);
+    assert!(world.run_until(secs(60), |world| world.was_told("probing > joining") == 1));
+    let took = world.now.since(said);
+    assert!(took < Duration::from_millis(100), "it waited {took:?} for the probe's turn");
 }

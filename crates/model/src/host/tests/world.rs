@@ -38,6 +38,11 @@ pub(super) enum Happening {
     Restart(u32),
 }
 
+/// A process that runs and is ready.
+pub(super) fn running(release: ReleaseId, fence: Fence, pid: u32, restarts: u32) -> ProcessSeen {
+    ProcessSeen::Running { release, fence, pid, restarts, ready: true, status: None }
+}
+
 /// The balancer's record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Place {
@@ -130,8 +135,7 @@ impl World {
 
     pub(super) fn is_running(&mut self, id: &str, under: Fence) {
         self.pid += 1;
-        self.process =
-            ProcessSeen::Running { release: id.parse().unwrap(), fence: under, pid: self.pid, restarts: 0 };
+        self.process = running(id.parse().unwrap(), under, self.pid, 0);
         (self.keep, self.newest, self.started) = (true, Some(under), Timestamp(0));
         self.place = if self.setup.headful { Place::Joined(Timestamp(0)) } else { Place::Absent };
     }
@@ -248,7 +252,7 @@ impl World {
             Happening::ToHost(agent, event) if agent == self.agent => self.feed(event),
             Happening::ToHost(..) => {}
             Happening::Exit(of) => {
-                if let ProcessSeen::Running { release, fence, pid, restarts } = self.process.clone()
+                if let ProcessSeen::Running { release, fence, pid, restarts, .. } = self.process.clone()
                     && pid == of
                 {
                     let code = self.behaviour(&release).exits.map_or(1, |(_, code)| code);
@@ -289,7 +293,7 @@ impl World {
             let pid = self.pid;
             self.schedule(self.now + after, Happening::Exit(pid));
         }
-        self.process = ProcessSeen::Running { release, fence, pid: self.pid, restarts };
+        self.process = running(release, fence, self.pid, restarts);
     }
 
     pub(super) fn news(&mut self) {

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use model::{Fence, Incarnation, Revision};
-use ports::supervisor::Launch;
+use ports::supervisor::{Launch, Manner};
 
 use super::*;
-use crate::record::Service;
+use crate::record::{Said, Service};
 
 fn run(stage: Stage) -> Run {
     Run {
@@ -14,6 +14,7 @@ fn run(stage: Stage) -> Run {
             program: "/a/bin/serve".into(),
             environment: BTreeMap::new(),
             working_directory: "/".into(),
+            manner: Manner::default(),
         },
         stage,
     }
@@ -35,7 +36,7 @@ fn gone() -> Identity {
 }
 
 fn service(stage: Stage) -> Option<Service> {
-    Some(Service { run: run(stage), keep: false, restarts: 2 })
+    Some(Service { run: run(stage), keep: false, restarts: 2, said: Said::default() })
 }
 
 #[tokio::test]

@@ -1,0 +1,56 @@
+use model::{Incarnation, Revision};
+use ports::{
+    balancer::fake::FakeBalancer, prober::fake::FakeProber, store::fake::FakeStore,
+    supervisor::FakeSupervisor,
+};
+
+use super::*;
+
+type FakeWorld = World<FakeBalancer, FakeStore, FakeSupervisor, FakeProber>;
+
+fn world(manner: Manner, prober: Option<(FakeProber, ProbeSpec)>) -> FakeWorld {
+    World {
+        host: "h1".parse().unwrap(),
+        address: ([127, 0, 0, 1], 8080).into(),
+        balancer: None,
+        store: Arc::new(FakeStore::new(3)),
+        supervisor: FakeSupervisor::new(),
+        prober,
+        environment: BTreeMap::new(),
+        manner,
+    }
+}
+
+async fn start(world: &FakeWorld) {
+    let fence = Fence { incarnation: Incarnation(1), revision: Revision(1) };
+    let release = Release { id: "a".parse().unwrap(), source: "a".into(), migrates: false };
+    let launch = world.describe(fence, &release, "/a".into(), false);
+    world.supervisor.start(&launch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_is_not_healthy_before_it_has_said_that_it_is_ready() {
+    let (prober, spec) = (FakeProber::new(), ProbeSpec::Tcp { timeout: Duration::from_secs(1) });
+    let world = world(Manner { readiness: Readiness::Notify }, Some((prober.clone(), spec)));
+    prober.pass(world.address);
+    start(&world).await;
+    assert_eq!(world.probe().await, Err("the service has not said READY=1 yet".to_owned()));
+    world.supervisor.say(false, Some("reading 3 files"));
+    let said = "the service has not said READY=1 yet (STATUS: reading 3 files)";
+    assert_eq!(world.probe().await, Err(said.to_owned()));
+    assert_eq!(prober.calls(), [], "it is probed only once it is ready");
+    world.supervisor.say(true, None);
+    assert_eq!(world.probe().await, Ok(()));
+    prober.fail(world.address, "503");
+    assert_eq!(world.probe().await, Err("503".to_owned()), "ready is not yet healthy");
+}
+
+#[tokio::test]
+async fn without_a_probe_its_word_is_enough_and_without_that_to_run_is() {
+    let speaks = world(Manner { readiness: Readiness::Notify }, None);
+    assert!(speaks.is_probed(), "to run is not enough");
+    start(&speaks).await;
+    speaks.supervisor.say(true, None);
+    assert_eq!(speaks.probe().await, Ok(()));
+    assert!(!world(Manner::default(), None).is_probed());
+}
