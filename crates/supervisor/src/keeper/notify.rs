@@ -132,7 +132,7 @@ fn receive(socket: &UnixDatagram) -> io::Result<Option<(u32, Word)>> {
     for part in parts {
         match part {
             ControlMessageOwned::ScmCredentials(credentials) => {
-                sender = u32::try_from(credentials.pid()).ok()
+                sender = u32::try_from(credentials.pid()).ok();
             }
             // Nothing is kept for a service. Who waits for the end of such a file gets it.
             ControlMessageOwned::ScmRights(files) => {
