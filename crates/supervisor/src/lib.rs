@@ -9,7 +9,7 @@
 
 mod client;
 pub mod keeper;
-mod logs;
+pub mod logs;
 mod processes;
 mod protocol;
 mod record;

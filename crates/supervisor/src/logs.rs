@@ -1,40 +1,54 @@
 //! What programs write: one bounded file per fence and attempt, which the program itself appends to.
 //!
-//! Promise: no pipe, so a writer never blocks on the keeper and never breaks with it. Between two looks at its size a file may
-//! grow past its limit by what is written in that time.
+//! Promise: no pipe, so a writer never blocks on the keeper and never breaks with it. A byte keeps its offset when what
+//! stands before it is cut. Between two looks at its size a file may grow past its limit by what is written in that time.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use model::Fence;
-use rustix::fs::FallocateFlags;
+use model::{Fence, Incarnation, ReleaseId, Revision};
+use serde::{Deserialize, Serialize};
+
+mod cut;
+mod lines;
+mod places;
+mod reader;
+
+pub(crate) use self::cut::bound;
+pub use self::{
+    places::{Place, Wanted, last_lines},
+    reader::{Gap, LINE_LIMIT_BYTES, Line, Read, Reader},
+};
 
 /// Files kept of each kind, the newest.
 const FILES_LIMIT: usize = 8;
 /// Longest tail that is read, in bytes.
 const TAIL_LIMIT_BYTES: usize = 1 << 20;
-/// Files shrink by whole blocks of this size, in bytes; it holds a block of every usual file system.
-const BLOCK_BYTES: u64 = 64 << 10;
 
 /// Name of the keeper's own log in its directory.
 pub(crate) const OWN: &str = "keeper.log";
 
 /// Whose output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Writer {
+pub enum Writer {
+    /// `bin/serve`.
     Service,
+    /// `bin/migrate`.
     Migration,
 }
 
 impl Writer {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Service, Self::Migration];
+
     fn prefix(self) -> &'static str {
         match self {
-            Self::Service => "serve-",
-            Self::Migration => "migrate-",
+            Self::Service => "serve",
+            Self::Migration => "migrate",
         }
     }
 
@@ -47,55 +61,163 @@ impl Writer {
     }
 }
 
-/// The directory of logs.
+/// One run of a program, whose output is one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number: it grows from run to run, over services and migrations alike.
+    pub number: u64,
+    /// What ran.
+    pub writer: Writer,
+    /// The grant that it was started under.
+    pub fence: Fence,
+    /// What it ran. None in files of keepers that did not write it down.
+    pub release: Option<ReleaseId>,
+    /// It is the old release, brought back under the grant that had started a new one.
+    pub restored: bool,
+}
+
+/// What is written down beside a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Label {
+    release: ReleaseId,
+    #[serde(default)]
+    restored: bool,
+}
+
+/// A file, as its name tells.
+#[derive(Debug, Clone)]
+struct LogFile {
+    writer: Writer,
+    fence: Fence,
+    number: u64,
+    path: PathBuf,
+}
+
+impl LogFile {
+    fn parse(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
+        let (prefix, rest) = name.split_once('-')?;
+        let writer = Writer::ALL.into_iter().find(|writer| writer.prefix() == prefix)?;
+        let (fence, number) = rest.split_once('-')?;
+        let (incarnation, revision) = fence.split_once('.')?;
+        let fence = Fence {
+            incarnation: Incarnation(incarnation.parse().ok()?),
+            revision: Revision(revision.parse().ok()?),
+        };
+        Some(Self { writer, fence, number: number.parse().ok()?, path })
+    }
+
+    fn label_path(&self) -> PathBuf {
+        self.path.with_extension("json")
+    }
+
+    /// What is written down beside it; nothing, when that is missing or torn.
+    fn label(&self) -> Option<Label> {
+        serde_json::from_slice(&fs::read(self.label_path()).ok()?).ok()
+    }
+
+    fn attempt(&self) -> Attempt {
+        let label = self.label();
+        Attempt {
+            number: self.number,
+            writer: self.writer,
+            fence: self.fence,
+            restored: label.as_ref().is_some_and(|label| label.restored),
+            release: label.map(|label| label.release),
+        }
+    }
+}
+
+/// Where a keeper's logs are.
+fn below(keeper: &Path) -> PathBuf {
+    keeper.join("logs")
+}
+
+/// The files in a directory of logs, the oldest first; none, when there is no directory yet.
+fn files(dir: &Path) -> io::Result<Vec<LogFile>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(LogFile::parse(entry?.path()));
+    }
+    found.sort_by_key(|file| file.number);
+    Ok(found)
+}
+
+/// The directory of logs, as the keeper has it.
 #[derive(Debug)]
 pub(crate) struct Logs {
     dir: PathBuf,
 }
 
 impl Logs {
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let dir = dir.join("logs");
+    pub(crate) fn open(keeper: &Path) -> io::Result<Self> {
+        let dir = below(keeper);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         Ok(Self { dir })
     }
 
-    /// A new file to append to. Attempts are numbered in order over all fences, so that names sort by time.
-    pub(crate) fn create(&self, writer: Writer, fence: Fence, attempt: u64) -> io::Result<File> {
-        let path = self.dir.join(format!("{}{fence}-{attempt:010}.log", writer.prefix()));
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        self.prune(writer)?;
-        Ok(file)
+    /// The number of the newest attempt that there is a file of. Whoever numbers attempts goes on after it.
+    pub(crate) fn newest(&self) -> io::Result<u64> {
+        Ok(files(&self.dir)?.last().map_or(0, |file| file.number))
     }
 
-    /// The files of one writer, the oldest first.
-    fn files(&self, prefix: &str) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if let Some(attempt) = name.strip_suffix(".log").filter(|name| name.starts_with(prefix)) {
-                let attempt = attempt.rsplit('-').next().unwrap_or_default().to_owned();
-                found.push((attempt, path));
-            }
-        }
-        found.sort();
-        Ok(found.into_iter().map(|(_, path)| path).collect())
+    /// A new file to append to. Attempts are numbered in order over all fences and both writers.
+    pub(crate) fn create(
+        &self,
+        writer: Writer,
+        fence: Fence,
+        number: u64,
+        release: &ReleaseId,
+    ) -> io::Result<File> {
+        let restored = writer == Writer::Service && self.is_restored(fence, release)?;
+        let path = self.dir.join(format!("{}-{fence}-{number:010}.log", writer.prefix()));
+        let file = LogFile { writer, fence, number, path };
+        // The label first: whoever finds the file finds what it is of.
+        let label = Label { release: release.clone(), restored };
+        let mut beside =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file.label_path())?;
+        beside.write_all(&serde_json::to_vec(&label)?)?;
+        let open = OpenOptions::new().append(true).create(true).mode(0o600).open(&file.path)?;
+        self.prune(writer)?;
+        Ok(open)
+    }
+
+    /// Whether the release is another one than the first that was started under this fence: then the host went back to it.
+    fn is_restored(&self, fence: Fence, release: &ReleaseId) -> io::Result<bool> {
+        let files = files(&self.dir)?;
+        let same = files.iter().rev().find(|file| file.writer == Writer::Service && file.fence == fence);
+        // The last one knows of those before it, also when their files are gone.
+        Ok(same.and_then(LogFile::label).is_some_and(|last| last.restored != (last.release != *release)))
     }
 
     fn prune(&self, writer: Writer) -> io::Result<()> {
-        let files = self.files(writer.prefix())?;
+        let mut files = files(&self.dir)?;
+        files.retain(|file| file.writer == writer);
         let excess = files.len().saturating_sub(FILES_LIMIT);
-        files[..excess].iter().try_for_each(fs::remove_file)
+        for file in &files[..excess] {
+            fs::remove_file(&file.path)?;
+            if let Err(e) = fs::remove_file(file.label_path())
+                && e.kind() != io::ErrorKind::NotFound
+            {
+                return Err(e);
+            }
+        }
+        Ok(())
     }
 
     /// The last `limit` bytes that were written under `fence`, over all its attempts, from the start of a line.
     pub(crate) fn tail(&self, writer: Writer, fence: Fence, limit: usize) -> io::Result<String> {
         let limit = limit.min(TAIL_LIMIT_BYTES);
         let mut bytes = Vec::new();
-        for path in self.files(&format!("{}{fence}-", writer.prefix()))?.iter().rev() {
+        let files = files(&self.dir)?;
+        for file in files.iter().rev().filter(|file| (file.writer, file.fence) == (writer, fence)) {
             // One byte more than wanted tells whether what is wanted begins a line.
-            let mut earlier = end_of(path, limit + 1 - bytes.len())?;
+            let mut earlier = end_of(&file.path, limit + 1 - bytes.len())?;
             earlier.append(&mut bytes);
             bytes = earlier;
             if bytes.len() > limit {
@@ -107,17 +229,17 @@ impl Logs {
 
     /// Brings every file down to `limit_bytes` or less. Returns how many bytes there are now.
     pub(crate) fn bound(&self, limit_bytes: u64) -> io::Result<u64> {
-        self.files("")?.iter().map(|path| bound(path, limit_bytes)).sum()
+        files(&self.dir)?.iter().map(|file| bound(&file.path, limit_bytes)).sum()
     }
 }
 
-/// At most the last `limit` bytes of a file.
+/// At most the last `limit` bytes of a file; what was cut off its front is not among them.
 fn end_of(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(limit as u64)))?;
-    let mut bytes = Vec::new();
-    file.take(limit as u64).read_to_end(&mut bytes)?;
+    let from = cut::first(&file, length)?.max(length.saturating_sub(limit as u64));
+    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(limit)];
+    file.read_exact_at(&mut bytes, from)?;
     Ok(bytes)
 }
 
@@ -130,37 +252,6 @@ fn text(bytes: &[u8], limit: usize) -> String {
         line.filter(|&at| at < bytes.len()).unwrap_or(1)
     };
     String::from_utf8_lossy(&bytes[from..]).into_owned()
-}
-
-/// Shortens a file that is longer than `limit_bytes` to its last half of that. Returns its length.
-pub(crate) fn bound(path: &Path, limit_bytes: u64) -> io::Result<u64> {
-    let length = match fs::metadata(path) {
-        Ok(about) => about.len(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(e),
-    };
-    if length <= limit_bytes {
-        return Ok(length);
-    }
-    let excess = (length - limit_bytes / 2) / BLOCK_BYTES * BLOCK_BYTES;
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    // Takes the oldest blocks away in one step, and loses nothing that is written meanwhile. Only some file systems can.
-    let collapsed =
-        excess > 0 && rustix::fs::fallocate(&file, FallocateFlags::COLLAPSE_RANGE, 0, excess).is_ok();
-    if !collapsed {
-        copy_tail(path, &file, limit_bytes / 2)?;
-    }
-    Ok(file.metadata()?.len())
-}
-
-/// Empties a file and appends its tail again. What is written between the two steps stands before the tail, and what was
-/// written while the tail was read is lost: the price of a program that keeps its file open.
-fn copy_tail(path: &Path, file: &File, keep_bytes: u64) -> io::Result<()> {
-    let mut tail = end_of(path, usize::try_from(keep_bytes).unwrap_or(usize::MAX))?;
-    let line = tail.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    tail.drain(..line);
-    file.set_len(0)?;
-    OpenOptions::new().append(true).open(path)?.write_all(&tail)
 }
 
 #[cfg(test)]

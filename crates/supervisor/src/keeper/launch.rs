@@ -38,7 +38,7 @@ impl Keeper {
         let stage = begun().map_err(|e| Reply::fault(&attempted, &e))?;
         self.set_stage(writer, stage);
         self.save().map_err(|e| Reply::fault(&attempted, &e))?;
-        let log = self.logs.create(writer, launch.fence, self.record.attempts);
+        let log = self.logs.create(writer, launch.fence, self.record.attempts, &launch.release);
         let log = log.map_err(|e| Reply::fault(&attempted, &e))?;
         let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
         let pid = spawn(&launch, ears.map(Ears::address), log).map_err(|source| Reply::Exec {

@@ -89,6 +89,8 @@ impl Keeper {
         let file = RecordFile::new(dir);
         let boot = processes::boot_id().map_err(KeeperError::Adopt)?;
         let mut record = file.load()?.unwrap_or_else(|| Record::new(boot.clone()));
+        // Numbers go on, also when the record was lost: whoever reads logs keeps its place by them.
+        record.attempts = record.attempts.max(logs.newest().map_err(unusable)?);
         if record.boot != boot {
             after_reboot(&mut record, boot);
         }
