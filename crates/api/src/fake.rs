@@ -33,8 +33,14 @@ pub struct Script {
     pub push: Option<Result<Pushed, Status>>,
     /// To a question for the status; unavailable where there is none.
     pub status: Option<Result<v1::StatusResponse, Status>>,
+    /// To the next questions for the status, one each; after them, `status`.
+    pub statuses: VecDeque<v1::StatusResponse>,
     /// To a question for the history.
-    pub history: Vec<v1::Rollout>,
+    pub history: v1::HistoryResponse,
+    /// To a question for the cluster; unavailable where there is none.
+    pub cluster: Option<Result<v1::ClusterShowResponse, Status>>,
+    /// Whatever operators ask is refused with this; done where there is none.
+    pub refusal: Option<Status>,
     /// One for each watch, in order; unavailable when they are used up.
     pub watches: VecDeque<Vec<Play<WatchItem>>>,
     /// The same for streams of events.
@@ -47,6 +53,28 @@ pub struct Script {
     pub watched: Vec<v1::WatchRequest>,
     /// Every stream of events asked for.
     pub followed: Vec<v1::EventsRequest>,
+    /// Whatever operators asked, in order.
+    pub operated: Vec<Operated>,
+}
+
+/// What an operator asked.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each is named as its call is")]
+pub enum Operated {
+    Restart(v1::RestartRequest),
+    Bootstrap(v1::ClusterBootstrapRequest),
+    Pause(v1::PauseRequest),
+    Resume(v1::ResumeRequest),
+    Abort(v1::AbortRequest),
+    SetPolicy(v1::SetPolicyRequest),
+    ResolveMigration(v1::ResolveMigrationRequest),
+    ReleaseQuarantine(v1::ReleaseQuarantineRequest),
+    BreakLock(v1::BreakLockRequest),
+    Exclude(v1::HostRequest),
+    Include(v1::HostRequest),
+    Drain(v1::HostRequest),
+    Admit(v1::HostRequest),
+    Remove(v1::RemoveHostRequest),
 }
 
 /// An agent with scripted answers. Ends when it is dropped.
@@ -109,6 +137,15 @@ impl Playing {
         let answer = self.script().push.clone().unwrap_or_else(|| Err(unscripted()));
         answer.map(|pushed| Response::new(pushed.into()))
     }
+
+    fn operated(&self, asked: Operated) -> Result<Response<v1::OperateResponse>, Status> {
+        let mut script = self.script();
+        script.operated.push(asked);
+        match &script.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(Response::new(v1::OperateResponse { revision: 43 })),
+        }
+    }
 }
 
 fn play<T, M>(plays: Option<Vec<Play<T>>>) -> Result<Response<Messages<M>>, Status>
@@ -158,12 +195,14 @@ impl v1::deployinator_server::Deployinator for Playing {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let answer = self.script().status.clone().unwrap_or_else(|| Err(unscripted()));
+        let mut script = self.script();
+        let next = script.statuses.pop_front().map(Ok);
+        let answer = next.or_else(|| script.status.clone()).unwrap_or_else(|| Err(unscripted()));
         answer.map(Response::new)
     }
 
     async fn history(&self, _: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
-        Ok(Response::new(v1::HistoryResponse { rollouts: self.script().history.clone() }))
+        Ok(Response::new(self.script().history.clone()))
     }
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
@@ -175,72 +214,75 @@ impl v1::deployinator_server::Deployinator for Playing {
         play(plays)
     }
 
-    async fn restart(&self, _: Request<v1::RestartRequest>) -> Answer<v1::PushResponse> {
-        Err(unscripted())
-    }
-
-    async fn pause(&self, _: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn abort(&self, _: Request<v1::AbortRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn set_policy(&self, _: Request<v1::SetPolicyRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn resolve_migration(
-        &self,
-        _: Request<v1::ResolveMigrationRequest>,
-    ) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn release_quarantine(
-        &self,
-        _: Request<v1::ReleaseQuarantineRequest>,
-    ) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn break_lock(&self, _: Request<v1::BreakLockRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn exclude_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn include_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn drain_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn admit_host(&self, _: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
-    }
-
-    async fn remove_host(&self, _: Request<v1::RemoveHostRequest>) -> Answer<v1::OperateResponse> {
-        Err(unscripted())
+    async fn restart(&self, request: Request<v1::RestartRequest>) -> Answer<v1::PushResponse> {
+        self.script().operated.push(Operated::Restart(request.into_inner()));
+        self.pushed()
     }
 
     async fn cluster_bootstrap(
         &self,
-        _: Request<v1::ClusterBootstrapRequest>,
+        request: Request<v1::ClusterBootstrapRequest>,
     ) -> Answer<v1::ClusterBootstrapResponse> {
-        Err(unscripted())
+        self.operated(Operated::Bootstrap(request.into_inner()))?;
+        Ok(Response::new(v1::ClusterBootstrapResponse {}))
     }
 
     async fn cluster_show(&self, _: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {
-        Err(unscripted())
+        let answer = self.script().cluster.clone().unwrap_or_else(|| Err(unscripted()));
+        answer.map(Response::new)
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Pause(request.into_inner()))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Resume(request.into_inner()))
+    }
+
+    async fn abort(&self, request: Request<v1::AbortRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Abort(request.into_inner()))
+    }
+
+    async fn set_policy(&self, request: Request<v1::SetPolicyRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::SetPolicy(request.into_inner()))
+    }
+
+    async fn resolve_migration(
+        &self,
+        request: Request<v1::ResolveMigrationRequest>,
+    ) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::ResolveMigration(request.into_inner()))
+    }
+
+    async fn release_quarantine(
+        &self,
+        request: Request<v1::ReleaseQuarantineRequest>,
+    ) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::ReleaseQuarantine(request.into_inner()))
+    }
+
+    async fn break_lock(&self, request: Request<v1::BreakLockRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::BreakLock(request.into_inner()))
+    }
+
+    async fn exclude_host(&self, request: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Exclude(request.into_inner()))
+    }
+
+    async fn include_host(&self, request: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Include(request.into_inner()))
+    }
+
+    async fn drain_host(&self, request: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Drain(request.into_inner()))
+    }
+
+    async fn admit_host(&self, request: Request<v1::HostRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Admit(request.into_inner()))
+    }
+
+    async fn remove_host(&self, request: Request<v1::RemoveHostRequest>) -> Answer<v1::OperateResponse> {
+        self.operated(Operated::Remove(request.into_inner()))
     }
 }

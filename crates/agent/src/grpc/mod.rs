@@ -1,7 +1,9 @@
 //! The agent's gRPC services: the public API, what agents say to each other, and the gate in front of Raft.
 
 pub mod agents;
+mod cluster;
 pub mod gate;
+mod history;
 pub mod public;
 mod refusals;
 mod status;

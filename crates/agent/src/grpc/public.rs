@@ -17,7 +17,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
-use super::{Backend, refusals, status, streams};
+use super::{Backend, cluster, history, refusals, status, streams};
 use crate::{core::Core, forming::Knock};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
@@ -129,7 +129,7 @@ impl Deployinator for Public {
 
     async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
         let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(status::history(self, request.into_inner(), forwarded).await?))
+        Ok(Response::new(history::history(self, request.into_inner(), forwarded).await?))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::EventsResponse, Status>> + Send>>;
@@ -218,6 +218,6 @@ impl Deployinator for Public {
         request: Request<v1::ClusterShowRequest>,
     ) -> Answer<v1::ClusterShowResponse> {
         let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(status::cluster(self, forwarded).await?))
+        Ok(Response::new(cluster::cluster(self, forwarded).await?))
     }
 }

@@ -1,27 +1,28 @@
 //! How the cluster is now: what is replicated, with what the leader has heard.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use api::{
     v1::{self, deployinator_client::DeployinatorClient},
     view::{self, Stale},
 };
 use model::{
-    HostId, ReleaseId, ServiceName,
+    Fence, HostId, ReleaseId, ServiceName,
     fleet::{Fleet, HostService, MigrationState, PhaseKind, Purpose, Quarantine, Refusal, Service},
     host::Sighting,
+    time::WallTime,
 };
 use raft::NodeId;
 use tokio::{net::TcpStream, time::timeout};
 use tonic::{Code, Request, Status};
 
-use super::{public::Public, refusals};
+use super::public::Public;
 use crate::{core::Core, leader::View, link::Link};
 
 /// Metadata key of a call that another agent passes on: it is answered here, not passed on again.
 const FORWARDED_KEY: &str = "deployinator-forwarded";
 /// Longest wait for the leader's answer, and for its quorum.
-const LEADER: Duration = Duration::from_millis(2500);
+pub(super) const LEADER: Duration = Duration::from_millis(2500);
 /// Longest wait for a voter to take a connection.
 const REACH: Duration = Duration::from_millis(700);
 
@@ -36,7 +37,7 @@ pub(super) fn forwarded<T>(message: T) -> Request<T> {
 }
 
 /// The leader's view, if this agent leads and a quorum says so.
-async fn reign(public: &Public, core: &Core) -> Option<View> {
+pub(super) async fn reign(public: &Public, core: &Core) -> Option<View> {
     let view = public.backend().cell.parts().reign.view()?;
     core.link.node().confirm_leader(LEADER).await.then_some(view)
 }
@@ -117,7 +118,7 @@ pub(super) async fn stale(core: &Core) -> Stale {
     Stale { reason, missing }
 }
 
-fn host_of(node: &NodeId) -> Option<HostId> {
+pub(super) fn host_of(node: &NodeId) -> Option<HostId> {
     node.as_str().rsplit_once('.')?.0.parse().ok()
 }
 
@@ -150,6 +151,9 @@ fn service_status(
         let seen = heard.and_then(|(_, seen)| seen.get(name));
         let quiet = heard.map_or(Duration::ZERO, |(quiet, _)| *quiet);
         let mut status = host_status(service, host, here, seen, quiet);
+        if let Some(change) = &mut status.change {
+            change.granted_at = granted_at(fleet, change.fence);
+        }
         if let Some(record) = fleet.hosts.get(host) {
             status.address = record.address.to_string();
             status.zone.clone_from(&record.zone);
@@ -172,9 +176,23 @@ fn service_status(
             limit: service.policy.max_unavailable.get(),
             holders: holders.map(|(host, _)| host.clone()).collect(),
         },
-        migration_lock: service.migration_lock.clone(),
+        migration_lock: service.migration_lock.as_ref().map(|lock| view::MigrationLockStatus {
+            host: lock.host.clone(),
+            fence: lock.fence,
+            release: lock.release.clone(),
+            granted_at: granted_at(fleet, lock.fence),
+        }),
         mixed: service.mixed,
     }
+}
+
+/// When the entry that a fence is named after was proposed, if its events are still kept.
+fn granted_at(fleet: &Fleet, fence: Fence) -> Option<WallTime> {
+    if fence.incarnation != fleet.incarnation {
+        return None;
+    }
+    let at = fleet.events.partition_point(|event| event.revision < fence.revision);
+    fleet.events.get(at).filter(|event| event.revision == fence.revision).map(|event| event.at)
 }
 
 fn quarantine(service: &Service) -> Vec<view::QuarantineStatus> {
@@ -230,6 +248,7 @@ fn host_status(
             revert: change.revert,
             rollout: change.purpose.rollout(),
             park: change.purpose == Purpose::Park,
+            granted_at: None,
         }),
         availability: here.availability,
         counted: here.counted,
@@ -253,33 +272,6 @@ fn host_status(
     }
 }
 
-pub(super) async fn history(
-    public: &Public,
-    request: v1::HistoryRequest,
-    was_forwarded: bool,
-) -> Result<v1::HistoryResponse, Status> {
-    let core = public.core()?;
-    let name = name(&request.service)?;
-    if !core.link.is_member() {
-        if was_forwarded {
-            return Err(super::streams::no_member());
-        }
-        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            let mut client = DeployinatorClient::new(core.link.channels().to(address))
-                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-            if let Ok(Ok(answer)) = timeout(LEADER, client.history(forwarded(request.clone()))).await {
-                return Ok(answer.into_inner());
-            }
-        }
-        return Err(refusals::no_quorum("no member answers", &stale(&core).await));
-    }
-    let fleet = core.link.node().state().borrow().clone();
-    let service = known(&fleet, &name)?;
-    let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
-    let rollouts = service.rollouts.values().rev().take(limit).cloned().map(v1::Rollout::from).collect();
-    Ok(v1::HistoryResponse { rollouts })
-}
-
 /// The service that a request names.
 pub(super) fn name(field: &str) -> Result<ServiceName, Status> {
     let named = api::service(Some(field))?;
@@ -291,45 +283,4 @@ pub(super) fn known<'a>(fleet: &'a Fleet, name: &ServiceName) -> Result<&'a Serv
         let declared = fleet.services.keys().cloned().collect();
         api::refusal::refused(&Refusal::UnknownService { service: name.clone(), declared })
     })
-}
-
-pub(super) async fn cluster(public: &Public, was_forwarded: bool) -> Result<v1::ClusterShowResponse, Status> {
-    let core = public.core()?;
-    let view = reign(public, &core).await;
-    if view.is_none()
-        && !was_forwarded
-        && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me())
-    {
-        let mut client = DeployinatorClient::new(core.link.channels().to(leader));
-        if let Ok(Ok(answer)) =
-            timeout(LEADER, client.cluster_show(forwarded(v1::ClusterShowRequest {}))).await
-        {
-            return Ok(answer.into_inner());
-        }
-    }
-    let standing = core.link.node().standing().borrow().clone();
-    let fleet = core.link.node().state().borrow().clone();
-    let silent_after = public.backend().cell.parts().settings.timers.silent_after;
-    let heard = |host: &HostId| {
-        view.as_ref().is_none_or(|view| view.hosts.get(host).is_some_and(|(quiet, _)| *quiet < silent_after))
-    };
-    let silent = fleet.present().map(|(host, _)| host).filter(|host| !heard(host)).cloned().collect();
-    let shown = view::ClusterView {
-        cluster: core.link.cluster().to_string(),
-        leader: standing.leader.as_ref().and_then(host_of),
-        revision: fleet.revision,
-        answered_by: core.link.host().clone(),
-        voters: members(&standing.voters),
-        learners: members(&standing.learners),
-        silent,
-        stale: if view.is_some() { None } else { Some(stale(&core).await) },
-    };
-    Ok(shown.into())
-}
-
-fn members(nodes: &BTreeMap<NodeId, SocketAddr>) -> Vec<view::Member> {
-    let member = |(node, address): (&NodeId, &SocketAddr)| {
-        Some(view::Member { host: host_of(node)?, node: node.to_string(), address: address.to_string() })
-    };
-    nodes.iter().filter_map(member).collect()
 }

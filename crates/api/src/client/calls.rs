@@ -1,14 +1,8 @@
-//! Calls with one answer.
+//! Calls with one answer: what begins rollouts, and how every call goes from agent to agent.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use model::{
-    ServiceName,
-    fleet::{Operator, Rollout},
-};
+use model::{ServiceName, fleet::Operator};
 use tokio::time::{Instant, timeout};
 use tonic::{Response, Status, transport::Channel};
 
@@ -18,14 +12,13 @@ use super::{
 };
 use crate::{
     convert::Invalid,
-    refusal,
     v1::{self, deployinator_client::DeployinatorClient as Wire},
-    view::{self, ClusterView, Push, Pushed, Stale},
+    view::{Push, Pushed},
 };
 
 /// How a call may be tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeat {
+pub(super) enum Repeat {
     /// Asking twice equals asking once.
     Freely,
     /// Once it may have been received, it is not sent again.
@@ -56,58 +49,19 @@ impl Client {
         self.call(format!("roll back {service}"), Repeat::Never, limit, call, Pushed::try_from).await
     }
 
-    /// How the cluster is now. An answer that is stale is given only when no agent has a better one.
+    /// Restarts the present release of a service on all its hosts.
     ///
     /// # Errors
-    /// Refused, or no agent answers.
-    pub async fn status(&self, service: Option<&ServiceName>) -> Result<view::Status, ClientError> {
-        let request = v1::StatusRequest { service: service.map(ToString::to_string) };
-        let attempted = service.map_or_else(|| "status".to_owned(), |service| format!("status of {service}"));
+    /// Refused, no quorum, no agent answers, or the answer was lost.
+    pub async fn restart(&self, service: &ServiceName, by: Operator) -> Result<Pushed, ClientError> {
+        let request = v1::RestartRequest { service: service.to_string(), by: Some(by.into()) };
         let limit = self.agents.patience.call;
-        let stale = Mutex::new(None);
-        let call = async |mut wire: Wire<Channel>| {
-            let answer = wire.status(request.clone()).await?;
-            if !answer.get_ref().stale {
-                return Ok(answer);
-            }
-            let reason = answer.get_ref().stale_reason.clone();
-            keep(&stale, answer.into_inner());
-            Err(refusal::no_quorum(&Stale { reason, missing: Vec::new() }))
-        };
-        let read = |answer| view::Status::try_from(answer);
-        let answer = self.call(attempted.clone(), Repeat::Freely, limit, call, read).await;
-        match (answer, stale.into_inner().unwrap_or_else(PoisonError::into_inner)) {
-            (Err(ClientError::NoQuorum { address, .. }), Some(kept)) => {
-                read(kept).map_err(|source| ClientError::Malformed { attempted, address, source })
-            }
-            (answer, _) => answer,
-        }
-    }
-
-    /// The last rollouts of a service, newest first; all that are kept when `limit` is 0.
-    ///
-    /// # Errors
-    /// Refused, or no agent answers.
-    pub async fn history(&self, service: &ServiceName, limit: u32) -> Result<Vec<Rollout>, ClientError> {
-        let request = v1::HistoryRequest { service: service.to_string(), limit };
-        let patience = self.agents.patience.call;
-        let call = async |mut wire: Wire<Channel>| wire.history(request.clone()).await;
-        let read = |answer: v1::HistoryResponse| answer.rollouts.into_iter().map(Rollout::try_from).collect();
-        self.call(format!("history of {service}"), Repeat::Freely, patience, call, read).await
-    }
-
-    /// Who makes up the cluster.
-    ///
-    /// # Errors
-    /// No agent answers.
-    pub async fn cluster(&self) -> Result<ClusterView, ClientError> {
-        let limit = self.agents.patience.call;
-        let call = async |mut wire: Wire<Channel>| wire.cluster_show(v1::ClusterShowRequest {}).await;
-        self.call("show the cluster".into(), Repeat::Freely, limit, call, ClusterView::try_from).await
+        let call = async |mut wire: Wire<Channel>| wire.restart(request.clone()).await;
+        self.call(format!("restart {service}"), Repeat::Never, limit, call, Pushed::try_from).await
     }
 
     /// Asks the agents in turn until one answers, for `limit` at most.
-    async fn call<R, T>(
+    pub(super) async fn call<R, T>(
         &self,
         attempted: String,
         repeat: Repeat,
@@ -173,14 +127,6 @@ impl Client {
             }
         }
         Err(tries.error(attempted))
-    }
-}
-
-/// Keeps the newest of what is old.
-fn keep(kept: &Mutex<Option<v1::StatusResponse>>, answer: v1::StatusResponse) {
-    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.as_ref().is_none_or(|kept| kept.revision < answer.revision) {
-        *kept = Some(answer);
     }
 }
 

@@ -4,6 +4,8 @@ mod address;
 mod agents;
 mod calls;
 mod error;
+mod operate;
+mod reading;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,11 @@ impl TryFrom<v1::RemoveHostRequest> for (model::HostId, Operator) {
     }
 }
 
+/// An operator's word on a migration, as the wire has it.
+pub(crate) fn verdict(verdict: model::fleet::Verdict) -> i32 {
+    verdict.write()
+}
+
 /// Reads the name of a service that may be absent.
 ///
 /// # Errors

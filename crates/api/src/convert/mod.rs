@@ -1,6 +1,7 @@
 //! Between the wire and the model. Writing cannot fail; reading checks every field and names the one that is wrong.
 
 mod asked;
+mod clusters;
 mod events;
 mod policy;
 mod rollouts;
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use model::ids::InvalidId;
 
 pub use asked::service;
+pub(crate) use asked::verdict;
 
 /// A message that makes no sense, with the field that is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Revision, RolloutId};
+use model::{Revision, RolloutId, time::WallTime};
 
 use super::{
     Invalid, all, all_named, each, maybe, maybe_named, millis, named, needed, read,
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     v1,
     view::{
-        ChangeStatus, ClusterView, HoldStatus, HostStatus, Member, MigrationStatus, QuarantineStatus,
-        ServiceStatus, Slots, Stale, Status,
+        ChangeStatus, HoldStatus, HostStatus, MigrationStatus, QuarantineStatus, ServiceStatus, Slots, Stale,
+        Status,
     },
 };
 
@@ -216,6 +216,7 @@ impl From<ChangeStatus> for v1::Change {
             revert: change.revert,
             rollout: change.rollout.map(|rollout| rollout.0),
             park: change.park,
+            granted_at_ms: change.granted_at.map(|at| at.0),
         }
     }
 }
@@ -232,53 +233,7 @@ impl TryFrom<v1::Change> for ChangeStatus {
             revert: wire.revert,
             rollout: wire.rollout.map(RolloutId),
             park: wire.park,
+            granted_at: wire.granted_at_ms.map(WallTime),
         })
-    }
-}
-
-impl From<ClusterView> for v1::ClusterShowResponse {
-    fn from(view: ClusterView) -> Self {
-        Self {
-            cluster: view.cluster,
-            leader: view.leader.map(Into::into),
-            revision: view.revision.0,
-            answered_by: view.answered_by.into(),
-            voters: each(view.voters),
-            learners: each(view.learners),
-            silent: each(view.silent),
-            stale: view.stale.is_some(),
-            missing: view.stale.iter().flat_map(|stale| &stale.missing).map(ToString::to_string).collect(),
-            stale_reason: view.stale.map(|stale| stale.reason).unwrap_or_default(),
-        }
-    }
-}
-
-impl TryFrom<v1::ClusterShowResponse> for ClusterView {
-    type Error = Invalid;
-    fn try_from(wire: v1::ClusterShowResponse) -> Result<Self, Invalid> {
-        let missing = all_named("missing", &wire.missing)?;
-        Ok(Self {
-            cluster: wire.cluster,
-            leader: maybe_named("leader", wire.leader.as_deref())?,
-            revision: Revision(wire.revision),
-            answered_by: named("answered_by", &wire.answered_by)?,
-            voters: all("voters", wire.voters)?,
-            learners: all("learners", wire.learners)?,
-            silent: all_named("silent", &wire.silent)?,
-            stale: wire.stale.then_some(Stale { reason: wire.stale_reason, missing }),
-        })
-    }
-}
-
-impl From<Member> for v1::Member {
-    fn from(member: Member) -> Self {
-        Self { host: member.host.into(), node: member.node, address: member.address }
-    }
-}
-
-impl TryFrom<v1::Member> for Member {
-    type Error = Invalid;
-    fn try_from(wire: v1::Member) -> Result<Self, Invalid> {
-        Ok(Self { host: named("host", &wire.host)?, node: wire.node, address: wire.address })
     }
 }

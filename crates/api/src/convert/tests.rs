@@ -5,9 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use model::{
     Fence, Incarnation, Policy, Release, Revision, RolloutId,
     fleet::{
-        Availability, Cause, Event, EventKind, Evidence, Failure, Halt, Halting, MigrationLock,
-        MigrationState, Operator, Outcome, Part, PartState, PhaseKind, Request, Rollout, RolloutKind,
-        RolloutPhase, Settled, Verdict,
+        Availability, Cause, Event, EventKind, Evidence, Failure, Halt, Halting, MigrationState, Operator,
+        Outcome, Part, PartState, PhaseKind, Request, Rollout, RolloutKind, RolloutPhase, Settled, Verdict,
     },
     policy::{MigratePer, OnFailure},
     time::WallTime,
@@ -202,6 +201,7 @@ fn host_status() -> view::HostStatus {
             revert: true,
             rollout: Some(RolloutId(12)),
             park: false,
+            granted_at: Some(WallTime(1_700_000_000_000)),
         }),
         availability: Availability::Out,
         counted: true,
@@ -265,10 +265,11 @@ fn status() -> view::Status {
             }],
             hosts: vec![host_status()],
             slots: view::Slots { limit: 1, holders: vec!["h1".parse().unwrap()] },
-            migration_lock: Some(MigrationLock {
+            migration_lock: Some(view::MigrationLockStatus {
                 host: "h1".parse().unwrap(),
                 fence: fence(),
                 release: release("abc-web-2"),
+                granted_at: Some(WallTime(1_700_000_000_000)),
             }),
             mixed: true,
         }],

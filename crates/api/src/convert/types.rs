@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use model::{
     Fence, Incarnation, Release, ReleaseId, Revision,
-    fleet::{Failure, MigrationLock, MigrationState, Operator},
+    fleet::{Failure, MigrationState, Operator},
+    time::WallTime,
 };
 
 use super::{Invalid, maybe_named, named, needed, read, words::Word};
 use crate::{
     v1,
-    view::{Cursor, Gap, HostFailure},
+    view::{Cursor, Gap, HostFailure, MigrationLockStatus},
 };
 
 impl From<Operator> for v1::Operator {
@@ -155,19 +156,25 @@ impl TryFrom<v1::MigrationState> for MigrationState {
     }
 }
 
-impl From<MigrationLock> for v1::MigrationLock {
-    fn from(lock: MigrationLock) -> Self {
-        Self { host: lock.host.into(), fence: Some(lock.fence.into()), release: Some(lock.release.into()) }
+impl From<MigrationLockStatus> for v1::MigrationLock {
+    fn from(lock: MigrationLockStatus) -> Self {
+        Self {
+            host: lock.host.into(),
+            fence: Some(lock.fence.into()),
+            release: Some(lock.release.into()),
+            granted_at_ms: lock.granted_at.map(|at| at.0),
+        }
     }
 }
 
-impl TryFrom<v1::MigrationLock> for MigrationLock {
+impl TryFrom<v1::MigrationLock> for MigrationLockStatus {
     type Error = Invalid;
     fn try_from(lock: v1::MigrationLock) -> Result<Self, Invalid> {
         Ok(Self {
             host: named("host", &lock.host)?,
             fence: needed("fence", lock.fence)?.into(),
             release: read("release", lock.release)?,
+            granted_at: lock.granted_at_ms.map(WallTime),
         })
     }
 }

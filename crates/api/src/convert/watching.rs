@@ -1,14 +1,14 @@
 //! What the streams carry, and the answer to a push.
 
-use model::RolloutId;
+use model::{Revision, RolloutId};
 
 use super::{
-    Invalid, all, each, maybe, needed, read,
+    Invalid, all, all_named, each, maybe, maybe_named, needed, read,
     rollouts::{read_verdict, write_verdict},
 };
 use crate::{
     v1::{self, events_response, watch_response},
-    view::{Ended, EventItem, Pushed, WatchItem},
+    view::{Ended, EventItem, History, Pushed, Stale, WatchItem},
 };
 
 impl From<WatchItem> for v1::WatchResponse {
@@ -114,6 +114,35 @@ impl TryFrom<v1::PushResponse> for Pushed {
             joined: wire.joined,
             release: maybe("release", wire.release)?,
             after: wire.after.map(Into::into),
+        })
+    }
+}
+
+impl From<History> for v1::HistoryResponse {
+    fn from(history: History) -> Self {
+        let stale = history.stale.is_some();
+        let Stale { reason, missing } = history.stale.unwrap_or_default();
+        Self {
+            rollouts: each(history.rollouts),
+            stale,
+            stale_reason: reason,
+            missing: each(missing),
+            answered_by: history.answered_by.map(Into::into).unwrap_or_default(),
+            revision: history.revision.0,
+        }
+    }
+}
+
+impl TryFrom<v1::HistoryResponse> for History {
+    type Error = Invalid;
+    fn try_from(wire: v1::HistoryResponse) -> Result<Self, Invalid> {
+        let missing = all_named("missing", &wire.missing)?;
+        let answered_by = Some(wire.answered_by.as_str()).filter(|name| !name.is_empty());
+        Ok(Self {
+            rollouts: all("rollouts", wire.rollouts)?,
+            answered_by: maybe_named("answered_by", answered_by)?,
+            revision: Revision(wire.revision),
+            stale: wire.stale.then_some(Stale { reason: wire.stale_reason, missing }),
         })
     }
 }

@@ -2,16 +2,18 @@
 //! but through [`crate::v1`].
 
 mod asked;
+mod cluster;
 mod cursor;
 mod event;
 mod status;
 mod watch;
 
 pub use asked::{Ask, Push};
+pub use cluster::{ClusterView, FleetHost, Member};
 pub use cursor::{Cursor, InvalidCursor};
 pub use event::{Gap, SeenEvent};
 pub use status::{
-    ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationStatus, QuarantineStatus, ServiceStatus,
-    Slots, Stale, Status,
+    ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
+    QuarantineStatus, ServiceStatus, Slots, Stale, Status,
 };
-pub use watch::{ClusterView, Ended, EventItem, Member, Pushed, Verdict, WatchItem};
+pub use watch::{Ended, EventItem, History, Pushed, Verdict, WatchItem};

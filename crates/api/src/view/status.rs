@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use model::{
     Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName,
-    fleet::{
-        Availability, Cause, Failure, MigrationLock, MigrationState, Operator, PartState, PhaseKind, Rollout,
-    },
+    fleet::{Availability, Cause, Failure, MigrationState, Operator, PartState, PhaseKind, Rollout},
     planner::hold::TimedHold,
+    time::WallTime,
 };
 
 use super::Cursor;
@@ -64,9 +63,22 @@ pub struct ServiceStatus {
     /// Who may be out of service.
     pub slots: Slots,
     /// Who may run `bin/migrate`.
-    pub migration_lock: Option<MigrationLock>,
+    pub migration_lock: Option<MigrationLockStatus>,
     /// An operator left the fleet mixed.
     pub mixed: bool,
+}
+
+/// Who may run `bin/migrate` of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationLockStatus {
+    /// The holder.
+    pub host: HostId,
+    /// Number of the grant.
+    pub fence: Fence,
+    /// The release whose migration is run.
+    pub release: Release,
+    /// When it was granted, for people, as far as that is still known.
+    pub granted_at: Option<WallTime>,
 }
 
 /// A release that is kept from use.
@@ -185,6 +197,8 @@ pub struct ChangeStatus {
     pub rollout: Option<RolloutId>,
     /// It is for maintenance.
     pub park: bool,
+    /// When it was granted, for people, as far as that is still known.
+    pub granted_at: Option<WallTime>,
 }
 
 /// How a release failed on a host.

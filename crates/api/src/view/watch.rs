@@ -1,6 +1,9 @@
 //! What the streams carry, and the smaller answers.
 
-use model::{HostId, Release, Revision, RolloutId, fleet::Outcome};
+use model::{
+    HostId, Release, Revision, RolloutId,
+    fleet::{Outcome, Rollout},
+};
 
 use super::{Cursor, Gap, HostFailure, SeenEvent, Stale, Status};
 
@@ -86,34 +89,15 @@ pub enum EventItem {
     Gap(Gap),
 }
 
-/// Who makes up the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterView {
-    /// Name of the cluster; empty before it has formed.
-    pub cluster: String,
-    /// Host of the leader, where one is known.
-    pub leader: Option<HostId>,
-    /// Revision applied by whoever answers.
+/// The last rollouts of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// Newest first.
+    pub rollouts: Vec<Rollout>,
+    /// Who answers, where that is said.
+    pub answered_by: Option<HostId>,
+    /// Revision that this was made from.
     pub revision: Revision,
-    /// Who answers.
-    pub answered_by: HostId,
-    /// Who carries the log.
-    pub voters: Vec<Member>,
-    /// Who receives the log without a vote.
-    pub learners: Vec<Member>,
-    /// Hosts that the leader has not heard from for too long.
-    pub silent: Vec<HostId>,
     /// Why the answer may be old.
     pub stale: Option<Stale>,
-}
-
-/// One node of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its host.
-    pub host: HostId,
-    /// Node id; used once, ever.
-    pub node: String,
-    /// Where its agent listens.
-    pub address: String,
 }

@@ -1,22 +1,26 @@
-//! `push`, `rollback` and `watch`: what begins rollouts, and what follows them.
+//! `push`, `rollback` and `restart`: what begins rollouts.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use api::{
-    Exit, Step,
-    view::{self, Cursor, Pushed, WatchItem},
+    Exit,
+    view::{self, Pushed},
 };
-use model::{Policy, RolloutId, ServiceName, fleet::Operator};
+use model::ServiceName;
 
-use super::Context;
+use super::{
+    Context,
+    follow::{What, follow},
+    operator, policy,
+};
 use crate::{
-    args::{By, Push, Rollback, Wait, Watch},
+    args::{Push, Restart, Rollback, Wait},
     failure::Failure,
 };
 
 pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failure> {
     let source = absolute(&args.source)?;
-    let policy = args.policy.as_deref().map(policy).transpose()?;
+    let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let push = view::Push { service: args.service.clone(), source, policy, by: operator(args.by) };
     let pushed = context.client.push(push).await?;
     begun(context, args.service, pushed, &args.wait).await
@@ -27,78 +31,23 @@ pub(super) async fn rollback(context: &mut Context, args: Rollback) -> Result<u8
     begun(context, args.service, pushed, &args.wait).await
 }
 
+pub(super) async fn restart(context: &mut Context, args: Restart) -> Result<u8, Failure> {
+    let pushed = context.client.restart(&args.service, operator(args.by)).await?;
+    begun(context, args.service, pushed, &args.wait).await
+}
+
 async fn begun(
     context: &mut Context,
     service: ServiceName,
     pushed: Pushed,
     wait: &Wait,
 ) -> Result<u8, Failure> {
-    context.printer.begun(&service, &pushed, wait.wait);
-    if !wait.wait {
-        return Ok(0);
-    }
+    let until = wait.until();
+    context.printer.begun(&service, &pushed, until.is_some());
+    let Some(until) = until else { return Ok(0) };
     // Joined late: everything of the rollout that is kept is shown.
-    follow(context, &service, Some(pushed.rollout), pushed.after, wait.timeout).await
-}
-
-fn operator(by: By) -> Operator {
-    Operator { name: by.by, reason: by.reason }
-}
-
-pub(super) async fn watch(context: &mut Context, args: Watch) -> Result<u8, Failure> {
-    follow(context, &args.service, args.rollout, None, args.timeout).await
-}
-
-/// Follows a rollout to its end, to the time-out, or to Ctrl-C. The rollout goes on without it.
-async fn follow(
-    context: &mut Context,
-    service: &ServiceName,
-    rollout: Option<RolloutId>,
-    after: Option<Cursor>,
-    limit: Option<Duration>,
-) -> Result<u8, Failure> {
-    let gave_up = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    let next = format!("`deployinator watch --service {service}` follows it again");
-    let code = tokio::select! {
-        ended = to_the_end(context, service, rollout, after) => return ended,
-        () = gave_up => Exit::GaveUp,
-        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
-    };
-    context.printer.leave();
-    let why = if code == Exit::GaveUp { "the time-out has passed" } else { "interrupted" };
-    Err(Failure::new(code, format!("watch {service}: {why}; the rollout goes on"), Some(&next)))
-}
-
-async fn to_the_end(
-    context: &mut Context,
-    service: &ServiceName,
-    rollout: Option<RolloutId>,
-    after: Option<Cursor>,
-) -> Result<u8, Failure> {
-    let mut watch = context.client.watch(service, rollout, after);
-    while let Some(step) = watch.next().await? {
-        match step {
-            Step::Item(WatchItem::Event(event)) => context.printer.event(&event),
-            Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
-            Step::Item(WatchItem::Picture(picture)) => context.printer.picture(service, &picture),
-            Step::Item(WatchItem::Ended(ended)) => {
-                context.printer.ended(&ended);
-                return Ok(ended.verdict.exit_code());
-            }
-            Step::Lost(attempt) => context.printer.lost(&attempt),
-        }
-    }
-    let next = format!("`deployinator status --service {service}` says how it stands");
-    Err(Failure::new(
-        Exit::Unavailable,
-        format!("watch {service}: the stream ended before the rollout did"),
-        Some(&next),
-    ))
+    let what = What { service, rollout: Some(pushed.rollout), after: pushed.after, until };
+    follow(context, &what, wait.timeout).await
 }
 
 /// The agents' working directory is not ours.
@@ -115,18 +64,4 @@ fn absolute(source: &Path) -> Result<String, Failure> {
         _ => failed(&error),
     })?;
     absolute.into_os_string().into_string().map_err(|_| failed(&"the path is not valid UTF-8"))
-}
-
-fn policy(path: &Path) -> Result<Policy, Failure> {
-    let named = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("read the policy {named}: {error}"), None))?;
-    config::policy(&text, &named).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::new(
-            Exit::Usage,
-            problems.join("\n  "),
-            Some("docs/configuration.md lists the keys of a policy"),
-        )
-    })
 }

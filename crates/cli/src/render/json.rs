@@ -1,6 +1,9 @@
-//! For programs. The shapes are documented in docs/api.md, and only ever gain fields.
+//! For programs. The shapes are documented in docs/json.md, and only ever gain fields.
 
-use api::view::{Ended, Gap, HostFailure, HostStatus, Pushed, SeenEvent, ServiceStatus, Status, Verdict};
+use api::view::{
+    Ended, Gap, History, HostFailure, HostStatus, MigrationStatus, Pushed, QuarantineStatus, SeenEvent,
+    ServiceStatus, Stale, Status, Verdict,
+};
 use model::{
     ServiceName,
     fleet::{Outcome, Rollout},
@@ -67,8 +70,17 @@ fn failure(failure: &HostFailure) -> Value {
     })
 }
 
-pub(crate) fn history(rollouts: &[Rollout]) -> Value {
-    json!({ "rollouts": rollouts.iter().map(rollout).collect::<Vec<_>>() })
+pub(crate) fn history(history: &History) -> Value {
+    json!({
+        "rollouts": history.rollouts.iter().map(rollout).collect::<Vec<_>>(),
+        "answered_by": history.answered_by,
+        "revision": history.revision,
+        "stale": stale(history.stale.as_ref()),
+    })
+}
+
+pub(super) fn stale(stale: Option<&Stale>) -> Value {
+    json!(stale.map(|stale| json!({ "reason": stale.reason, "missing": stale.missing })))
 }
 
 fn rollout(rollout: &Rollout) -> Value {
@@ -97,7 +109,7 @@ pub(crate) fn status(status: &Status) -> Value {
         "leader": status.leader,
         "revision": status.revision,
         "answered_by": status.answered_by,
-        "stale": status.stale.as_ref().map(|stale| json!({ "reason": stale.reason, "missing": stale.missing })),
+        "stale": stale(status.stale.as_ref()),
         "services": status.services.iter().map(service).collect::<Vec<_>>(),
     })
 }
@@ -111,14 +123,10 @@ fn service(service: &ServiceStatus) -> Value {
         "slots": { "limit": service.slots.limit, "holders": service.slots.holders },
         "migration_lock": service.migration_lock.as_ref().map(|lock| json!({
             "host": lock.host, "fence": lock.fence.to_string(), "release": lock.release.id,
+            "granted_at_ms": lock.granted_at.map(|at| at.0),
         })),
-        "migrations": service.migrations.iter().map(|migration| json!({
-            "release": migration.release, "host": migration.host, "state": migration.state,
-        })).collect::<Vec<_>>(),
-        "quarantine": service.quarantine.iter().map(|quarantine| json!({
-            "release": quarantine.release, "reason": quarantine.reason,
-            "rollout": quarantine.rollout.map(|rollout| rollout.to_string()),
-        })).collect::<Vec<_>>(),
+        "migrations": service.migrations.iter().map(migration).collect::<Vec<_>>(),
+        "quarantine": service.quarantine.iter().map(kept).collect::<Vec<_>>(),
         "mixed": service.mixed,
         "holds": service.holds.iter().map(|hold| json!({
             "name": hold.name, "text": hold.text, "ends_when": hold.ends_when, "host": hold.host,
@@ -129,7 +137,19 @@ fn service(service: &ServiceStatus) -> Value {
     })
 }
 
-fn host(host: &HostStatus) -> Value {
+pub(super) fn migration(migration: &MigrationStatus) -> Value {
+    json!({ "release": migration.release, "host": migration.host, "state": migration.state })
+}
+
+pub(super) fn kept(kept: &QuarantineStatus) -> Value {
+    json!({
+        "release": kept.release,
+        "reason": kept.reason,
+        "rollout": kept.rollout.map(|rollout| rollout.to_string()),
+    })
+}
+
+pub(super) fn host(host: &HostStatus) -> Value {
     json!({
         "host": host.host,
         "address": host.address,
@@ -146,6 +166,7 @@ fn host(host: &HostStatus) -> Value {
             "revert": change.revert,
             "rollout": change.rollout.map(|rollout| rollout.to_string()),
             "park": change.park,
+            "granted_at_ms": change.granted_at.map(|at| at.0),
         })),
         "part": host.part,
         "staged": host.staged,

@@ -1,16 +1,29 @@
 //! What people and programs see.
 
+mod done;
 mod json;
+mod json_lists;
+mod lists;
 mod live;
+mod locks;
 mod paint;
+mod policies;
 mod status;
+mod table;
 mod text;
 
 use std::io::{IsTerminal as _, Write as _};
 
-use api::view::{Ended, Gap, Pushed, SeenEvent, Status};
-use model::{ServiceName, fleet::Rollout};
+use api::view::{ClusterView, Ended, Gap, History, Pushed, SeenEvent, Status};
+use model::{HostId, RolloutId, ServiceName};
+use serde_json::{Value, json};
 
+pub(crate) use self::{
+    done::Done,
+    lists::{host_sentence, migration_line},
+    locks::{Lock, locks_of},
+    text::short,
+};
 use self::{live::Live, paint::Paint};
 use crate::args::{Color, Output};
 
@@ -54,16 +67,71 @@ impl Printer {
         self.unread
     }
 
-    pub(crate) fn status(&mut self, status: &Status) {
-        let text =
-            if self.json { json::status(status).to_string() } else { status::status(status, self.paint) };
+    /// Prints one answer: as one object, or as text.
+    fn answer(&mut self, json: impl FnOnce() -> Value, text: impl FnOnce(Paint) -> String) {
+        let text = if self.json { json().to_string() } else { text(self.paint) };
         self.write(text.trim_end());
     }
 
-    pub(crate) fn history(&mut self, rollouts: &[Rollout]) {
-        let text =
-            if self.json { json::history(rollouts).to_string() } else { text::history(rollouts, self.paint) };
-        self.write(text.trim_end());
+    pub(crate) fn status(&mut self, status: &Status, _all: bool) {
+        self.answer(|| json::status(status), |paint| status::status(status, paint));
+    }
+
+    pub(crate) fn history(&mut self, history: &History) {
+        self.answer(|| json::history(history), |paint| text::history(history, paint));
+    }
+
+    pub(crate) fn hosts(&mut self, cluster: &ClusterView, status: &Status) {
+        self.answer(|| json_lists::hosts(cluster, status), |paint| lists::hosts(cluster, status, paint));
+    }
+
+    pub(crate) fn locks(&mut self, status: &Status) {
+        self.answer(|| locks::json(status), |paint| locks::text(status, paint));
+    }
+
+    pub(crate) fn migrations(&mut self, status: &Status) {
+        self.answer(|| json_lists::migrations(status), |paint| lists::migrations(status, paint));
+    }
+
+    pub(crate) fn quarantine(&mut self, status: &Status) {
+        self.answer(|| json_lists::quarantine(status), |paint| lists::quarantine(status, paint));
+    }
+
+    pub(crate) fn policies(&mut self, status: &Status) {
+        self.answer(|| json_lists::policies(status), |_| policies::files(status));
+    }
+
+    pub(crate) fn cluster(&mut self, cluster: &ClusterView) {
+        self.answer(|| json_lists::cluster(cluster), |paint| lists::cluster(cluster, paint));
+    }
+
+    pub(crate) fn done(&mut self, done: &Done) {
+        self.answer(|| done.json(), |paint| done.text(paint));
+    }
+
+    /// What a host that is waited for waits for itself.
+    pub(crate) fn waits(&mut self, host: &HostId, service: &ServiceName, why: &str) {
+        let json = || json!({ "item": "waits", "host": host, "service": service, "text": why });
+        self.answer(json, |paint| format!("{host} {service}: {}", paint.busy(why)));
+    }
+
+    /// A host that was waited for is there.
+    pub(crate) fn reached(&mut self, host: &HostId, services: &[ServiceName], state: &str) {
+        let json = || json!({ "item": "reached", "host": host, "services": services, "state": state });
+        self.answer(json, |paint| format!("{host} is {}", paint.good(state)));
+    }
+
+    /// The first wave has soaked, and nobody waits for the rest.
+    pub(crate) fn canary(&mut self, service: &ServiceName, rollout: Option<RolloutId>, again: &str) {
+        self.leave();
+        let json = || {
+            let rollout = rollout.map(|rollout| rollout.to_string());
+            json!({ "item": "canary_soaked", "service": service, "rollout": rollout, "exit_code": 0 })
+        };
+        self.answer(json, |paint| {
+            let named = rollout.map_or_else(|| "the rollout".to_owned(), |rollout| rollout.to_string());
+            format!("\n{}; {named} goes on: `{again}` follows it", paint.good("the canary wave has soaked"))
+        });
     }
 
     pub(crate) fn begun(&mut self, service: &ServiceName, pushed: &Pushed, waits: bool) {

@@ -1,6 +1,6 @@
 //! The status: for `status`, and as the picture of a watch.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use api::view::{ChangeStatus, HoldStatus, HostStatus, ServiceStatus, Status};
 use model::{
@@ -9,8 +9,9 @@ use model::{
 };
 
 use super::{
+    lists,
     paint::{Paint, pad},
-    text::{failed, short},
+    text::{failed, seconds, short},
 };
 
 /// The steps of a change, as marks.
@@ -27,17 +28,7 @@ pub(crate) fn status(status: &Status, paint: Paint) -> String {
     let leader = status.leader.as_ref().map_or("no leader", model::HostId::as_str);
     let mut text =
         format!("cluster {}  leader {leader}  revision {}\n", paint.strong(&status.cluster), status.revision);
-    if let Some(stale) = &status.stale {
-        let missing: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
-        let _ = writeln!(
-            text,
-            "{}",
-            paint.bad(&format!("STALE, as {} knew it last: {}", status.answered_by, stale.reason))
-        );
-        if !missing.is_empty() {
-            let _ = writeln!(text, "  missing: {}", missing.join(", "));
-        }
-    }
+    text.push_str(&lists::stale(status.stale.as_ref(), Some(&status.answered_by), paint));
     for service in &status.services {
         let _ = write!(text, "\n{}", one(service, paint, true));
     }
@@ -177,12 +168,4 @@ fn hold_line(hold: &HoldStatus, paint: Paint, whole: bool) -> String {
     let ends = hold.ends_in.map(|ends| format!(", {} left", seconds(ends))).unwrap_or_default();
     let line = format!("{} {} ({}{ends})", paint.busy("waits:"), hold.text, seconds(hold.lasted));
     if whole { format!("{line}\n         until {}", hold.ends_when) } else { line }
-}
-
-fn seconds(duration: Duration) -> String {
-    match duration.as_secs() {
-        0..=9 => format!("{:.1} s", duration.as_secs_f64()),
-        10..=119 => format!("{} s", duration.as_secs()),
-        minutes => format!("{} min {} s", minutes / 60, minutes % 60),
-    }
 }

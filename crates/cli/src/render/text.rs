@@ -1,15 +1,18 @@
 //! Lines for people.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use api::view::{Ended, HostFailure, Pushed, SeenEvent, Verdict};
+use api::view::{Ended, History, HostFailure, Pushed, SeenEvent, Verdict};
 use model::{
     ReleaseId, ServiceName,
-    fleet::{Outcome, Rollout, RolloutKind},
+    fleet::{Outcome, RolloutKind},
     time::WallTime,
 };
 
-use super::paint::{Paint, pad};
+use super::{
+    lists,
+    paint::{Paint, pad},
+};
 
 /// Lines of a failed process's output that are shown.
 const TAIL_LINES: usize = 15;
@@ -22,10 +25,20 @@ pub(crate) fn clock(at: WallTime) -> String {
 
 /// Date and time of day in UTC: "2026-11-21 14:03:59".
 pub(crate) fn date(at: WallTime) -> String {
-    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0))
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(at.0))
         .to_string()
         .replace('T', " ")
         .replace('Z', "")
+}
+
+/// A time that has passed or is left, short: "9.5 s", "90 s", "3 min 20 s", "2 h 5 min".
+pub(crate) fn seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..=9 => format!("{:.1} s", duration.as_secs_f64()),
+        secs @ 10..=119 => format!("{secs} s"),
+        secs @ 120..=7199 => format!("{} min {} s", secs / 60, secs % 60),
+        secs => format!("{} h {} min", secs / 3600, secs / 60 % 60),
+    }
 }
 
 /// Enough of a release's name to know it again.
@@ -54,7 +67,7 @@ pub(crate) fn event(event: &SeenEvent, paint: Paint) -> String {
     line
 }
 
-fn tail(text: &str, paint: Paint) -> String {
+pub(super) fn tail(text: &str, paint: Paint) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     shown.iter().fold(String::new(), |mut out, line| {
@@ -103,15 +116,17 @@ pub(crate) fn failed(failure: &HostFailure, paint: Paint) -> String {
     format!("  {host} failed while {}: {}{}", failure.phase, failure.reason, tail(&failure.tail, paint))
 }
 
-pub(crate) fn history(rollouts: &[Rollout], paint: Paint) -> String {
-    if rollouts.is_empty() {
-        return "no rollout yet".to_owned();
+pub(crate) fn history(history: &History, paint: Paint) -> String {
+    let mut text = lists::stale(history.stale.as_ref(), history.answered_by.as_ref(), paint);
+    if history.rollouts.is_empty() {
+        text.push_str("no rollout yet");
+        return text;
     }
-    let mut text = paint.faint(&format!(
+    text += &paint.faint(&format!(
         "{:<6} {:<20} {:<24} {:<16} {:<16} by",
         "", "began (UTC)", "why", "release", "state"
     ));
-    for rollout in rollouts {
+    for rollout in &history.rollouts {
         let why = match rollout.kind {
             RolloutKind::Push => "push".to_owned(),
             RolloutKind::RollbackOf { rollout, aborted: false } => format!("roll back of {rollout}"),

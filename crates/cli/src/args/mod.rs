@@ -1,10 +1,12 @@
-//! The command line's arguments.
+//! The command line's arguments: one file for what moves and shows rollouts, one for what operators do beside them.
 
-use std::{path::PathBuf, time::Duration};
+mod operators;
+mod rollouts;
 
-use api::{Address, view::Cursor};
+use api::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::{RolloutId, ServiceName};
+
+pub(crate) use self::{operators::*, rollouts::*};
 
 /// Moves services of a fleet to releases, and shows how that goes.
 #[derive(Debug, Parser)]
@@ -17,24 +19,28 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or rolled back or aborted, 2 the roll back failed as well, \
-3 halted until an operator decides, 4 superseded, 5 rejected, 64 wrong usage, 69 no agent or no quorum, 75 gave up waiting.";
+3 halted until an operator decides, 4 superseded, 5 rejected, 64 wrong usage, 69 no agent or no quorum, 75 gave up waiting, \
+130 interrupted.";
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Common {
     /// An agent, as ADDRESS or ADDRESS:PORT. Any agent will do; several are tried in turn.
     #[arg(
         long = "agent",
         global = true,
+        display_order = 900,
+        value_name = "ADDRESS",
         env = "DEPLOYINATOR_AGENTS",
         value_delimiter = ',',
         default_value = "127.0.0.1:7100"
     )]
     pub(crate) agents: Vec<Address>,
-    /// How to print.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    /// How to print: `text` for people; `json` for programs, one object, or one object a line for what goes on.
+    #[arg(long, global = true, display_order = 901, hide_possible_values = true, value_name = "text|json", value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
-    /// When to use colour.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    /// When to use colour: `auto` on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, display_order = 902, hide_possible_values = true, value_name = "auto|always|never", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
 }
 
@@ -70,97 +76,38 @@ pub(crate) enum Command {
     History(History),
     /// Move a service back to the completed release before the present one.
     Rollback(Rollback),
+    /// Restart the present release of a service on all its hosts, under the same slots.
+    Restart(Restart),
+    /// Freeze a rollout and its deadlines; hosts in mid-step finish.
+    Pause(Of),
+    /// End a pause or a halt.
+    Resume(Of),
+    /// Give a rollout up: what was changed is taken back.
+    Abort(Abort),
     /// What happened, in order.
     Events(Events),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Push {
-    /// The release: a directory with bin/serve and, optionally, bin/migrate.
-    pub(crate) source: PathBuf,
-    /// The service.
-    #[arg(long)]
-    pub(crate) service: ServiceName,
-    /// The policy of the service from now on, as a TOML file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-    #[command(flatten)]
-    pub(crate) by: By,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    /// The service.
-    #[arg(long)]
-    pub(crate) service: ServiceName,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-    #[command(flatten)]
-    pub(crate) by: By,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Wait {
-    /// Follow the rollout to its end, and end with its exit code.
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Give up waiting after this time, with exit code 75; the rollout goes on.
-    #[arg(long, value_parser = humantime::parse_duration, requires = "wait")]
-    pub(crate) timeout: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct By {
-    /// Who asks, for the record.
-    #[arg(long, env = "USER", default_value = "")]
-    pub(crate) by: String,
-    /// Why, for the record.
-    #[arg(long, default_value = "")]
-    pub(crate) reason: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Watch {
-    /// The rollout, such as r12; the one under way, or else the last.
-    pub(crate) rollout: Option<RolloutId>,
-    /// The service.
-    #[arg(long)]
-    pub(crate) service: ServiceName,
-    /// Give up after this time, with exit code 75; the rollout goes on.
-    #[arg(long, value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    /// One service only.
-    #[arg(long)]
-    pub(crate) service: Option<ServiceName>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct History {
-    /// The service.
-    #[arg(long)]
-    pub(crate) service: ServiceName,
-    /// At most this many rollouts.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) limit: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Events {
-    /// One service only.
-    #[arg(long)]
-    pub(crate) service: Option<ServiceName>,
-    /// Stay, and print what happens next.
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// Only what came after this place, such as 42.0.
-    #[arg(long)]
-    pub(crate) after: Option<Cursor>,
+    /// Who holds which lock, and how to free one whose holder does not.
+    #[command(subcommand)]
+    Locks(Locks),
+    /// The hosts of the fleet, and what operators do to them.
+    #[command(subcommand)]
+    Hosts(Hosts),
+    /// What is known of migrations, and how to say what nobody saw.
+    #[command(subcommand)]
+    Migration(Migration),
+    /// Releases that failed and are kept from use.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// How a service is rolled.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Who carries the log, and how to form a cluster without a lost host.
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Print a script that completes this command line, for a shell to read.
+    Completions(Completions),
+    /// Print this command line's manual page, or write all of its pages to a directory.
+    Man(Man),
 }
 
 impl Arguments {
@@ -171,6 +118,8 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use clap::CommandFactory as _;
 

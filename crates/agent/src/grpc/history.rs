@@ -1,0 +1,82 @@
+//! The rollouts of a service, as the leader knows them; or, without one, as a replica does, marked as stale.
+
+use std::net::SocketAddr;
+
+use api::{
+    v1::{self, deployinator_client::DeployinatorClient},
+    view::{History, Stale},
+};
+use model::ServiceName;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use super::{
+    public::Public,
+    refusals,
+    status::{self, LEADER},
+};
+use crate::core::Core;
+
+pub(super) async fn history(
+    public: &Public,
+    request: v1::HistoryRequest,
+    was_forwarded: bool,
+) -> Result<v1::HistoryResponse, Status> {
+    let core = public.core()?;
+    let name = status::name(&request.service)?;
+    if status::reign(public, &core).await.is_some() {
+        return here(&core, &name, request.limit, None);
+    }
+    if !was_forwarded && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me()) {
+        let heard = ask(&core, leader, request.clone()).await;
+        if let Some(answer) = heard.filter(|heard| !heard.as_ref().is_ok_and(|answer| answer.stale)) {
+            return answer;
+        }
+    }
+    if !core.link.is_member() {
+        if was_forwarded {
+            return Err(super::streams::no_member());
+        }
+        // A follower has no replica; any member's old answer is better than none.
+        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
+            if let Some(answer) = ask(&core, address, request.clone()).await {
+                return answer;
+            }
+        }
+        return Err(refusals::no_quorum("no member answers", &status::stale(&core).await));
+    }
+    here(&core, &name, request.limit, Some(status::stale(&core).await))
+}
+
+async fn ask(
+    core: &Core,
+    address: SocketAddr,
+    request: v1::HistoryRequest,
+) -> Option<Result<v1::HistoryResponse, Status>> {
+    let mut client = DeployinatorClient::new(core.link.channels().to(address))
+        .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+    match timeout(LEADER, client.history(status::forwarded(request))).await.ok()? {
+        Ok(answer) => Some(Ok(answer.into_inner())),
+        Err(refusal) if refusal.code() == Code::NotFound => Some(Err(refusal)),
+        Err(_) => None,
+    }
+}
+
+/// As this replica knows it.
+fn here(
+    core: &Core,
+    name: &ServiceName,
+    limit: u32,
+    stale: Option<Stale>,
+) -> Result<v1::HistoryResponse, Status> {
+    let fleet = core.link.node().state().borrow().clone();
+    let service = status::known(&fleet, name)?;
+    let limit = if limit == 0 { usize::MAX } else { limit as usize };
+    let history = History {
+        rollouts: service.rollouts.values().rev().take(limit).cloned().collect(),
+        answered_by: Some(core.link.host().clone()),
+        revision: fleet.revision,
+        stale,
+    };
+    Ok(history.into())
+}

@@ -1,0 +1,120 @@
+//! `watch`, and whatever waits for the end of a rollout.
+
+use std::time::Duration;
+
+use api::{
+    Exit, Step,
+    view::{Cursor, SeenEvent, Status, WatchItem},
+};
+use model::{RolloutId, ServiceName, fleet::EventKind};
+
+use super::Context;
+use crate::{
+    args::{Until, Watch},
+    failure::Failure,
+};
+
+pub(super) async fn watch(context: &mut Context, args: Watch) -> Result<u8, Failure> {
+    let Watch { rollout, service, until, timeout } = args;
+    let what = What { service, rollout, after: None, until };
+    follow(context, &what, timeout).await
+}
+
+/// What is followed.
+pub(super) struct What {
+    pub(super) service: ServiceName,
+    /// The one under way, or else the last, when it is not said.
+    pub(super) rollout: Option<RolloutId>,
+    /// Events after this one only.
+    pub(super) after: Option<Cursor>,
+    pub(super) until: Until,
+}
+
+impl What {
+    /// The command that follows it again.
+    fn again(&self) -> String {
+        let service = &self.service;
+        match self.rollout {
+            Some(rollout) => format!("deployinator watch {rollout} --service {service}"),
+            None => format!("deployinator watch --service {service}"),
+        }
+    }
+}
+
+/// Follows a rollout until it is as far as that, to the time-out, or to Ctrl-C. The rollout goes on without it.
+pub(super) async fn follow(
+    context: &mut Context,
+    what: &What,
+    limit: Option<Duration>,
+) -> Result<u8, Failure> {
+    let gave_up = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let code = tokio::select! {
+        ended = to_the_end(context, what) => return ended,
+        () = gave_up => Exit::GaveUp,
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+    };
+    context.printer.leave();
+    let why = if code == Exit::GaveUp { "the time-out has passed" } else { "interrupted" };
+    let text = format!("watch {}: {why}; the rollout goes on", what.service);
+    Err(Failure::new(code, text, Some(&format!("`{}` follows it again", what.again()))))
+}
+
+async fn to_the_end(context: &mut Context, what: &What) -> Result<u8, Failure> {
+    let service = &what.service;
+    let mut watch = context.client.watch(service, what.rollout, what.after);
+    let mut rollout = what.rollout;
+    while let Some(step) = watch.next().await? {
+        let mut soaked = false;
+        match step {
+            Step::Item(WatchItem::Event(event)) => {
+                context.printer.event(&event);
+                soaked = has_soaked(&event, rollout);
+            }
+            Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
+            Step::Item(WatchItem::Picture(picture)) => {
+                context.printer.picture(service, &picture);
+                rollout = rollout.or_else(|| under_way(&picture, service));
+                soaked = is_past_canary(&picture, service, rollout);
+            }
+            Step::Item(WatchItem::Ended(ended)) => {
+                context.printer.ended(&ended);
+                return Ok(ended.verdict.exit_code());
+            }
+            Step::Lost(attempt) => context.printer.lost(&attempt),
+        }
+        if soaked && what.until == Until::Canary {
+            context.printer.canary(service, rollout, &what.again());
+            return Ok(Exit::Done.code());
+        }
+    }
+    let next = format!("`deployinator status --service {service}` says how it stands");
+    Err(Failure::new(
+        Exit::Unavailable,
+        format!("watch {service}: the stream ended before the rollout did"),
+        Some(&next),
+    ))
+}
+
+fn under_way(status: &Status, service: &ServiceName) -> Option<RolloutId> {
+    let here = status.services.iter().find(|here| here.service == *service)?;
+    here.active.as_ref().map(|active| active.id)
+}
+
+/// Whether the event says that the first wave of the rollout has soaked.
+fn has_soaked(event: &SeenEvent, rollout: Option<RolloutId>) -> bool {
+    let first = matches!(event.detail, Some(EventKind::WaveSoaked { wave: 0 }));
+    first && rollout.is_none_or(|rollout| event.rollout == Some(rollout))
+}
+
+/// The same from a picture, for whoever comes later than the event.
+fn is_past_canary(status: &Status, service: &ServiceName, rollout: Option<RolloutId>) -> bool {
+    let here = status.services.iter().find(|here| here.service == *service);
+    let active = here.and_then(|here| here.active.as_ref());
+    let active = active.filter(|active| rollout.is_none_or(|rollout| active.id == rollout));
+    active.is_some_and(|active| 1 < active.waves || (active.waves == 1 && active.wave_soaked))
+}

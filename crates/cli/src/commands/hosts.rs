@@ -1,0 +1,263 @@
+//! `hosts`: the fleet's machines, and what operators do to them.
+
+use std::time::Duration;
+
+use api::{
+    ClientError, Exit,
+    view::{Ask, HostStatus, Status},
+};
+use model::{
+    HostId, Revision, ServiceName,
+    fleet::{Availability, Operator, PhaseKind, Request},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{Context, overrides};
+use crate::{
+    args::{HostAct, HostBy, Hosts},
+    failure::Failure,
+    render::Done,
+};
+
+/// Time between two looks at a host that is waited for.
+const LOOK: Duration = Duration::from_millis(500);
+/// Longest time without an answer while something is waited for.
+const NO_ANSWER: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(context: &mut Context, args: Hosts) -> Result<u8, Failure> {
+    match args {
+        Hosts::List => list_all(context).await,
+        Hosts::Drain(args) => act(context, args, Goal::Out).await,
+        Hosts::Admit(args) => act(context, args, Goal::In).await,
+        Hosts::Exclude(args) => overrides::exclude(context, args).await,
+        Hosts::Include(args) => include(context, args).await,
+        Hosts::Remove(args) => overrides::remove(context, args).await,
+    }
+}
+
+async fn list_all(context: &mut Context) -> Result<u8, Failure> {
+    let cluster = context.client.cluster().await?;
+    let status = context.client.status(None).await?;
+    context.printer.hosts(&cluster, &status);
+    let stale = cluster.stale.is_some() || status.stale.is_some();
+    Ok(if stale { Exit::Unavailable.code() } else { Exit::Done.code() })
+}
+
+async fn include(context: &mut Context, args: HostBy) -> Result<u8, Failure> {
+    let HostBy { host, service, by } = args;
+    let (services, _) = services(context, &host, service).await?;
+    let request = |host: &HostId| Request::Include { host: host.clone() };
+    let revision = each(context, &services, &super::operator(by), &host, request).await?;
+    let text = format!("{host} takes part again in {}, and counts", list(&services));
+    let next = "`deployinator status` shows how it gets to the completed release".to_owned();
+    let done = Done::of_all("hosts include", services, revision).says(text).next(next);
+    context.printer.done(&Done { host: Some(host), ..done });
+    Ok(0)
+}
+
+/// What a host is waited to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Out,
+    In,
+}
+
+async fn act(context: &mut Context, args: HostAct, goal: Goal) -> Result<u8, Failure> {
+    let HostAct { host, service, wait, timeout, by } = args;
+    let (services, _) = services(context, &host, service).await?;
+    let by = super::operator(by);
+    let named = list(&services);
+    let done = match goal {
+        Goal::Out => {
+            let request = |host: &HostId| Request::Drain { host: host.clone() };
+            let revision = each(context, &services, &by, &host, request).await?;
+            let done = Done::of_all("hosts drain", services.clone(), revision);
+            let done = done.says(format!("{host} leaves {named} as soon as it has a slot, and stays out"));
+            let waits = format!("`deployinator hosts admit {host}` brings it back");
+            done.next(waits)
+        }
+        Goal::In => {
+            let request = |host: &HostId| Request::Admit { host: host.clone() };
+            let revision = each(context, &services, &by, &host, request).await?;
+            let done = Done::of_all("hosts admit", services.clone(), revision);
+            let done = done.says(format!("{host} starts {named} again and joins"));
+            done.next("`deployinator status` shows how far it is".to_owned())
+        }
+    };
+    context.printer.done(&Done { host: Some(host.clone()), ..done });
+    if !wait {
+        return Ok(0);
+    }
+    let gave_up = async {
+        match timeout {
+            Some(limit) => sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let code = tokio::select! {
+        reached = until(context, &host, &services, goal) => return reached,
+        () = gave_up => Exit::GaveUp,
+        _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+    };
+    let why = if code == Exit::GaveUp { "the time-out has passed" } else { "interrupted" };
+    let next = "`deployinator status` says what it waits for";
+    Err(Failure::new(code, format!("wait for {host}: {why}; what was asked for still holds"), Some(next)))
+}
+
+/// Looks until the host is there, and says what changes meanwhile.
+async fn until(
+    context: &mut Context,
+    host: &HostId,
+    services: &[ServiceName],
+    goal: Goal,
+) -> Result<u8, Failure> {
+    let mut said = vec![String::new(); services.len()];
+    let mut heard = Instant::now();
+    loop {
+        let status = match context.client.status(None).await {
+            Ok(status) if status.stale.is_none() => {
+                heard = Instant::now();
+                status
+            }
+            Ok(_) if heard.elapsed() < NO_ANSWER => {
+                sleep(LOOK).await;
+                continue;
+            }
+            Err(error) if is_passing(&error) && heard.elapsed() < NO_ANSWER => {
+                sleep(LOOK).await;
+                continue;
+            }
+            Ok(status) => {
+                let why = status.stale.map(|stale| stale.reason).unwrap_or_default();
+                let next = "what was asked for still holds; `deployinator status` names who is missing";
+                return Err(Failure::new(
+                    Exit::Unavailable,
+                    format!("wait for {host}: no quorum: {why}"),
+                    Some(next),
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut there = true;
+        for (service, said) in services.iter().zip(&mut said) {
+            let (reached, words) = stands(&status, host, service, goal)?;
+            if !reached && *said != words {
+                context.printer.waits(host, service, &words);
+                *said = words;
+            }
+            there &= reached;
+        }
+        if there {
+            context.printer.reached(host, services, if goal == Goal::Out { "parked" } else { "in service" });
+            return Ok(0);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn is_passing(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::NoQuorum { .. } | ClientError::Unreachable { .. } | ClientError::AnswerLost { .. }
+    )
+}
+
+/// Whether the host is where it is to be, and else what it waits for.
+fn stands(
+    status: &Status,
+    host: &HostId,
+    service: &ServiceName,
+    goal: Goal,
+) -> Result<(bool, String), Failure> {
+    let here = status.services.iter().find(|here| here.service == *service);
+    let found = here.and_then(|here| here.hosts.iter().find(|found| found.host == *host));
+    let (Some(here), Some(found)) = (here, found) else {
+        let text = format!("wait for {host}: it no longer declares {service}");
+        return Err(Failure::new(Exit::Failed, text, Some("`deployinator hosts list` shows who is there")));
+    };
+    let asked = match goal {
+        Goal::Out => found.parked.is_some(),
+        Goal::In => found.parked.is_none(),
+    };
+    if !asked {
+        let text = format!("wait for {host}: somebody else has asked for the opposite meanwhile");
+        let next = format!("`deployinator events --service {service}` says who");
+        return Err(Failure::new(Exit::Failed, text, Some(&next)));
+    }
+    let phase = found.change.as_ref().map(|change| change.phase);
+    let reached = match goal {
+        Goal::Out => phase == Some(PhaseKind::Parked),
+        Goal::In => phase.is_none() && (found.availability == Availability::In || has_nothing(found, here)),
+    };
+    let holds = here.holds.iter().filter(|hold| {
+        hold.host.as_ref() == Some(host) || hold.name == "no_free_slot" || hold.name == "budget_spent"
+    });
+    let words = match (phase, holds.into_iter().next()) {
+        (Some(phase), _) => format!("{phase}{}", after(&found.waits_for)),
+        (None, Some(hold)) => hold.text.clone(),
+        (None, None) => format!("waits for its turn{}", after(&found.trouble)),
+    };
+    Ok((reached, words))
+}
+
+/// A service that has nothing to run cannot come into service.
+fn has_nothing(host: &HostStatus, service: &api::view::ServiceStatus) -> bool {
+    host.current.is_none() && service.completed.is_none()
+}
+
+fn after(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
+/// The services that are meant on a host, and how it stands with each.
+pub(super) async fn services(
+    context: &Context,
+    host: &HostId,
+    only: Option<ServiceName>,
+) -> Result<(Vec<ServiceName>, Vec<String>), Failure> {
+    let status = context.client.status(only.as_ref()).await?;
+    let mut services = Vec::new();
+    let mut now = Vec::new();
+    for service in &status.services {
+        let Some(found) = service.hosts.iter().find(|found| found.host == *host) else { continue };
+        services.push(service.service.clone());
+        now.push(crate::render::host_sentence(service, found));
+    }
+    if services.is_empty() {
+        let of = only.map_or_else(|| "any service".to_owned(), |service| service.to_string());
+        return Err(Failure::new(
+            Exit::Rejected,
+            format!("host {host} is not in the fleet, or does not declare {of}"),
+            Some("`deployinator hosts list` lists them"),
+        ));
+    }
+    Ok((services, now))
+}
+
+/// Asks the same for each service; says for which it was done when one is refused.
+pub(super) async fn each(
+    context: &Context,
+    services: &[ServiceName],
+    by: &Operator,
+    host: &HostId,
+    request: impl Fn(&HostId) -> Request,
+) -> Result<Revision, Failure> {
+    let mut last = Revision(0);
+    for (at, service) in services.iter().enumerate() {
+        let ask = Ask { service: service.clone(), by: by.clone(), request: request(host) };
+        match context.client.operate(ask).await {
+            Ok(revision) => last = revision,
+            Err(error) if at == 0 => return Err(error.into()),
+            Err(error) => {
+                let mut failure = Failure::from(error);
+                failure.text = format!("{} (it was done for {})", failure.text, list(&services[..at]));
+                return Err(failure);
+            }
+        }
+    }
+    Ok(last)
+}
+
+pub(super) fn list(services: &[ServiceName]) -> String {
+    services.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
+}
