@@ -1,10 +1,10 @@
 //! Puts the world of one service together, and runs its host machine in it.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use config::Balancer;
 use model::{
-    ServiceName,
+    HostId, ServiceName,
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
@@ -60,7 +60,7 @@ pub(crate) fn run(
     })
 }
 
-type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::NetworkProber>;
+type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::ServiceProber>;
 
 fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std::path::PathBuf) -> ThisWorld {
     let host = parts.settings.agent.host.clone();
@@ -78,14 +78,24 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         service: service.clone(),
         log_limit_bytes: mine.log_limit_bytes,
     };
+    let environment = environment(&host, mine);
+    let prober = probe::ServiceProber::new(probe::Surroundings { environment: environment.clone() });
     World {
-        host,
         address: mine.address,
         balancer,
         store: parts.store.clone(),
         supervisor: KeeperClient::new(keeper),
-        prober: mine.probe.clone().map(|spec| (probe::NetworkProber, spec)),
-        environment: mine.environment.clone(),
+        prober: mine.probe.clone().map(|spec| (prober, spec)),
+        environment,
         manner: Manner { readiness: mine.readiness },
     }
+}
+
+/// What a service, its migration and the program that probes it find in their environment, whichever the release.
+fn environment(host: &HostId, mine: &config::Service) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
+    environment.extend(mine.environment.clone());
+    environment.insert("PORT".into(), mine.address.port().to_string());
+    environment.insert("DEPLOYINATOR_HOST".into(), host.to_string());
+    environment
 }

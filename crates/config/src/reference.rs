@@ -225,7 +225,7 @@ fn probe_and_balancer() -> Vec<Key> {
     vec![
         key(
             "service.NAME.probe.kind",
-            "`\"http\"` or `\"tcp\"`",
+            "`\"http\"`, `\"tcp\"`, `\"grpc\"` or `\"command\"`",
             "required in `probe`",
             "How its health is probed. Without a `probe` it is healthy while it is ready.",
         ),
@@ -233,10 +233,24 @@ fn probe_and_balancer() -> Vec<Key> {
         key("service.NAME.probe.status", "200 to 599", code(DEFAULTS.probe_status), "The answer wanted."),
         key("service.NAME.probe.headers.HEADER", "text", "none", "Sent along; `Host` among them."),
         key(
+            "service.NAME.probe.service",
+            "text",
+            "the whole server",
+            "For `\"grpc\"`: which service `grpc.health.v1.Health/Check` is asked about.",
+        ),
+        key(
+            "service.NAME.probe.command",
+            "list of texts",
+            "required for `\"command\"`",
+            "Program and arguments, run without a shell with the service's environment. Exit code 0 passes; \
+             otherwise the last line of its output is the reason.",
+        ),
+        key(
             "service.NAME.probe.timeout",
             "10ms to 1m",
             time(DEFAULTS.probe_timeout),
-            "For the whole probe, from the connection to the answer.",
+            "For the whole probe, from the connection to the answer. A program is killed then, with all that it \
+             started.",
         ),
         key(
             "service.NAME.balancer.kind",

@@ -82,6 +82,28 @@ fn a_tcp_probe_needs_nothing_else() {
 }
 
 #[test]
+fn grpc_and_command_probes_say_what_they_ask() {
+    let more = r#"
+        [service.a]
+        port = 9
+        probe = { kind = "grpc" }
+        [service.b]
+        port = 10
+        probe = { kind = "grpc", service = "shop.v1.Cart", timeout = "1s" }
+        [service.c]
+        port = 11
+        probe = { kind = "command", command = ["/usr/bin/check", "--deep", "a b"] }
+    "#;
+    let settings = read(&[("10.toml", EXAMPLE), ("20.toml", more)]).unwrap();
+    let probe = |name: &str| settings.services[&name.parse().unwrap()].probe.clone();
+    let (second, two) = (Duration::from_secs(1), Duration::from_secs(2));
+    assert_eq!(probe("a"), Some(ProbeSpec::Grpc { service: None, timeout: two }));
+    assert_eq!(probe("b"), Some(ProbeSpec::Grpc { service: Some("shop.v1.Cart".into()), timeout: second }));
+    let argv = ["/usr/bin/check", "--deep", "a b"].map(str::to_owned).to_vec();
+    assert_eq!(probe("c"), Some(ProbeSpec::Command { argv, timeout: two }));
+}
+
+#[test]
 fn later_files_win_key_by_key_and_lists_as_a_whole() {
     let more = "service.web.port = 81\n\
                 inventory.hosts = [{ host = \"h1\", address = \"127.0.0.1:7400\" }]\n\
@@ -207,7 +229,7 @@ fn unknown_keys_are_refused_wherever_they_stand() {
         "#,
         r#"
         20.toml: agent.lisen: unknown key; did you mean "listen"?
-        20.toml: service.web.probe.expect: unknown key; known here: kind, timeout, path, status, headers
+        20.toml: service.web.probe.expect: unknown key; known here: kind, timeout, path, status, headers, service, command
         20.toml: service.web.balancer.groop: unknown key; did you mean "group"?
         20.toml: service.web.prt: unknown key; did you mean "port"?
         20.toml: agnet: unknown key; did you mean "agent"?

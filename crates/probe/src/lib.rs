@@ -1,130 +1,49 @@
-//! Probes a service once, over HTTP or TCP.
+//! Probes a service once: over HTTP, TCP or gRPC, or with a program.
 //!
-//! A probe opens its own connection, so that it meets whoever listens now, and ends within its time-out, the
-//! connection included. What went wrong is said in words for people.
+//! A probe meets whoever listens now, and ends within its time-out. What went wrong is said in words for people.
 //! Absent on purpose: retries, redirects and TLS; how many failures make a host unhealthy is decided elsewhere.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, header};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
 use ports::{ProbeSpec, Prober, prober::ProbeFailure};
-use tokio::{net::TcpStream, time};
 
-/// Probes over the network.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NetworkProber;
+mod command;
+mod grpc;
+mod network;
+mod words;
 
-impl Prober for NetworkProber {
+/// What a program that probes a service is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// Its whole environment; nothing is inherited but what stands here.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Probes one service, or one instance of it.
+#[derive(Debug, Default)]
+pub struct ServiceProber {
+    command: command::Runner,
+}
+
+impl ServiceProber {
+    /// A prober whose programs run in these surroundings.
+    #[must_use]
+    pub fn new(surroundings: Surroundings) -> Self {
+        Self { command: command::Runner::new(surroundings) }
+    }
+}
+
+impl Prober for ServiceProber {
     async fn probe(&self, spec: &ProbeSpec, address: SocketAddr) -> Result<(), ProbeFailure> {
         match spec {
-            ProbeSpec::Tcp { timeout } => {
-                let connected = time::timeout(*timeout, connect(address)).await;
-                connected.unwrap_or_else(|_| Err(no_connection(*timeout))).map(drop)
-            }
+            ProbeSpec::Tcp { timeout } => network::tcp(*timeout, address).await,
             ProbeSpec::Http { path, status, headers, timeout } => {
-                let request = request(path, headers, address)?;
-                let answered = within(*timeout, request, address).await?;
-                if answered == *status {
-                    return Ok(());
-                }
-                Err(ProbeFailure(format!("GET {path} answered {answered}")))
+                network::http(path, *status, headers, *timeout, address).await
             }
+            ProbeSpec::Grpc { service, timeout } => grpc::check(service.as_deref(), *timeout, address).await,
+            ProbeSpec::Command { argv, timeout } => self.command.run(argv, *timeout).await,
         }
     }
-}
-
-/// Sends the request; the answer's status must arrive before `timeout` is over, from the connection on.
-async fn within(
-    timeout: Duration,
-    request: Request<Empty<Bytes>>,
-    address: SocketAddr,
-) -> Result<u16, ProbeFailure> {
-    let deadline = time::Instant::now() + timeout;
-    let connected = time::timeout_at(deadline, connect(address)).await;
-    let stream = connected.unwrap_or_else(|_| Err(no_connection(timeout)))?;
-    let answered = time::timeout_at(deadline, ask(stream, request)).await;
-    answered.unwrap_or_else(|_| Err(ProbeFailure(format!("no answer within {}", shown(timeout)))))
-}
-
-async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFailure> {
-    TcpStream::connect(address).await.map_err(|error| ProbeFailure(format!("connect: {}", reason(&error))))
-}
-
-async fn ask(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<u16, ProbeFailure> {
-    let asked = format!("GET {}", request.uri());
-    let failed = |error: hyper::Error| ProbeFailure(format!("{asked}: {}", why(&error)));
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // The connection works while the answer is awaited, and is closed with it: the body is not read.
-    let answer = sender.send_request(request);
-    tokio::pin!(connection, answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer.map(|answer| answer.status().as_u16()).map_err(failed),
-        // Its end is the answer's end too, which says more.
-        _ = &mut connection => answer.await.map(|answer| answer.status().as_u16()).map_err(failed),
-    }
-}
-
-fn request(
-    path: &str,
-    headers: &BTreeMap<String, String>,
-    address: SocketAddr,
-) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-    let invalid = |error: &dyn std::fmt::Display| ProbeFailure(format!("GET {path}: {error}"));
-    if !path.starts_with('/') {
-        return Err(invalid(&"a path starts with `/`"));
-    }
-    let mut request = Request::get(path).body(Empty::new()).map_err(|error| invalid(&error))?;
-    let sent = request.headers_mut();
-    sent.insert(header::USER_AGENT, HeaderValue::from_static("deployinator-probe"));
-    sent.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    let host = HeaderValue::try_from(address.to_string()).map_err(|error| invalid(&error))?;
-    sent.insert(header::HOST, host);
-    for (name, value) in headers {
-        let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
-        let value = HeaderValue::try_from(value).map_err(|error| invalid(&error))?;
-        sent.insert(name, value);
-    }
-    Ok(request)
-}
-
-fn no_connection(timeout: Duration) -> ProbeFailure {
-    ProbeFailure(format!("connect: no connection within {}", shown(timeout)))
-}
-
-/// Whole seconds where they are, milliseconds otherwise.
-fn shown(duration: Duration) -> String {
-    if duration.subsec_nanos() == 0 {
-        format!("{} s", duration.as_secs())
-    } else {
-        format!("{} ms", duration.as_millis())
-    }
-}
-
-/// The kind of error where there is a word for it: the system's own words add only a number.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::Other => error.to_string(),
-        kind => {
-            let kind = kind.to_string();
-            if kind.contains("uncategorized") { error.to_string() } else { kind }
-        }
-    }
-}
-
-fn why(error: &hyper::Error) -> String {
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return "the connection was closed before an answer".into();
-    }
-    if error.is_parse() {
-        return "the answer is not HTTP".into();
-    }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.map_or_else(|| error.to_string(), reason)
 }
 
 #[cfg(test)]

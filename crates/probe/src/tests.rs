@@ -1,13 +1,17 @@
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinHandle,
+    time,
 };
 
 use super::*;
+
+mod command;
+mod grpc;
 
 /// Longest wait of a test for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,7 +74,7 @@ fn http(path: &str, timeout: Duration) -> ProbeSpec {
 }
 
 async fn probe(spec: &ProbeSpec, address: SocketAddr) -> Result<(), String> {
-    let probed = time::timeout(PATIENCE, NetworkProber.probe(spec, address)).await;
+    let probed = time::timeout(PATIENCE, ServiceProber::default().probe(spec, address)).await;
     probed.expect("a probe ends within its own time-out").map_err(|failure| failure.0)
 }
 
@@ -211,10 +215,4 @@ async fn what_cannot_be_sent_is_a_failure_not_a_panic() {
     let spec = ProbeSpec::Http { path: "/".into(), status: 200, headers, timeout: PATIENCE };
     let failure = probe(&spec, address).await.expect_err("it was sent");
     assert!(failure.starts_with("GET /: "), "{failure}");
-}
-
-#[test]
-fn times_are_shown_as_people_write_them() {
-    assert_eq!(shown(Duration::from_secs(2)), "2 s");
-    assert_eq!(shown(Duration::from_millis(1500)), "1500 ms");
 }

@@ -44,7 +44,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("openraft", &["raft"]),
     ("prost", &["api"]),
     ("redb", &["raft"]),
-    ("tonic", &["agent", "api", "cli", "demo", "raft", "tests"]),
+    ("tonic", &["agent", "api", "cli", "demo", "probe", "raft", "tests"]),
 ];
 
 /// Our crates that may use nothing of theirs but this; tests may use more.

@@ -106,7 +106,11 @@ where
             moved.notify_one();
         }
         next = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {
+                // Programs that probe are killed with their tasks. What the keeper was asked to do goes on.
+                running.shutdown().await;
+                return Ok(());
+            }
             Some(event) = events.recv() => event,
             Ok(()) = assignments.changed() => {
                 let assigned = assignments.borrow_and_update().clone();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use model::{
-    Fence, HostId, Release,
+    Fence, Release,
     host::{Denied, Effect, Event, FaultSeen, TAIL_LIMIT_BYTES, Ticket},
 };
 use ports::{
@@ -24,8 +24,6 @@ const STAGE_LIMIT: Duration = Duration::from_secs(1800);
 
 /// The outside of one service on one host.
 pub struct World<B, R, S, P> {
-    /// This host.
-    pub host: HostId,
     /// Where the service listens.
     pub address: SocketAddr,
     /// The balancer with this host's target; none for a headless service.
@@ -36,7 +34,7 @@ pub struct World<B, R, S, P> {
     pub supervisor: S,
     /// The prober, and what it asks; none where a process that is up is enough.
     pub prober: Option<(P, ProbeSpec)>,
-    /// The service's own environment, from the configuration.
+    /// What its programs find in their environment, whichever the release.
     pub environment: BTreeMap<String, String>,
     /// How `bin/serve` is run.
     pub manner: Manner,
@@ -151,12 +149,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     }
 
     fn describe(&self, fence: Fence, release: &Release, root: PathBuf, migrate: bool) -> Launch {
-        let mut environment =
-            BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
-        environment.extend(self.environment.clone());
-        environment.insert("PORT".into(), self.address.port().to_string());
+        let mut environment = self.environment.clone();
         environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
-        environment.insert("DEPLOYINATOR_HOST".into(), self.host.to_string());
         if migrate {
             environment.insert("DEPLOYINATOR_FENCE".into(), fence.to_string());
         }

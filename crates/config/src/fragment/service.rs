@@ -8,7 +8,7 @@ use toml::Value;
 use super::{is_policy, travels};
 use crate::{
     section::{Field, Section},
-    values::{duration, label, number, one_of, text},
+    values::{duration, kind, label, number, one_of, text},
 };
 
 pub(crate) struct ServiceFragment {
@@ -26,6 +26,8 @@ pub(crate) struct ProbeFragment {
     pub(crate) path: Field<String>,
     pub(crate) status: Field<u16>,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) service: Field<String>,
+    pub(crate) command: Field<Vec<String>>,
     pub(crate) timeout: Field<Duration>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct ProbeFragment {
 pub(crate) enum ProbeKind {
     Http,
     Tcp,
+    Grpc,
+    Command,
 }
 
 pub(crate) struct BalancerFragment {
@@ -98,28 +102,74 @@ fn environment(section: &mut Section<'_>) -> BTreeMap<String, String> {
 }
 
 fn probe(mut section: Section<'_>) -> ProbeFragment {
-    let kind = section.read("kind", one_of([("http", ProbeKind::Http), ("tcp", ProbeKind::Tcp)]));
+    let kinds = [
+        ("http", ProbeKind::Http),
+        ("tcp", ProbeKind::Tcp),
+        ("grpc", ProbeKind::Grpc),
+        ("command", ProbeKind::Command),
+    ];
+    let kind = section.read("kind", one_of(kinds));
     let timeout = section.read("timeout", duration(Duration::from_millis(10)..=Duration::from_secs(60)));
-    let is_tcp = kind.given().is_some_and(|(kind, _)| *kind == ProbeKind::Tcp);
     let mut fragment = ProbeFragment {
         kind,
         path: section.read("path", path),
         status: section.read("status", number(200..=599)),
         headers: headers(&mut section),
+        service: section.read("service", health_service),
+        command: section.read("command", command),
         timeout,
     };
-    if is_tcp {
-        let only_http = "is for kind = \"http\" only";
-        let places = [fragment.path.given().map(|(_, place)| place), fragment.status.given().map(|(_, p)| p)];
-        for place in places.into_iter().flatten() {
-            section.sink().at(place, only_http);
-        }
-        if let Some(header) = std::mem::take(&mut fragment.headers).into_keys().next() {
-            section.sink().at(section.place(), format!("headers, such as {header:?}: {only_http}"));
-        }
+    if let Some((kind, _)) = fragment.kind.given() {
+        let kind = *kind;
+        only_for(kind, &mut fragment, &section);
     }
     section.finish(|_| None);
     fragment
+}
+
+/// Records the keys that mean nothing for a probe of this kind.
+fn only_for(kind: ProbeKind, fragment: &mut ProbeFragment, section: &Section<'_>) {
+    let sink = section.sink();
+    let of = [
+        (ProbeKind::Http, "http", fragment.path.given().map(|(_, place)| place)),
+        (ProbeKind::Http, "http", fragment.status.given().map(|(_, place)| place)),
+        (ProbeKind::Grpc, "grpc", fragment.service.given().map(|(_, place)| place)),
+        (ProbeKind::Command, "command", fragment.command.given().map(|(_, place)| place)),
+    ];
+    for (only, word, place) in of {
+        if let Some(place) = place.filter(|_| only != kind) {
+            sink.at(place, format!("is for kind = {word:?} only"));
+        }
+    }
+    if kind != ProbeKind::Http
+        && let Some(header) = std::mem::take(&mut fragment.headers).into_keys().next()
+    {
+        sink.at(section.place(), format!("headers, such as {header:?}: is for kind = \"http\" only"));
+    }
+}
+
+/// A name such as `shop.v1.Cart`, as it stands in the health service's request.
+fn health_service(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    if name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(name);
+    }
+    Err("must hold no spaces and nothing outside ASCII".into())
+}
+
+/// A program and its arguments.
+fn command(value: &Value) -> Result<Vec<String>, String> {
+    let right = "must be a list of texts, the program first, such as [\"/usr/bin/check\", \"--deep\"]";
+    let Value::Array(words) = value else { return Err(format!("{right}, not {}", kind(value))) };
+    let words: Option<Vec<String>> = words.iter().map(|word| word.as_str().map(str::to_owned)).collect();
+    let words = words.ok_or(right)?;
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err("must not hold a zero byte".into());
+    }
+    match words.first() {
+        Some(program) if !program.trim().is_empty() => Ok(words),
+        Some(_) | None => Err(right.into()),
+    }
 }
 
 fn path(value: &Value) -> Result<String, String> {

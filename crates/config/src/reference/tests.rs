@@ -36,10 +36,17 @@ const ALL_KEYS: &str = r#"
     address = "127.0.0.1"
     ready = "notify"
     log_limit_bytes = 65536
-    probe = { kind = "http", path = "/", status = 204, headers = { HEADER = "x" }, timeout = "1s" }
+    PROBE
     balancer = { kind = "local", url = "http://localhost:1", group = "g" }
     environment = { VARIABLE = "x" }
 "#;
+
+/// Every kind of probe, with every key of it.
+const PROBES: [&str; 3] = [
+    r#"probe = { kind = "http", path = "/", status = 204, headers = { HEADER = "x" }, timeout = "1s" }"#,
+    r#"probe = { kind = "grpc", service = "x" }"#,
+    r#"probe = { kind = "command", command = ["/bin/true"] }"#,
+];
 
 fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
     match value {
@@ -60,9 +67,14 @@ fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
 
 #[test]
 fn the_reference_names_the_keys_that_are_read_and_no_others() {
-    crate::parse("dir", &[("all.toml".into(), ALL_KEYS.into())]).expect("every key here is read");
     let mut read = BTreeSet::new();
-    keys_of(&toml::from_str(ALL_KEYS).unwrap(), "", &mut read);
+    for probe in PROBES {
+        let text = ALL_KEYS.replace("PROBE", probe);
+        crate::parse("dir", &[("all.toml".into(), text.clone())]).expect("every key here is read");
+        keys_of(&toml::from_str(&text).unwrap(), "", &mut read);
+    }
+    // The program and its arguments are one value.
+    read.remove("service.NAME.probe.command[]");
     let written: BTreeSet<String> = [host(), fleet(), timers(), services()]
         .into_iter()
         .flatten()

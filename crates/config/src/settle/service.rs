@@ -96,6 +96,10 @@ fn probe(fragment: ProbeFragment, sink: &Sink) -> Option<ProbeSpec> {
     let status = fragment.status.or(DEFAULTS.probe_status);
     Some(match fragment.kind.required(sink)? {
         ProbeKind::Tcp => ProbeSpec::Tcp { timeout: timeout? },
+        ProbeKind::Grpc => ProbeSpec::Grpc { service: fragment.service.optional()?, timeout: timeout? },
+        ProbeKind::Command => {
+            ProbeSpec::Command { argv: fragment.command.required(sink)?, timeout: timeout? }
+        }
         ProbeKind::Http => {
             ProbeSpec::Http { path: path?, status: status?, headers: fragment.headers, timeout: timeout? }
         }

@@ -194,6 +194,24 @@ fn what_a_probe_says_is_checked() {
         [service.d]
         port = 4
         probe = "http"
+        [service.e]
+        port = 5
+        probe = { kind = "grpc", path = "/", service = "a b", headers = { Host = "x" } }
+        [service.f]
+        port = 6
+        probe = { kind = "command", service = "x" }
+        [service.g]
+        port = 7
+        probe = { kind = "command", command = [], status = 200 }
+        [service.h]
+        port = 8
+        probe = { kind = "command", command = "/bin/check --deep" }
+        [service.i]
+        port = 9
+        probe = { kind = "command", command = ["/bin/check", 1] }
+        [service.j]
+        port = 10
+        probe = { kind = "http", command = ["/bin/check"] }
         "#,
         r#"
         20.toml: service.a.probe.timeout: must be 10ms to 1m
@@ -206,8 +224,18 @@ fn what_a_probe_says_is_checked() {
         20.toml: service.b.probe.path: is for kind = "http" only
         20.toml: service.b.probe.status: is for kind = "http" only
         20.toml: service.b.probe: headers, such as "Host": is for kind = "http" only
-        20.toml: service.c.probe.kind: must be "http" or "tcp"
+        20.toml: service.c.probe.kind: must be "http" or "tcp" or "grpc" or "command"
         20.toml: service.d.probe: must be a table, not text
+        20.toml: service.e.probe.service: must hold no spaces and nothing outside ASCII
+        20.toml: service.e.probe.path: is for kind = "http" only
+        20.toml: service.e.probe: headers, such as "Host": is for kind = "http" only
+        20.toml: service.f.probe.service: is for kind = "grpc" only
+        20.toml: service.g.probe.command: must be a list of texts, the program first, such as ["/usr/bin/check", "--deep"]
+        20.toml: service.g.probe.status: is for kind = "http" only
+        20.toml: service.h.probe.command: must be a list of texts, the program first, such as ["/usr/bin/check", "--deep"], not text
+        20.toml: service.i.probe.command: must be a list of texts, the program first, such as ["/usr/bin/check", "--deep"]
+        20.toml: service.j.probe.command: is for kind = "command" only
+        20.toml: service.f.probe.command: is required
         "#,
     );
 }
