@@ -10,7 +10,6 @@ type FakeWorld = World<FakeBalancer, FakeStore, FakeSupervisor, FakeProber>;
 
 fn world(manner: Manner, prober: Option<(FakeProber, ProbeSpec)>) -> FakeWorld {
     World {
-        host: "h1".parse().unwrap(),
         address: ([127, 0, 0, 1], 8080).into(),
         balancer: None,
         store: Arc::new(FakeStore::new(3)),
