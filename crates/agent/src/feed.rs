@@ -8,8 +8,11 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::link::{Link, VERSION};
 
-/// Pause before another member is asked.
+/// Pause before the members are asked again, and its longest.
 const PAUSE: Duration = Duration::from_millis(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Time between two looks at whether the group still has this node.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest time without a word of a stream. Members send at least one in a third of it.
 pub const QUIET: Duration = Duration::from_secs(6);
 
@@ -29,32 +32,36 @@ pub async fn assignments(link: Link, to: watch::Sender<Arc<Assignment>>) {
 
 async fn from_replica(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
     let mut state = link.node().state();
-    let mut standing = link.node().standing();
+    // The group may go on without this node and tell it nothing: then the others know more.
     while link.is_member() {
         let assignment = state.borrow_and_update().assignment(link.host());
         offer(link, to, assignment);
-        let lost = standing.borrow_and_update().leader.is_none();
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
-            changed = standing.changed() => if changed.is_err() { return },
-            // The group may go on without this node, and have told it nothing: then the others know more.
-            () = tokio::time::sleep(QUIET), if lost => from_members(link, to).await,
+            () = tokio::time::sleep(LOOK) => (),
         }
     }
 }
 
+/// Follows whoever can be followed; without anybody, rests longer and longer, as all others look for somebody too.
 async fn from_members(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
-    for address in link.members().all().into_iter().filter(|address| *address != link.me()) {
-        follow(link, address, to).await;
-        if has_replica(link) {
-            return;
+    let mut pause = PAUSE;
+    while !link.is_member() && !to.is_closed() {
+        for address in link.members().all().into_iter().filter(|address| *address != link.me()) {
+            if follow(link, address, to).await {
+                pause = PAUSE;
+            }
+            if link.is_member() {
+                return;
+            }
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tokio::time::sleep(PAUSE).await;
 }
 
-/// Follows one member until it falls silent, or this node is a member itself.
-async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignment>>) {
+/// Follows one member until it falls silent, or this node is a member itself. Returns whether it answered.
+async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignment>>) -> bool {
     let request = FollowRequest {
         version: VERSION,
         cluster: link.cluster().to_string(),
@@ -62,9 +69,15 @@ async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignm
     };
     let mut client =
         AgentClient::new(link.channels().to(address)).max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-    let Ok(Ok(answer)) = timeout(QUIET, client.follow(request)).await else { return };
+    let mut stream = match timeout(QUIET, client.follow(request)).await {
+        Ok(Ok(answer)) => answer.into_inner(),
+        Ok(Err(refusal)) => {
+            link.learn(&refusal);
+            return false;
+        }
+        Err(_) => return false,
+    };
     tracing::debug!(%address, "follows");
-    let mut stream = answer.into_inner();
     while let Ok(Ok(Some(FollowResponse { assignment, members }))) = timeout(QUIET, stream.message()).await {
         let members: BTreeSet<SocketAddr> = members.iter().filter_map(|member| member.parse().ok()).collect();
         link.members().are(members);
@@ -72,15 +85,11 @@ async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignm
             Ok(assignment) => offer(link, to, assignment),
             Err(error) => tracing::warn!(%address, %error, "an assignment of another version"),
         }
-        if has_replica(link) {
-            return;
+        if link.is_member() {
+            break;
         }
     }
-}
-
-/// Whether this node is a member that hears of a leader.
-fn has_replica(link: &Link) -> bool {
-    link.is_member() && link.node().standing().borrow().leader.is_some()
+    true
 }
 
 /// An older view than the newest seen is refused: members are not all equally far.

@@ -26,6 +26,8 @@ use crate::{channels::Channels, clock, members::Members, node_id};
 pub const VERSION: u32 = 1;
 /// Metadata key with the address of the leader that the answering agent knows.
 pub const LEADER_KEY: &str = "deployinator-leader";
+/// Metadata key with the addresses of the members that the answering agent knows, separated by commas. It is none itself.
+pub const MEMBERS_KEY: &str = "deployinator-members";
 /// Pause before everybody is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the answer of an agent that may not be the leader. Well below what keeps a grant fresh.
@@ -217,9 +219,15 @@ impl Link {
         Err(last)
     }
 
-    /// Whether this node has a part in the Raft group.
+    /// Whether this node has a part in the Raft group now, so that its replica is as good as any other.
     #[must_use]
     pub fn is_member(&self) -> bool {
+        self.inner.node.takes_part()
+    }
+
+    /// Whether this node has a replica, however old: it has a part in the group, or had one when it last heard of it.
+    #[must_use]
+    pub fn has_replica(&self) -> bool {
         let standing = self.inner.node.standing();
         let standing = standing.borrow();
         standing.address(&standing.node).is_some()
@@ -260,7 +268,7 @@ impl Link {
             .max_encoding_message_size(api::MESSAGE_LIMIT_BYTES);
         let answer = timeout(within, client.propose(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        let answer = answer.map_err(|status| elsewhere(address, &status))?.into_inner();
+        let answer = answer.map_err(|status| self.elsewhere(address, &status))?.into_inner();
         let reply = serde_json::from_slice(&answer.reply).map_err(unreadable)?;
         Ok((Revision(answer.revision), reply))
     }
@@ -298,9 +306,23 @@ impl Link {
         let mut client = AgentClient::new(self.inner.channels.to(address));
         let answer = timeout(ANSWER, client.sight(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        answer.map_err(|status| elsewhere(address, &status))?;
+        answer.map_err(|status| self.elsewhere(address, &status))?;
         *self.inner.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
         Ok(())
+    }
+
+    fn elsewhere(&self, address: SocketAddr, status: &Status) -> Elsewhere {
+        self.learn(status);
+        let named = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
+        let leader = named.filter(|_| status.code() == Code::FailedPrecondition);
+        Elsewhere { leader, why: format!("{address}: {}", status.message()) }
+    }
+
+    /// Whoever is no member names those it knows: they are asked from now on as well.
+    pub fn learn(&self, refusal: &Status) {
+        let named = refusal.metadata().get(MEMBERS_KEY).and_then(|value| value.to_str().ok());
+        let addresses = named.into_iter().flat_map(|named| named.split(','));
+        self.inner.members.listed(addresses.filter_map(|address| address.parse().ok()));
     }
 
     /// Where the leader listens, as far as this agent knows: from its replica, or because it took the last sighting.
@@ -322,10 +344,4 @@ pub struct Elsewhere {
     pub leader: Option<SocketAddr>,
     /// Why not here.
     pub why: String,
-}
-
-fn elsewhere(address: SocketAddr, status: &Status) -> Elsewhere {
-    let named = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
-    let leader = named.filter(|_| status.code() == Code::FailedPrecondition);
-    Elsewhere { leader, why: format!("{address}: {}", status.message()) }
 }

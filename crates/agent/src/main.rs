@@ -92,8 +92,8 @@ fn run(settings: Settings) -> ExitCode {
 }
 
 fn log(settings: &Settings) {
-    // openraft tells every message at info. Who wants that names it in the filter.
-    let quiet = if settings.agent.log.contains("openraft") { "" } else { ",openraft=warn" };
+    // openraft tells every message at info, and every one that is lost as a warning. Who wants that names it in the filter.
+    let quiet = if settings.agent.log.contains("openraft") { "" } else { ",openraft=error" };
     let filter = tracing_subscriber::EnvFilter::new(format!("{}{quiet}", settings.agent.log));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.agent.log_format {

@@ -47,6 +47,12 @@ impl Members {
         }
     }
 
+    /// Those that the group has, as it said last.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<SocketAddr> {
+        self.lock().members.clone()
+    }
+
     /// All that are known, members of the group first.
     #[must_use]
     pub fn all(&self) -> Vec<SocketAddr> {

@@ -111,9 +111,8 @@ impl Fleet {
         ensure!((1..=200).contains(&shape.hosts), "a fleet has 1 to 200 hosts, not {}", shape.hosts);
         let net = [rand::random_range(1..=250), rand::random_range(0..=250)];
         let mut fleet = Self { agents: Vec::new(), programs, dir: dir.to_owned(), shape: shape.clone(), net };
-        fleet.agents = (1..=shape.hosts)
-            .map(|number| fleet.configure(number, shape.hosts, shape.hosts))
-            .collect::<Result<_>>()?;
+        let all: Vec<usize> = (1..=shape.hosts).collect();
+        fleet.agents = all.iter().map(|number| fleet.configure(*number, &all)).collect::<Result<_>>()?;
         Ok(fleet)
     }
 
@@ -122,19 +121,30 @@ impl Fleet {
     /// # Errors
     /// Its configuration cannot be written.
     pub fn add(&mut self) -> Result<usize> {
-        let agent = self.configure(self.agents.len() + 1, self.agents.len() + 1, self.shape.hosts)?;
+        self.add_knowing(&(0..self.agents.len()).collect::<Vec<_>>())
+    }
+
+    /// Adds a host whose inventory lists only these others, and itself. It is not started yet.
+    ///
+    /// # Errors
+    /// Its configuration cannot be written.
+    pub fn add_knowing(&mut self, others: &[usize]) -> Result<usize> {
+        let number = self.agents.len() + 1;
+        let listed: Vec<usize> = others.iter().map(|other| other + 1).chain([number]).collect();
+        let agent = self.configure(number, &listed)?;
         self.agents.push(agent);
         Ok(self.agents.len() - 1)
     }
 
-    /// Writes the configuration of host `number`, which lists `listed` hosts and expects `expected` of them.
-    fn configure(&self, number: usize, listed: usize, expected: usize) -> Result<Agent> {
+    /// Writes the configuration of host `number`, which lists these hosts.
+    fn configure(&self, number: usize, listed: &[usize]) -> Result<Agent> {
+        let expected = self.shape.hosts.min(listed.len());
         let [second, third] = self.net;
         let address = |number: usize| {
             IpAddr::V4(Ipv4Addr::new(127, second, third, u8::try_from(10 + number).unwrap_or(250)))
         };
         let hosts: Vec<(String, IpAddr)> =
-            (1..=listed).map(|number| (format!("h{number}"), address(number))).collect();
+            listed.iter().map(|number| (format!("h{number}"), address(*number))).collect();
         let (host, ip) = (format!("h{number}"), address(number));
         let config = self.dir.join(format!("{host}.toml"));
         let state = self.dir.join(format!("{host}.state"));
@@ -181,6 +191,17 @@ impl Fleet {
             agent.child.take().with_context(|| format!("the agent of {} does not run", agent.host))?;
         child.kill().context("kill the agent")?;
         child.wait().context("wait for the agent")
+    }
+
+    /// Ends a host for good: its agent, its keeper, its service and its disk.
+    ///
+    /// # Errors
+    /// Its agent does not run, or its files stay.
+    pub fn lose(&mut self, number: usize) -> Result<()> {
+        self.kill(number)?;
+        let state = &self.agents[number].state;
+        crate::reaper::kill_of(state);
+        fs::remove_dir_all(state).with_context(|| format!("remove {}", state.display()))
     }
 
     /// Sends a signal to one agent.

@@ -8,6 +8,7 @@
 //! message. A node whose file is lost or damaged is replaced under a new id, never repaired.
 
 mod applier;
+mod contact;
 mod error;
 mod fleet;
 mod id;

@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     BootstrapError, Machine, NodeId, OpenError, Options, PeerService, ProposeError, Role, Standing, Timers,
     applier::Applier,
+    contact::Contact,
     error::{Refused, bootstrap, reason, refused},
     network::Network,
     options,
@@ -49,6 +50,7 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) timers: Timers,
     pub(crate) raft: Raft<M>,
     pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) contact: Contact,
     state: watch::Receiver<Arc<M>>,
     store: Store,
     stopping: AtomicBool,
@@ -82,8 +84,9 @@ impl<M: Machine> Node<M> {
             problem: reason(&fatal),
         })?;
         let standing = standing::publish(&raft, peers);
-        let stopping = AtomicBool::new(false);
-        Ok(Self { inner: Arc::new(Inner { node, cluster, timers, raft, standing, state, store, stopping }) })
+        let (contact, stopping) = (Contact::new(), AtomicBool::new(false));
+        let inner = Inner { node, cluster, timers, raft, standing, contact, state, store, stopping };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Forms a group of exactly `members`, this node among them. To be called on one node, or on several with the

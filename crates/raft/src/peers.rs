@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use api::v1::{PeerRequest, peer_client::PeerClient};
@@ -56,6 +56,8 @@ struct Lines {
     /// Where the newest known membership says that nodes are.
     addresses: BTreeMap<NodeId, SocketAddr>,
     channels: BTreeMap<NodeId, (SocketAddr, Channel)>,
+    /// Since when a peer has not answered, and whether the log tells of it: not every lost message, only those that stay lost.
+    silent: BTreeMap<NodeId, (Instant, bool)>,
 }
 
 impl Peers {
@@ -79,6 +81,23 @@ impl Peers {
         }
         lines.addresses.clone_from(addresses);
         lines.channels.retain(|node, (address, _)| addresses.get(node) == Some(address));
+        lines.silent.retain(|node, _| addresses.contains_key(node));
+    }
+
+    /// Takes note of whether a peer answered.
+    fn heard(&self, to: &NodeId, answered: Result<(), &CallError>) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = answered else {
+            if let Some((since, true)) = lines.silent.remove(to) {
+                tracing::info!(peer = %to, after_s = since.elapsed().as_secs(), "a peer answers again");
+            }
+            return;
+        };
+        let (since, told) = lines.silent.entry(to.clone()).or_insert((Instant::now(), false));
+        if !*told && self.timers.election_max <= since.elapsed() {
+            *told = true;
+            tracing::warn!(peer = %to, %error, "a peer does not answer");
+        }
     }
 
     /// The channel to `to`, which is at `address` unless the membership knows better. It connects on first use.
@@ -107,6 +126,19 @@ impl Peers {
 
     /// Sends one message and waits for its answer, at most `limit`.
     pub(crate) async fn call<T: Message>(
+        &self,
+        to: &NodeId,
+        address: SocketAddr,
+        message: &T,
+        state: Bytes,
+        limit: Duration,
+    ) -> Result<T::Answer, CallError> {
+        let answer = self.exchange(to, address, message, state, limit).await;
+        self.heard(to, answer.as_ref().map(drop));
+        answer
+    }
+
+    async fn exchange<T: Message>(
         &self,
         to: &NodeId,
         address: SocketAddr,

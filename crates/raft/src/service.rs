@@ -8,7 +8,7 @@ use api::v1::{
 };
 use openraft::{
     Snapshot,
-    raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest},
+    raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest},
 };
 use serde::Serialize;
 use tonic::{Request, Response, Status};
@@ -76,7 +76,12 @@ async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<V
     };
     match request.kind.as_str() {
         AppendEntriesRequest::<Types<M>>::KIND => {
-            answer(&raft.append_entries(read(&request)?).await.map_err(|error| stopped(&error))?)
+            let taken = raft.append_entries(read(&request)?).await.map_err(|error| stopped(&error))?;
+            // Whoever led in an earlier term says nothing about the group as it is.
+            if !matches!(taken, AppendEntriesResponse::HigherVote(_)) {
+                node.contact.heard();
+            }
+            answer(&taken)
         }
         VoteRequest::<Types<M>>::KIND => {
             answer(&raft.vote(read(&request)?).await.map_err(|error| stopped(&error))?)
@@ -93,7 +98,9 @@ async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<V
             // Found out here, a state of a newer release stops the transfer; found out later, it stops the node.
             serde_json::from_slice::<M>(&request.state).map_err(|error| unreadable(&request, &error))?;
             let snapshot = Snapshot { meta, snapshot: bytes::Bytes::from(request.state) };
-            answer(&raft.install_full_snapshot(vote, snapshot).await.map_err(|error| stopped(&error))?)
+            let taken = raft.install_full_snapshot(vote, snapshot).await.map_err(|error| stopped(&error))?;
+            node.contact.heard();
+            answer(&taken)
         }
         unknown => Err(Status::unimplemented(format!(
             "node {} does not know messages of kind {unknown:?}",

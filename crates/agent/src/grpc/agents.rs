@@ -17,7 +17,7 @@ use crate::{
     feed::QUIET,
     forming::Knock,
     leader::Seen,
-    link::{Elsewhere, LEADER_KEY, VERSION},
+    link::{Elsewhere, LEADER_KEY, MEMBERS_KEY, VERSION},
 };
 
 /// Longest wait for a command to be committed here.
@@ -70,6 +70,9 @@ impl Agent for Agents {
         let core = self.core(version, &cluster)?;
         let command: Command =
             serde_json::from_slice(&command).map_err(|error| malformed("the command", &error))?;
+        if !core.link.is_member() {
+            return Err(no_member(&core));
+        }
         let (revision, reply) = core.link.offer_here(&command, COMMIT).await.map_err(not_here)?;
         let reply = serde_json::to_vec(&reply).map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(ProposeResponse { revision: revision.0, reply }))
@@ -81,7 +84,7 @@ impl Agent for Agents {
         let FollowRequest { version, cluster, host } = request.into_inner();
         let core = self.core(version, &cluster)?;
         if !core.link.is_member() {
-            return Err(Status::failed_precondition("this agent is no member of the group itself"));
+            return Err(no_member(&core));
         }
         let host: HostId = host
             .parse()
@@ -102,10 +105,10 @@ impl Agent for Agents {
         if self.backend.cell.parts().reign.hear(&host, seen) {
             return Ok(Response::new(SightResponse {}));
         }
-        let standing = core.link.node().standing();
-        let standing = standing.borrow();
-        let leader = standing.leader.as_ref().and_then(|leader| standing.address(leader));
-        Err(not_here(Elsewhere { leader, why: "this agent does not lead".into() }))
+        if !core.link.is_member() {
+            return Err(no_member(&core));
+        }
+        Err(not_here(Elsewhere { leader: core.link.leader(), why: "this agent does not lead".into() }))
     }
 
     async fn form(&self, request: Request<FormRequest>) -> Result<Response<FormResponse>, Status> {
@@ -132,6 +135,19 @@ fn not_here(elsewhere: Elsewhere) -> Status {
     let mut status = Status::failed_precondition(elsewhere.why);
     if let Some(leader) = elsewhere.leader.and_then(|leader| leader.to_string().parse().ok()) {
         status.metadata_mut().insert(LEADER_KEY, leader);
+    }
+    status
+}
+
+/// Who follows, or has lost its group, names whom it would ask itself. A newcomer may know nobody else.
+fn no_member(core: &Core) -> Status {
+    let why = "this agent is no member of the group itself".to_owned();
+    let leader = core.link.leader().filter(|leader| *leader != core.link.me());
+    let mut status = not_here(Elsewhere { leader, why });
+    let members = core.link.members().members();
+    let members = members.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    if let Ok(members) = members.parse() {
+        status.metadata_mut().insert(MEMBERS_KEY, members);
     }
     status
 }

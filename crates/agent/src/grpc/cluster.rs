@@ -12,21 +12,22 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::{
+    passed::Passed,
     public::Public,
     status::{self, LEADER},
 };
 use crate::leader::View;
 
-pub(super) async fn cluster(public: &Public, was_forwarded: bool) -> Result<v1::ClusterShowResponse, Status> {
+pub(super) async fn cluster(public: &Public, passed: Passed) -> Result<v1::ClusterShowResponse, Status> {
     let core = public.core()?;
     let view = status::reign(public, &core).await;
     if view.is_none()
-        && !was_forwarded
+        && passed == Passed::Not
         && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me())
     {
         let mut client = DeployinatorClient::new(core.link.channels().to(leader));
         if let Ok(Ok(answer)) =
-            timeout(LEADER, client.cluster_show(status::forwarded(v1::ClusterShowRequest {}))).await
+            timeout(LEADER, client.cluster_show(Passed::ToMember.mark(v1::ClusterShowRequest {}))).await
         {
             return Ok(answer.into_inner());
         }

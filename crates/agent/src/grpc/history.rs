@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use super::{
+    passed::{self, Passed},
     public::Public,
     refusals,
     status::{self, LEADER},
@@ -20,30 +21,30 @@ use crate::core::Core;
 pub(super) async fn history(
     public: &Public,
     request: v1::HistoryRequest,
-    was_forwarded: bool,
+    passed: Passed,
 ) -> Result<v1::HistoryResponse, Status> {
     let core = public.core()?;
     let name = status::name(&request.service)?;
     if status::reign(public, &core).await.is_some() {
         return here(&core, &name, request.limit, None);
     }
-    if !was_forwarded && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me()) {
+    if passed != Passed::ToMember
+        && let Some(leader) = core.link.leader().filter(|leader| *leader != core.link.me())
+    {
         let heard = ask(&core, leader, request.clone()).await;
         if let Some(answer) = heard.filter(|heard| !heard.as_ref().is_ok_and(|answer| answer.stale)) {
             return answer;
         }
     }
-    if !core.link.is_member() {
-        if was_forwarded {
-            return Err(super::streams::no_member());
-        }
-        // A follower has no replica; any member's old answer is better than none.
-        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            if let Some(answer) = ask(&core, address, request.clone()).await {
-                return answer;
-            }
-        }
-        return Err(refusals::no_quorum("no member answers", &status::stale(&core).await));
+    let asking = |mut member: passed::Client, passed: Passed| {
+        let request = passed.mark(request.clone());
+        async move { member.history(request).await }
+    };
+    match passed::elsewhere(&core, passed, asking).await {
+        Ok(Some(answer)) => return Ok(answer.into_inner()),
+        Ok(None) => (),
+        Err(refusal) if refusal.code() == Code::NotFound => return Err(refusal),
+        Err(_) => return Err(refusals::no_quorum("no member answers", &status::stale(&core).await)),
     }
     here(&core, &name, request.limit, Some(status::stale(&core).await))
 }
@@ -55,7 +56,7 @@ async fn ask(
 ) -> Option<Result<v1::HistoryResponse, Status>> {
     let mut client = DeployinatorClient::new(core.link.channels().to(address))
         .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-    match timeout(LEADER, client.history(status::forwarded(request))).await.ok()? {
+    match timeout(LEADER, client.history(Passed::ToMember.mark(request))).await.ok()? {
         Ok(answer) => Some(Ok(answer.into_inner())),
         Err(refusal) if refusal.code() == Code::NotFound => Some(Err(refusal)),
         Err(_) => None,

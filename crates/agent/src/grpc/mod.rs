@@ -4,6 +4,7 @@ pub mod agents;
 mod cluster;
 pub mod gate;
 mod history;
+mod passed;
 pub mod public;
 mod refusals;
 mod status;

@@ -17,7 +17,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
-use super::{Backend, cluster, history, refusals, status, streams};
+use super::{Backend, cluster, history, passed::Passed, refusals, status, streams};
 use crate::{core::Core, forming::Knock};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
@@ -118,25 +118,25 @@ impl Deployinator for Public {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(streams::watch(self, request.into_inner(), forwarded).await?))
+        let passed = Passed::of(&request);
+        Ok(Response::new(streams::watch(self, request.into_inner(), passed).await?))
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(status::status(self, request.into_inner(), forwarded).await?))
+        let passed = Passed::of(&request);
+        Ok(Response::new(status::status(self, request.into_inner(), passed).await?))
     }
 
     async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
-        let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(history::history(self, request.into_inner(), forwarded).await?))
+        let passed = Passed::of(&request);
+        Ok(Response::new(history::history(self, request.into_inner(), passed).await?))
     }
 
     type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::EventsResponse, Status>> + Send>>;
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
-        let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(streams::events(self, request.into_inner(), forwarded).await?))
+        let passed = Passed::of(&request);
+        Ok(Response::new(streams::events(self, request.into_inner(), passed).await?))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {
@@ -217,7 +217,7 @@ impl Deployinator for Public {
         &self,
         request: Request<v1::ClusterShowRequest>,
     ) -> Answer<v1::ClusterShowResponse> {
-        let forwarded = status::is_forwarded(&request);
-        Ok(Response::new(cluster::cluster(self, forwarded).await?))
+        let passed = Passed::of(&request);
+        Ok(Response::new(cluster::cluster(self, passed).await?))
     }
 }

@@ -13,28 +13,21 @@ use model::{
     time::WallTime,
 };
 use raft::NodeId;
-use tokio::{net::TcpStream, time::timeout};
-use tonic::{Code, Request, Status};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tonic::{Code, Status};
 
-use super::public::Public;
+use super::{
+    passed::{self, Passed},
+    public::Public,
+};
 use crate::{core::Core, leader::View, link::Link};
 
-/// Metadata key of a call that another agent passes on: it is answered here, not passed on again.
-const FORWARDED_KEY: &str = "deployinator-forwarded";
 /// Longest wait for the leader's answer, and for its quorum.
 pub(super) const LEADER: Duration = Duration::from_millis(2500);
+/// Most agents that are asked at once for what they know of a group without a leader.
+const OTHERS: usize = 8;
 /// Longest wait for a voter to take a connection.
 const REACH: Duration = Duration::from_millis(700);
-
-pub(super) fn is_forwarded<T>(request: &Request<T>) -> bool {
-    request.metadata().contains_key(FORWARDED_KEY)
-}
-
-pub(super) fn forwarded<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert(FORWARDED_KEY, tonic::metadata::MetadataValue::from_static("1"));
-    request
-}
 
 /// The leader's view, if this agent leads and a quorum says so.
 pub(super) async fn reign(public: &Public, core: &Core) -> Option<View> {
@@ -45,7 +38,7 @@ pub(super) async fn reign(public: &Public, core: &Core) -> Option<View> {
 pub(super) async fn status(
     public: &Public,
     request: v1::StatusRequest,
-    was_forwarded: bool,
+    passed: Passed,
 ) -> Result<v1::StatusResponse, Status> {
     let core = public.core()?;
     let service = api::service(request.service.as_deref())?;
@@ -55,23 +48,55 @@ pub(super) async fn status(
         }
         return Ok(picture(&core, service.as_ref(), Some(&view)).into());
     }
-    if !was_forwarded && let Some(answer) = ask_leader(&core.link, request.clone()).await {
+    if passed != Passed::ToMember
+        && let Some(answer) = ask_leader(&core.link, request.clone()).await
+    {
         return answer;
     }
-    if !core.link.is_member() {
-        if was_forwarded {
-            return Err(super::streams::no_member());
-        }
-        // A follower has no replica; any member's old view is better than none.
-        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            if let Some(answer) = ask(&core.link, address, request.clone()).await {
-                return answer;
-            }
+    let others = match (core.link.is_member(), passed) {
+        (true, _) | (_, Passed::ToAnyone) => None,
+        (false, Passed::ToMember) => return Err(passed::no_member()),
+        (false, Passed::Not) => newest_of_others(&core.link, &request).await,
+    };
+    match others {
+        // Any old view is better than none, and the newest of them the best.
+        Some(Ok(other)) if !core.link.has_replica() || mine_is_older(&core, &other) => Ok(other),
+        Some(Err(refusal)) => Err(refusal),
+        Some(Ok(_)) | None => {
+            let mut answer = picture(&core, service.as_ref(), None);
+            answer.stale = Some(stale(&core).await);
+            Ok(answer.into())
         }
     }
-    let mut answer = picture(&core, service.as_ref(), None);
-    answer.stale = Some(stale(&core).await);
-    Ok(answer.into())
+}
+
+fn mine_is_older(core: &Core, other: &v1::StatusResponse) -> bool {
+    core.link.node().state().borrow().revision.0 < other.revision || !other.stale
+}
+
+/// What others know, for an agent that has no part in the group: the first fresh answer, else the newest one.
+async fn newest_of_others(link: &Link, request: &v1::StatusRequest) -> Heard {
+    let others = link.members().all().into_iter().filter(|address| *address != link.me());
+    let mut asked = JoinSet::new();
+    for address in others.take(OTHERS) {
+        let (link, request) = (link.clone(), request.clone());
+        asked.spawn(async move { ask(&link, address, request, Passed::ToAnyone).await });
+    }
+    let mut newest: Heard = None;
+    while let Some(answer) = asked.join_next().await {
+        match answer.ok().flatten() {
+            Some(Ok(answer)) if !answer.stale => return Some(Ok(answer)),
+            Some(Ok(answer)) => {
+                let known = newest.as_ref().and_then(|known| known.as_ref().ok()).map(|known| known.revision);
+                if known.is_none_or(|known| known < answer.revision) {
+                    newest = Some(Ok(answer));
+                }
+            }
+            Some(Err(refusal)) => newest = newest.or(Some(Err(refusal))),
+            None => (),
+        }
+    }
+    newest
 }
 
 /// A status, or the refusal that it comes to; nothing from an agent that cannot say.
@@ -79,13 +104,15 @@ type Heard = Option<Result<v1::StatusResponse, Status>>;
 
 async fn ask_leader(link: &Link, request: v1::StatusRequest) -> Heard {
     let leader = link.leader().filter(|leader| *leader != link.me())?;
-    ask(link, leader, request).await.filter(|heard| !heard.as_ref().is_ok_and(|answer| answer.stale))
+    ask(link, leader, request, Passed::ToMember)
+        .await
+        .filter(|heard| !heard.as_ref().is_ok_and(|answer| answer.stale))
 }
 
-async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest) -> Heard {
+async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest, passed: Passed) -> Heard {
     let mut client = DeployinatorClient::new(link.channels().to(address))
         .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-    match timeout(LEADER, client.status(forwarded(request))).await.ok()? {
+    match timeout(LEADER, client.status(passed.mark(request))).await.ok()? {
         Ok(answer) => Some(Ok(answer.into_inner())),
         Err(refusal) if refusal.code() == Code::NotFound => Some(Err(refusal)),
         Err(_) => None,

@@ -3,8 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::{
-    refusal,
-    v1::{self, deployinator_client::DeployinatorClient},
+    refusal, v1,
     view::{Cursor, Ended, EventItem, Gap, HostFailure, SeenEvent, Verdict, WatchItem},
 };
 use model::{
@@ -13,9 +12,13 @@ use model::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
-use super::{public::Public, status};
+use super::{
+    passed::{self, Passed},
+    public::Public,
+    status,
+};
 use crate::core::Core;
 
 /// Time between two pictures of a rollout that is watched.
@@ -24,6 +27,8 @@ const PICTURE: Duration = Duration::from_millis(500);
 const PICTURE_PAUSE: Duration = Duration::from_millis(100);
 /// What may wait in a stream for a slow reader; then the stream waits for the reader, and nothing is lost.
 const QUEUE: usize = 64;
+/// How long a stream lasts that was read from an old replica from its beginning.
+const OLD_FOR: Duration = Duration::from_secs(10);
 /// Longest wait for this replica to see a rollout that another one has accepted.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -36,21 +41,15 @@ struct Gone;
 pub(super) async fn events(
     public: &Public,
     request: v1::EventsRequest,
-    was_forwarded: bool,
+    passed: Passed,
 ) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
-    if !core.link.is_member() {
-        if was_forwarded {
-            return Err(no_member());
-        }
-        let mut last = no_member();
-        for mut member in members(&core) {
-            match opened(member.events(status::forwarded(request.clone()))).await {
-                Ok(stream) => return Ok(Box::pin(stream.into_inner())),
-                Err(status) => last = status,
-            }
-        }
-        return Err(last);
+    let asking = |mut member: passed::Client, passed: Passed| {
+        let request = passed.mark(request.clone());
+        async move { member.events(request).await }
+    };
+    if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
+        return Ok(Box::pin(stream.into_inner()));
     }
     let service = api::service(request.service.as_deref())?;
     let (sender, receiver) = mpsc::channel(QUEUE);
@@ -73,6 +72,8 @@ async fn send_events(
 ) -> Result<(), Gone> {
     let mut state = core.link.node().state();
     let mut resumed = resumed;
+    let replica = Replica::of(core);
+    let mut looks = tokio::time::interval(PICTURE);
     loop {
         let fleet = state.borrow_and_update().clone();
         if let Some(gap) = gap(&fleet, place).filter(|_| resumed) {
@@ -93,8 +94,31 @@ async fn send_events(
         tokio::select! {
             () = to.closed() => return Err(Gone),
             changed = state.changed() => if changed.is_err() { return Ok(()) },
+            _ = looks.tick() => if replica.has_aged(core) { return lost(to).await },
         }
     }
+}
+
+/// The replica that a stream is read from. One that was good when the stream began ends the stream when its group goes on without it, or
+/// has no majority; one that was old already does so after a while. Whoever reads asks again, and is sent to the best there is then.
+struct Replica {
+    was_good: bool,
+    began: Instant,
+}
+
+impl Replica {
+    fn of(core: &Core) -> Self {
+        Self { was_good: core.link.is_member(), began: Instant::now() }
+    }
+
+    fn has_aged(&self, core: &Core) -> bool {
+        !core.link.is_member() && (self.was_good || OLD_FOR < self.began.elapsed())
+    }
+}
+
+async fn lost<T>(to: &Sender<T>) -> Result<(), Gone> {
+    let _ = to.send(Err(Status::unavailable("this agent has lost its group; ask again"))).await;
+    Err(Gone)
 }
 
 fn since(fleet: &Fleet, place: Cursor) -> impl Iterator<Item = Arc<Event>> {
@@ -115,21 +139,15 @@ fn gap(fleet: &Fleet, place: Cursor) -> Option<Gap> {
 pub(super) async fn watch(
     public: &Public,
     request: v1::WatchRequest,
-    was_forwarded: bool,
+    passed: Passed,
 ) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
-    if !core.link.is_member() {
-        if was_forwarded {
-            return Err(no_member());
-        }
-        let mut last = no_member();
-        for mut member in members(&core) {
-            match opened(member.watch(status::forwarded(request.clone()))).await {
-                Ok(stream) => return Ok(Box::pin(stream.into_inner())),
-                Err(status) => last = status,
-            }
-        }
-        return Err(last);
+    let asking = |mut member: passed::Client, passed: Passed| {
+        let request = passed.mark(request.clone());
+        async move { member.watch(request).await }
+    };
+    if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
+        return Ok(Box::pin(stream.into_inner()));
     }
     let service = status::name(&request.service)?;
     let rollout = find(public, &core, &service, request.rollout.map(RolloutId)).await?;
@@ -155,7 +173,7 @@ async fn find(
 ) -> Result<RolloutId, Status> {
     let mut state = core.link.node().state();
     let newest =
-        status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, false).await;
+        status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, Passed::Not).await;
     let seen_by = match (asked, newest) {
         // A rollout is named by the entry that made it; what was done about it since counts too.
         (Some(asked), newest) => newest.map_or(asked.0, |newest| newest.revision.max(asked.0)),
@@ -186,6 +204,7 @@ impl Watcher {
         let mut pictures = tokio::time::interval(PICTURE);
         let mut last = None;
         let mut drawn = Instant::now();
+        let replica = Replica::of(&self.core);
         loop {
             let fleet = state.borrow_and_update().clone();
             if let Some(gap) = gap(&fleet, place) {
@@ -212,7 +231,12 @@ impl Watcher {
             tokio::select! {
                 () = self.to.closed() => return Err(Gone),
                 changed = state.changed() => if changed.is_err() { return Ok(()) },
-                _ = pictures.tick() => self.picture(&mut last).await?,
+                _ = pictures.tick() => {
+                    if replica.has_aged(&self.core) {
+                        return lost(&self.to).await;
+                    }
+                    self.picture(&mut last).await?;
+                }
             }
         }
     }
@@ -220,7 +244,7 @@ impl Watcher {
     /// Sends how the service is now, if that has changed.
     async fn picture(&self, last: &mut Option<v1::StatusResponse>) -> Result<(), Gone> {
         let request = v1::StatusRequest { service: Some(self.service.to_string()) };
-        let Ok(now) = status::status(&self.public, request, false).await else { return Ok(()) };
+        let Ok(now) = status::status(&self.public, request, Passed::Not).await else { return Ok(()) };
         if last.as_ref() == Some(&now) {
             return Ok(());
         }
@@ -284,24 +308,4 @@ fn next(outcome: &Outcome) -> &'static str {
 
 async fn send<T>(to: &Sender<T>, item: T) -> Result<(), Gone> {
     to.send(Ok(item)).await.map_err(|_| Gone)
-}
-
-/// The members of the group, for an agent that is none: one that does not answer is passed over.
-fn members(core: &Core) -> Vec<DeployinatorClient<Channel>> {
-    let others = core.link.members().all().into_iter().filter(|address| *address != core.link.me());
-    let client = |address| {
-        DeployinatorClient::new(core.link.channels().to(address))
-            .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES)
-    };
-    others.map(client).collect()
-}
-
-/// A stream of a member that does not even begin in time is none.
-async fn opened<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    let opened = tokio::time::timeout(CATCH_UP, call).await;
-    opened.unwrap_or_else(|_| Err(Status::unavailable("a member of the group did not answer in time")))
-}
-
-pub(super) fn no_member() -> Status {
-    Status::unavailable("this agent follows, and knows no member of the group")
 }

@@ -1,0 +1,91 @@
+//! Calls that one agent passes on to another, because its own replica does not do: it has none, or has lost its group.
+
+use std::time::Duration;
+
+use api::v1::deployinator_client::DeployinatorClient;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
+
+use crate::core::Core;
+
+/// Metadata key of a call that was passed on. Its value says to whom.
+const KEY: &str = "deployinator-forwarded";
+/// Longest wait for the answer, or for the beginning of a stream.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A connection to the agent that is asked.
+pub(super) type Client = DeployinatorClient<Channel>;
+
+/// Whether a call was passed on by another agent. It is not passed on further, so that no two ask each other in circles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// A client asks.
+    Not,
+    /// To be answered only by who has a part in the group.
+    ToMember,
+    /// To be answered by whoever has a replica, however old: nobody else answered.
+    ToAnyone,
+}
+
+impl Passed {
+    /// How this call came here.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        match request.metadata().get(KEY) {
+            None => Self::Not,
+            Some(value) if value == "anyone" => Self::ToAnyone,
+            Some(_) => Self::ToMember,
+        }
+    }
+
+    /// A call that is passed on like this.
+    pub(super) fn mark<T>(self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let value = match self {
+            Self::Not => return request,
+            Self::ToMember => "member",
+            Self::ToAnyone => "anyone",
+        };
+        request.metadata_mut().insert(KEY, MetadataValue::from_static(value));
+        request
+    }
+}
+
+/// An answer from another agent, where this one is not the one to answer; nothing where it is. Members of the group are asked first; if
+/// none answers, an old replica is better than nothing: this one's, else that of any other.
+pub(super) async fn elsewhere<T, F>(
+    core: &Core,
+    passed: Passed,
+    ask: impl Fn(Client, Passed) -> F,
+) -> Result<Option<Response<T>>, Status>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    if core.link.is_member() {
+        return Ok(None);
+    }
+    match passed {
+        Passed::ToAnyone if core.link.has_replica() => return Ok(None),
+        Passed::ToAnyone | Passed::ToMember => return Err(no_member()),
+        Passed::Not => (),
+    }
+    let mut last = no_member();
+    for passed in [Passed::ToMember, Passed::ToAnyone] {
+        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
+            let client = DeployinatorClient::new(core.link.channels().to(address))
+                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+            match timeout(ANSWER, ask(client, passed)).await {
+                Ok(Ok(answer)) => return Ok(Some(answer)),
+                Ok(Err(refusal)) => last = refusal,
+                Err(_) => last = Status::unavailable(format!("{address} did not answer in time")),
+            }
+        }
+        if core.link.has_replica() {
+            return Ok(None);
+        }
+    }
+    Err(last)
+}
+
+pub(super) fn no_member() -> Status {
+    Status::unavailable("this agent follows, and knows no member of the group that answers")
+}
