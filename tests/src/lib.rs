@@ -6,14 +6,22 @@
 
 mod asks;
 mod daemon;
+mod dice;
+mod disturbed;
 mod follower;
+mod mischief;
 mod processes;
+mod proxy;
 mod stage;
 mod views;
 
 pub use asks::{by, client, exit_of, next_of};
 pub use daemon::{Ended, OneDaemon};
+pub use dice::{Dice, seeded};
+pub use disturbed::{Disturbed, steps};
 pub use follower::Follower;
+pub use mischief::{Blow, Victim};
 pub use processes::{keeper_of, service_pid, signal};
+pub use proxy::Wires;
 pub use stage::{PATIENCE, Stage, policy, within};
-pub use views::{hold, host, phase_of, rollout_word, web};
+pub use views::{answer, hold, host, phase_of, rollout_word, web};

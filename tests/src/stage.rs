@@ -25,6 +25,7 @@ use tonic::Status;
 use crate::{
     asks::{by, client},
     follower::Follower,
+    proxy::Wires,
     views,
 };
 
@@ -65,7 +66,7 @@ impl Stage {
     /// A program is missing, or the balancer cannot be started.
     pub async fn set(hosts: usize) -> Result<Self> {
         let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-        Self::build(hosts, Some(balancer), "")
+        Self::build(hosts, Some(balancer), "", Fleet::new)
     }
 
     /// A fleet without a balancer, with more configuration; not started.
@@ -73,17 +74,22 @@ impl Stage {
     /// # Errors
     /// A program is missing.
     pub fn headless(hosts: usize, extra: &str) -> Result<Self> {
-        Self::build(hosts, None, extra)
+        Self::build(hosts, None, extra, Fleet::new)
     }
 
-    fn build(hosts: usize, balancer: Option<Server>, extra: &str) -> Result<Self> {
+    fn build(
+        hosts: usize,
+        balancer: Option<Server>,
+        extra: &str,
+        fleet: fn(&Path, &Shape, Programs) -> Result<Fleet>,
+    ) -> Result<Self> {
         adopt_and_clean_up_when_interrupted();
         let dir =
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
         let programs = Programs::find()?;
         let url = balancer.as_ref().map(Server::admin_url);
         let shape = Shape { hosts, balancer: url, extra: format!("{TIMERS}{extra}") };
-        let fleet = Fleet::new(dir.path(), &shape, programs.clone())?;
+        let fleet = fleet(dir.path(), &shape, programs.clone())?;
         Ok(Self { fleet, balancer, programs, dir })
     }
 
@@ -112,11 +118,34 @@ impl Stage {
     /// It does not get there.
     pub async fn serving_this(hosts: usize, recipe: &Recipe) -> Result<(Self, v1::PushResponse)> {
         let stage = Self::formed(hosts).await?;
-        let source = stage.release(recipe)?;
-        let first = stage.push(&source, policy()).await?;
-        let ended = stage.watch(&first).ended().await?;
-        ensure!(ended.exit_code == 0, "release 1 ended with {ended:#?}");
+        let first = stage.serve(recipe).await?;
         Ok((stage, first))
+    }
+
+    /// A fleet that runs release 1 everywhere, whose agents reach each other through proxies.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn wired(hosts: usize) -> Result<(Self, Wires)> {
+        let balancer = Server::start(Options::default()).await.context("start the balancer")?;
+        let mut stage = Self::build(hosts, Some(balancer), "", Fleet::proxied)?;
+        let wires = Wires::between(&stage.fleet).await?;
+        stage.fleet.start_all()?;
+        stage.fleet.formed().await?;
+        stage.serve(&Recipe::good("release-1")).await?;
+        Ok((stage, wires))
+    }
+
+    /// Rolls a release out everywhere.
+    ///
+    /// # Errors
+    /// It does not complete.
+    pub async fn serve(&self, recipe: &Recipe) -> Result<v1::PushResponse> {
+        let source = self.release(recipe)?;
+        let push = self.push(&source, policy()).await?;
+        let ended = self.watch(&push).ended().await?;
+        ensure!(ended.exit_code == 0, "{} ended with {ended:#?}", recipe.name);
+        Ok(push)
     }
 
     /// Where the test may keep files.

@@ -42,7 +42,10 @@ pub fn rollout_word(status: &v1::StatusResponse) -> Option<v1::RolloutWord> {
 }
 
 /// The release that the service on a host says it is, over its own HTTP.
-pub(crate) async fn answer(ip: IpAddr) -> Result<String> {
+///
+/// # Errors
+/// It does not answer.
+pub async fn answer(ip: IpAddr) -> Result<String> {
     let asked = async {
         let mut stream = TcpStream::connect((ip, SERVICE_PORT)).await?;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").await?;

@@ -1,8 +1,11 @@
 //! Connections to other agents: one for each address, made when needed, given up when silent.
+//!
+//! They leave from the address that the agent listens on, where that is a specific one: on a host with several addresses the others
+//! and their firewalls then see the one that is known of this host.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,23 +18,48 @@ const CONNECT: Duration = Duration::from_secs(1);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// Connections to other agents. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Channels {
+    listen: IpAddr,
     open: Arc<Mutex<HashMap<SocketAddr, Channel>>>,
 }
 
+impl Default for Channels {
+    fn default() -> Self {
+        Self::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
 impl Channels {
+    /// Those of an agent that listens on `listen`.
+    #[must_use]
+    pub fn of(listen: IpAddr) -> Self {
+        Self { listen, open: Arc::default() }
+    }
+
     /// The connection to an agent; it is made with the first call on it, and again after it broke.
     #[must_use]
     pub fn to(&self, address: SocketAddr) -> Channel {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.entry(address).or_insert_with(|| connect(address)).clone()
+        open.entry(address).or_insert_with(|| connect(self.endpoint(address))).clone()
+    }
+
+    /// How to reach an agent, before anything is said of time.
+    #[must_use]
+    pub fn endpoint(&self, address: SocketAddr) -> Endpoint {
+        let endpoint =
+            Endpoint::from_shared(format!("http://{address}")).expect("a socket address makes a valid URI");
+        endpoint.local_address(source(self.listen, address.ip()))
     }
 }
 
-fn connect(address: SocketAddr) -> Channel {
-    let endpoint =
-        Endpoint::from_shared(format!("http://{address}")).expect("a socket address makes a valid URI");
+/// The address to call from: the one that is listened on, unless it is any, or one from which `to` cannot be reached.
+fn source(listen: IpAddr, to: IpAddr) -> Option<IpAddr> {
+    let reaches = listen.is_ipv4() == to.is_ipv4() && listen.is_loopback() == to.is_loopback();
+    (reaches && !listen.is_unspecified()).then_some(listen)
+}
+
+fn connect(endpoint: Endpoint) -> Channel {
     endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
@@ -39,4 +67,26 @@ fn connect(address: SocketAddr) -> Channel {
         .keep_alive_timeout(KEEPALIVE)
         .keep_alive_while_idle(true)
         .connect_lazy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_leave_from_the_address_that_is_listened_on_where_it_can_reach_the_other() {
+        for (listen, to, expected) in [
+            ("10.0.0.1", "10.0.0.2", Some("10.0.0.1")),
+            ("127.0.0.5", "127.0.0.6", Some("127.0.0.5")),
+            ("0.0.0.0", "10.0.0.2", None),
+            ("::", "10.0.0.2", None),
+            ("127.0.0.1", "10.0.0.2", None),
+            ("10.0.0.1", "127.0.0.1", None),
+            ("fd00::1", "10.0.0.2", None),
+            ("fd00::1", "fd00::2", Some("fd00::1")),
+        ] {
+            let found = source(listen.parse().unwrap(), to.parse().unwrap());
+            assert_eq!(found, expected.map(|ip| ip.parse().unwrap()), "{listen} to {to}");
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +14,7 @@ use model::{
     host::Sighting,
 };
 use ports::fault::Chain;
-use raft::{Node, OpenError, Options, PeerService, Role, Timers};
+use raft::{Dial, Node, OpenError, Options, PeerService, Role, Timers};
 use tokio::{
     sync::{Notify, OnceCell, watch},
     task::{JoinHandle, JoinSet},
@@ -156,7 +155,7 @@ impl Cell {
 async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreError> {
     let Parts { settings, state, members, channels, reign, stop, .. } = &*parts;
     let host = &settings.agent.host;
-    let node = open_node(settings, &state.raft(), &state.state().simple().to_string(), &cluster).await?;
+    let node = open_node(&parts, &cluster).await?;
     info!(%cluster, node = %node.standing().borrow().node, "in the cluster");
     let link = Link::new(
         host.clone(),
@@ -202,21 +201,20 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(Some(tasks)) }))
 }
 
-async fn open_node(
-    settings: &Settings,
-    dir: &Path,
-    state: &str,
-    cluster: &ClusterId,
-) -> Result<Node<Fleet>, CoreError> {
+async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, CoreError> {
+    let Parts { settings, state, channels, .. } = parts;
     let timers = &settings.timers;
-    let node = node_id(&settings.agent.host, state).expect("a host name and a UUID make a valid node id");
+    let node = node_id(&settings.agent.host, &state.state().simple().to_string());
+    let node = node.expect("a host name and a UUID make a valid node id");
     let timers = Timers {
         heartbeat: timers.heartbeat,
         election_min: timers.election_min,
         election_max: timers.election_max,
         ..Timers::default()
     };
-    let options = Options { timers, ..Options::new(node, cluster.clone(), dir.to_owned()) };
+    let channels = channels.clone();
+    let dial: Dial = Arc::new(move |_, address| Ok(channels.endpoint(address)));
+    let options = Options { timers, dial, ..Options::new(node, cluster.clone(), state.raft()) };
     Node::open(options).await.map_err(|source| CoreError::Node { cluster: cluster.clone(), source })
 }
 

@@ -111,13 +111,14 @@ fn parts(
     let Store::Directory { keep_releases } = settings.store;
     let store = directory::Store::open(state.releases(), keep_releases).map_err(RunError::Store)?;
     let members = Members::open(state.peers());
+    let channels = Channels::of(settings.agent.listen.ip());
     Ok(Parts {
         proposer: format!("{}/{}", settings.agent.host, Uuid::new_v4().simple()),
         settings,
         state,
         inventory,
         members,
-        channels: Channels::default(),
+        channels,
         reign: Reign::default(),
         store: Arc::new(store),
         stop,

@@ -100,7 +100,12 @@ fn host() -> Vec<Key> {
             quoted(DEFAULTS.state_dir),
             "Where the agent keeps everything that outlives it. Bound to the host's id once it was used.",
         ),
-        key("agent.listen", "`IP:PORT`", REQUIRED, "Where the agent listens."),
+        key(
+            "agent.listen",
+            "`IP:PORT`",
+            REQUIRED,
+            "Where the agent listens. Where that is one address and not all of them, its calls to other agents leave from it, too.",
+        ),
         key(
             "agent.advertise",
             "`IP:PORT`",
@@ -162,7 +167,7 @@ fn timers() -> Vec<Key> {
             "timers.election_min",
             "10ms to 10m",
             time(timers.election_min),
-            "Shortest silence of the leader that starts an election. At least twice `timers.heartbeat`.",
+            "Shortest silence of the leader that starts an election. At least twice `timers.heartbeat`, and well above the round trip between any two voters: three quarters of it is the longest wait for the answer to a sign of life.",
         ),
         key(
             "timers.election_max",

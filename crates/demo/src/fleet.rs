@@ -1,6 +1,7 @@
 //! A fleet on loopback: real agents as processes, each with an address of its own, and the local balancer in front.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -15,46 +16,16 @@ use api::v1::{StatusRequest, StatusResponse, deployinator_client::DeployinatorCl
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
+pub use crate::programs::Programs;
+
 /// Port of every agent; each has an address of its own.
 pub const AGENT_PORT: u16 = 7100;
+/// Port at which the others reach an agent that stands behind a proxy.
+pub const PROXY_PORT: u16 = 7101;
 /// Port of the service on every host.
 pub const SERVICE_PORT: u16 = 8100;
 /// The service.
 pub const SERVICE: &str = "web";
-
-/// Where the programs are.
-#[derive(Debug, Clone)]
-pub struct Programs {
-    /// `deployinatord`.
-    pub agent: PathBuf,
-    /// `deployinator`.
-    pub cli: PathBuf,
-    /// The demo's service.
-    pub service: PathBuf,
-}
-
-impl Programs {
-    /// Those beside the running program, or one folder up, where cargo puts tests below binaries.
-    ///
-    /// # Errors
-    /// One is missing: build them first.
-    pub fn find() -> Result<Self> {
-        Ok(Self {
-            agent: built("deployinatord")?,
-            cli: built("deployinator")?,
-            service: built("demo-service")?,
-        })
-    }
-}
-
-/// The program of this name beside the running one, or one folder up.
-fn built(name: &str) -> Result<PathBuf> {
-    let me = std::env::current_exe().context("find this program")?;
-    let found = me.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.with_context(|| {
-        format!("find {name} beside {}: build it first with `cargo build --workspace --bins`", me.display())
-    })
-}
 
 /// What a fleet is like.
 #[derive(Debug, Clone)]
@@ -74,6 +45,12 @@ pub struct Agent {
     pub host: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the others reach it: its own address, or a proxy in front of it.
+    pub advertised: SocketAddr,
+    /// What its program is run under, such as `unshare` with its arguments; nothing as a rule.
+    pub under: Vec<String>,
+    /// What is added to its environment.
+    pub environment: Vec<(String, String)>,
     /// Its configuration file.
     pub config: PathBuf,
     /// What it logged, in all its runs.
@@ -100,6 +77,8 @@ pub struct Fleet {
     dir: PathBuf,
     shape: Shape,
     net: [u8; 2],
+    /// Where every agent is reached by the others.
+    port: u16,
 }
 
 impl Fleet {
@@ -108,9 +87,22 @@ impl Fleet {
     /// # Errors
     /// A file cannot be written.
     pub fn new(dir: &Path, shape: &Shape, programs: Programs) -> Result<Self> {
+        Self::reached_at(AGENT_PORT, dir, shape, programs)
+    }
+
+    /// A fleet whose agents reach each other at [`PROXY_PORT`] of each address, where somebody has to pass on what they say.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn proxied(dir: &Path, shape: &Shape, programs: Programs) -> Result<Self> {
+        Self::reached_at(PROXY_PORT, dir, shape, programs)
+    }
+
+    fn reached_at(port: u16, dir: &Path, shape: &Shape, programs: Programs) -> Result<Self> {
         ensure!((1..=200).contains(&shape.hosts), "a fleet has 1 to 200 hosts, not {}", shape.hosts);
         let net = [rand::random_range(1..=250), rand::random_range(0..=250)];
-        let mut fleet = Self { agents: Vec::new(), programs, dir: dir.to_owned(), shape: shape.clone(), net };
+        let mut fleet =
+            Self { agents: Vec::new(), programs, dir: dir.to_owned(), shape: shape.clone(), net, port };
         let all: Vec<usize> = (1..=shape.hosts).collect();
         fleet.agents = all.iter().map(|number| fleet.configure(*number, &all)).collect::<Result<_>>()?;
         Ok(fleet)
@@ -143,15 +135,20 @@ impl Fleet {
         let address = |number: usize| {
             IpAddr::V4(Ipv4Addr::new(127, second, third, u8::try_from(10 + number).unwrap_or(250)))
         };
-        let hosts: Vec<(String, IpAddr)> =
-            listed.iter().map(|number| (format!("h{number}"), address(*number))).collect();
+        let hosts: Vec<(String, SocketAddr)> = listed
+            .iter()
+            .map(|number| (format!("h{number}"), SocketAddr::new(address(*number), self.port)))
+            .collect();
         let (host, ip) = (format!("h{number}"), address(number));
+        let advertised = SocketAddr::new(ip, self.port);
         let config = self.dir.join(format!("{host}.toml"));
         let state = self.dir.join(format!("{host}.state"));
-        fs::write(&config, configuration(&state, &host, ip, &hosts, expected, &self.shape))
+        fs::write(&config, configuration(&state, &host, advertised, &hosts, expected, &self.shape))
             .with_context(|| format!("write {}", config.display()))?;
         let log = self.dir.join(format!("{host}.log"));
-        Ok(Agent { host, address: SocketAddr::new(ip, AGENT_PORT), config, log, state, child: None })
+        let address = SocketAddr::new(ip, AGENT_PORT);
+        let (under, environment) = Default::default();
+        Ok(Agent { host, address, advertised, under, environment, config, log, state, child: None })
     }
 
     /// Starts every agent.
@@ -171,7 +168,9 @@ impl Fleet {
         ensure!(agent.child.is_none(), "the agent of {} runs already", agent.host);
         let log =
             File::options().create(true).append(true).open(&agent.log).context("open the agent's log")?;
-        let mut command = Command::new(&self.programs.agent);
+        let mut words = agent.under.iter().map(OsStr::new).chain([self.programs.agent.as_os_str()]);
+        let mut command = Command::new(words.next().context("a program to run")?);
+        command.args(words).envs(agent.environment.iter().cloned());
         command.arg("run").arg("--config").arg(&agent.config).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the agent's log")?).stderr(log);
         // A group of its own: Ctrl-C is for whoever started the fleet, who stops it in order.
@@ -367,14 +366,15 @@ impl Drop for Fleet {
 fn configuration(
     state: &Path,
     host: &str,
-    ip: IpAddr,
-    hosts: &[(String, IpAddr)],
+    advertised: SocketAddr,
+    hosts: &[(String, SocketAddr)],
     expected: usize,
     shape: &Shape,
 ) -> String {
+    let ip = advertised.ip();
     let list: String = hosts
         .iter()
-        .map(|(name, ip)| format!("  {{ host = \"{name}\", address = \"{ip}:{AGENT_PORT}\" }},\n"))
+        .map(|(name, address)| format!("  {{ host = \"{name}\", address = \"{address}\" }},\n"))
         .collect();
     let balancer = shape
         .balancer
@@ -382,7 +382,7 @@ fn configuration(
         .map(|url| format!("balancer = {{ kind = \"local\", url = \"{url}\" }}\n"))
         .unwrap_or_default();
     format!(
-        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nstate_dir = \"{}\"\n\n\
+        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nadvertise = \"{advertised}\"\nstate_dir = \"{}\"\n\n\
          [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
          [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
          [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\

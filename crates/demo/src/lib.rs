@@ -5,6 +5,7 @@
 
 pub mod fleet;
 pub mod load;
+pub mod programs;
 pub mod reaper;
 pub mod releases;
 pub mod service;

@@ -83,11 +83,11 @@ impl<M: Machine> RaftNetworkV2<Types<M>> for Line<M> {
     async fn append_entries(
         &mut self,
         rpc: AppendEntriesRequest<Types<M>>,
-        option: RPCOption,
+        _: RPCOption,
     ) -> Result<AppendEntriesResponse<Types<M>>, RPCError<Types<M>>> {
-        // openraft allows three quarters of a heartbeat, which a slow disk can miss for ever with the same entries.
-        let limit = if rpc.entries.is_empty() { option.soft_ttl() } else { self.peers.timers().election_min };
-        self.call(RPCTypes::AppendEntries, &rpc, limit).await
+        // openraft allows three quarters of a heartbeat, which a slow disk can miss for ever with the same entries. It ends a heartbeat
+        // that takes too long by itself.
+        self.call(RPCTypes::AppendEntries, &rpc, self.peers.timers().election_min).await
     }
 
     async fn vote(

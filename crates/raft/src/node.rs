@@ -84,6 +84,7 @@ impl<M: Machine> Node<M> {
             problem: reason(&fatal),
         })?;
         let standing = standing::publish(&raft, peers);
+        tokio::spawn(beat(raft.clone(), standing.clone(), timers.heartbeat));
         let (contact, stopping) = (Contact::new(), AtomicBool::new(false));
         let inner = Inner { node, cluster, timers, raft, standing, contact, state, store, stopping };
         Ok(Self { inner: Arc::new(inner) })
@@ -196,6 +197,15 @@ impl<M: Machine> Node<M> {
             tracing::warn!(node = %self.inner.node, %error, "stop");
         }
         self.inner.store.close();
+    }
+}
+
+/// Shows that a leader is there, until the node stops.
+async fn beat<M: Machine>(raft: Raft<M>, mut standing: watch::Receiver<Standing>, every: Duration) {
+    while standing.wait_for(|now| now.role == Role::Leader).await.is_ok() {
+        // An error is a node that has stopped, which its standing tells next.
+        let _ = raft.trigger().heartbeat().await;
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -101,9 +101,12 @@ impl Default for Compaction {
 pub(crate) fn config(options: &Options) -> Result<Config, String> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let Timers { heartbeat, election_min, election_max, snapshot, .. } = options.timers;
+    // openraft gives an answer to a heartbeat no longer than until the next one, so that a leader whose peers are further away than
+    // that would never hear of its quorum. So it is told a longer interval, and `beat` shows the leader as often as was asked for.
+    let answer = heartbeat.max(election_min * 3 / 4);
     let config = Config {
         cluster_name: options.cluster.as_str().to_owned(),
-        heartbeat_interval: millis(heartbeat),
+        heartbeat_interval: millis(answer),
         election_timeout_min: millis(election_min),
         election_timeout_max: millis(election_max),
         // The time for a message is three quarters of this.
@@ -115,6 +118,9 @@ pub(crate) fn config(options: &Options) -> Result<Config, String> {
         replication_lag_threshold: 10,
         // Without it a node that was cut off comes back with a higher term and unseats a healthy leader.
         enable_pre_vote: Some(true),
+        // A leader that is heard and does not hear would keep the others from electing one, for ever: without a quorum it falls silent
+        // for so long, and tries again for so long. No shorter time is allowed.
+        quorum_loss_probe_interval: Some(2 * millis(election_max)),
         // Safe because the store keeps the commit mark, from which the machine is rebuilt.
         enable_leader_restore: Some(true),
         ..Config::default()

@@ -13,8 +13,9 @@ use model::{
     time::WallTime,
 };
 use raft::NodeId;
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
     passed::{self, Passed},
@@ -26,7 +27,7 @@ use crate::{core::Core, leader::View, link::Link};
 pub(super) const LEADER: Duration = Duration::from_millis(2500);
 /// Most agents that are asked at once for what they know of a group without a leader.
 const OTHERS: usize = 8;
-/// Longest wait for a voter to take a connection.
+/// Longest wait for a voter to say that it is there.
 const REACH: Duration = Duration::from_millis(700);
 
 /// The leader's view, if this agent leads and a quorum says so.
@@ -119,15 +120,16 @@ async fn ask(link: &Link, address: SocketAddr, request: v1::StatusRequest, passe
     }
 }
 
-/// Why an answer may be old: the voters that take no connection now.
+/// Why an answer may be old: the voters that do not answer now. A connection alone is no answer: the system takes it for a frozen agent, too.
 pub(super) async fn stale(core: &Core) -> Stale {
     let standing = core.link.node().standing().borrow().clone();
     let others = standing.voters.iter().filter(|(_, address)| **address != core.link.me());
     let asked: Vec<_> = others
         .filter_map(|(node, address)| Some((host_of(node)?, *address)))
         .map(|(host, address)| {
+            let mut client = HealthClient::new(core.link.channels().to(address));
             tokio::spawn(async move {
-                let reached = timeout(REACH, TcpStream::connect(address)).await;
+                let reached = timeout(REACH, client.check(HealthCheckRequest::default())).await;
                 (!matches!(reached, Ok(Ok(_)))).then_some(host)
             })
         })

@@ -1,0 +1,92 @@
+//! Agents that are frozen for longer than every timeout, and thaw: no step is repeated or skipped, and a hold names the frozen host meanwhile.
+
+use anyhow::{Context, Result};
+use api::v1::{self, HostPhase};
+use demo::releases::{Bad, Recipe};
+use rustix::process::Signal;
+use tests::{Disturbed, Stage, answer, exit_of, policy, web, within};
+
+/// Whether a hold says that this host is silent.
+fn silent(status: &v1::StatusResponse, host: &str) -> bool {
+    web(status).is_some_and(|web| {
+        web.holds.iter().any(|hold| hold.name == "host_silent" && hold.host.as_deref() == Some(host))
+    })
+}
+
+/// Pushes; freezes one agent while a host probes; looks on; thaws it, and waits for the promised end.
+///
+/// `who` chooses whom to freeze, by the holder and the leader.
+async fn one_is_frozen(recipe: Recipe, who: fn(&Stage, usize, usize) -> Result<usize>) -> Result<()> {
+    let (mut stage, _) = Stage::serving(3).await?;
+    let leader = stage.leader().await?;
+    let mut rollout = Disturbed::push(&mut stage, recipe, policy()).await?;
+    let holder = rollout.watch.until_phase(HostPhase::Probing).await?;
+    let number = stage.number(&holder)?;
+    let frozen = who(&stage, number, leader)?;
+    stage.fleet.signal(frozen, Signal::STOP)?;
+    let name = stage.fleet.agents[frozen].host.clone();
+    let witness = stage.other_than(&[frozen])?;
+    let named = |status: &v1::StatusResponse| !status.stale && silent(status, &name);
+    let status = stage.wait_at(witness, "a hold names the frozen host", named).await?;
+    assert_ne!(status.leader.as_deref(), Some(&*name), "the frozen one does not lead");
+    let rollout_goes_on = web(&status).is_some_and(|web| web.active.is_some());
+    assert!(rollout_goes_on, "the rollout ended without {name}: {status:#?}");
+    stage.fleet.signal(frozen, Signal::CONT)?;
+    // The watch hung at the frozen agent, perhaps; a new one misses nothing either.
+    rollout.watch = stage.watch(&rollout.push);
+    rollout.ends_as_promised(&mut stage).await?;
+    Ok(())
+}
+
+fn slow() -> Recipe {
+    Recipe { start_ms: 1200, ..Recipe::good("release-2") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_leader_is_replaced_and_steps_back_when_it_thaws() -> Result<()> {
+    one_is_frozen(slow(), |_, _, leader| Ok(leader)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_holder_of_a_bad_release_reverts_when_it_thaws() -> Result<()> {
+    one_is_frozen(Recipe { bad: Some(Bad::Health), ..Recipe::good("release-2") }, |_, holder, _| Ok(holder))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_voter_that_neither_leads_nor_holds_is_waited_for() -> Result<()> {
+    one_is_frozen(slow(), |stage, holder, leader| stage.other_than(&[holder, leader])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_majority_is_named_and_goes_on_when_it_thaws() -> Result<()> {
+    let (mut stage, _) = Stage::serving(3).await?;
+    let mut rollout = Disturbed::push(&mut stage, slow(), policy()).await?;
+    let holder = rollout.watch.until_phase(HostPhase::Probing).await?;
+    let holder = stage.number(&holder)?;
+    let frozen: Vec<usize> = (0..3).filter(|number| *number != holder).collect();
+    for number in &frozen {
+        stage.fleet.signal(*number, Signal::STOP)?;
+    }
+    // Its grant covers the whole of its change.
+    let (ip, release) = (stage.fleet.agents[holder].address.ip(), rollout.release()?);
+    within("the holder has finished alone", async || answer(ip).await.ok().filter(|now| *now == release))
+        .await?;
+    let names: Vec<&str> = frozen.iter().map(|number| &*stage.fleet.agents[*number].host).collect();
+    let all = |status: &v1::StatusResponse| {
+        status.stale && names.iter().all(|name| status.missing.iter().any(|missing| missing == name))
+    };
+    let status = stage.wait_at(holder, "the status names the two that are frozen", all).await?;
+    assert!(names.iter().all(|name| status.stale_reason.contains(name)), "{status:#?}");
+    let source = stage.release(&Recipe::good("release-3"))?;
+    let refusal = stage.push_at(holder, &source, Some(policy())).await?.expect_err("there is no majority");
+    assert_eq!(exit_of(&refusal), Some(69), "{refusal:?}");
+    assert!(names.iter().all(|name| refusal.message().contains(name)), "{refusal:?}");
+    for number in frozen {
+        stage.fleet.signal(number, Signal::CONT)?;
+    }
+    rollout.watch = stage.watch(&rollout.push);
+    let events = rollout.ends_as_promised(&mut stage).await.context("after the thaw")?;
+    assert!(!events.is_empty());
+    Ok(())
+}
