@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Address, v1,
-    view::{EventItem, Pushed, WatchItem},
+    view::{EventItem, PushPreview, Pushed, WatchItem},
 };
 
 /// One thing that a scripted stream does.
@@ -31,6 +31,8 @@ pub enum Play<T> {
 pub struct Script {
     /// To a push and a roll back; unavailable where there is none.
     pub push: Option<Result<Pushed, Status>>,
+    /// To a question what a push would do; unavailable where there is none.
+    pub preview: Option<Result<PushPreview, Status>>,
     /// To a question for the status; unavailable where there is none.
     pub status: Option<Result<v1::StatusResponse, Status>>,
     /// To the next questions for the status, one each; after them, `status`.
@@ -178,6 +180,11 @@ impl v1::deployinator_server::Deployinator for Playing {
     async fn push(&self, request: Request<v1::PushRequest>) -> Answer<v1::PushResponse> {
         self.script().pushed.push(request.into_inner());
         self.pushed()
+    }
+
+    async fn preview_push(&self, _: Request<v1::PreviewPushRequest>) -> Answer<v1::PreviewPushResponse> {
+        let answer = self.script().preview.clone().unwrap_or_else(|| Err(unscripted()));
+        answer.map(|preview| Response::new(preview.into()))
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::PushResponse> {

@@ -5,6 +5,7 @@ mod cluster;
 pub mod gate;
 mod history;
 mod passed;
+mod preview;
 pub mod public;
 mod refusals;
 mod status;

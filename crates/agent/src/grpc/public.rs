@@ -17,7 +17,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
-use super::{Backend, cluster, history, passed::Passed, refusals, status, streams};
+use super::{Backend, cluster, history, passed::Passed, preview, refusals, status, streams};
 use crate::{core::Core, forming::Knock};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
@@ -79,7 +79,7 @@ impl Public {
     }
 
     /// Says no early, before a large directory is hashed for a service that nobody has.
-    fn check_declared(core: &Core, push: &Push) -> Result<(), Status> {
+    pub(super) fn check_declared(core: &Core, push: &Push) -> Result<(), Status> {
         let fleet = core.link.node().state().borrow().clone();
         if !core.link.is_member()
             || fleet.services.is_empty()
@@ -103,6 +103,14 @@ impl Deployinator for Public {
         let release = resolved.map_err(|error| refusals::not_a_release(&error))?;
         let request = Wanted::Push { release: release.clone(), policy };
         self.begin(Ask { service, by, request }, Some(release)).await
+    }
+
+    async fn preview_push(
+        &self,
+        request: Request<v1::PreviewPushRequest>,
+    ) -> Answer<v1::PreviewPushResponse> {
+        let passed = Passed::of(&request);
+        Ok(Response::new(preview::push(self, request.into_inner(), passed).await?))
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::PushResponse> {

@@ -80,6 +80,13 @@ impl Reign {
         Some(View { holds, hosts: hosts.collect() })
     }
 
+    /// What was heard, to look ahead from, and the time that it is now; nothing while another one leads.
+    #[must_use]
+    pub fn sightings(&self) -> Option<(Sightings, Timestamp)> {
+        let now = clock::now();
+        self.lock().as_ref().map(|reign| (reign.sightings.clone(), now))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Now>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

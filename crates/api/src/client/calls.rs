@@ -13,7 +13,7 @@ use super::{
 use crate::{
     convert::Invalid,
     v1::{self, deployinator_client::DeployinatorClient as Wire},
-    view::{Push, Pushed},
+    view::{Push, PushPreview, Pushed},
 };
 
 /// How a call may be tried.
@@ -36,6 +36,18 @@ impl Client {
         let limit = self.agents.patience.push;
         let call = async |mut wire: Wire<Channel>| wire.push(request.clone()).await;
         self.call(attempted, Repeat::Freely, limit, call, Pushed::try_from).await
+    }
+
+    /// What a push would do. Changes nothing.
+    ///
+    /// # Errors
+    /// The push would be refused; no quorum, or no agent answers.
+    pub async fn preview_push(&self, push: Push) -> Result<PushPreview, ClientError> {
+        let attempted = format!("preview a push of {} to {}", push.source, push.service);
+        let request = v1::PreviewPushRequest::from(push);
+        let limit = self.agents.patience.push;
+        let call = async |mut wire: Wire<Channel>| wire.preview_push(request.clone()).await;
+        self.call(attempted, Repeat::Freely, limit, call, PushPreview::try_from).await
     }
 
     /// Moves a service to the completed release before the present one.

@@ -4,6 +4,7 @@ mod asked;
 mod clusters;
 mod events;
 mod policy;
+mod previews;
 mod rollouts;
 mod statuses;
 #[cfg(test)]

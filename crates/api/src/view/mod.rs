@@ -5,6 +5,7 @@ mod asked;
 mod cluster;
 mod cursor;
 mod event;
+mod preview;
 mod status;
 mod watch;
 
@@ -12,6 +13,7 @@ pub use asked::{Ask, Push};
 pub use cluster::{ClusterView, FleetHost, Member};
 pub use cursor::{Cursor, InvalidCursor};
 pub use event::{Gap, SeenEvent};
+pub use preview::PushPreview;
 pub use status::{
     ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
     QuarantineStatus, ServiceStatus, Slots, Stale, Status,

@@ -16,6 +16,9 @@ pub(crate) struct Push {
     /// The policy of the service from now on, as a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Only say what would happen, and what stands against it now. Nothing is changed.
+    #[arg(long, conflicts_with = "waits")]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) wait: Wait,
     #[command(flatten)]

@@ -22,6 +22,11 @@ pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failur
     let source = absolute(&args.source)?;
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let push = view::Push { service: args.service.clone(), source, policy, by: operator(args.by) };
+    if args.dry_run {
+        let preview = context.client.preview_push(push).await?;
+        context.printer.preview(&preview);
+        return Ok(preview.exit_code());
+    }
     let pushed = context.client.push(push).await?;
     begun(context, args.service, pushed, &args.wait).await
 }

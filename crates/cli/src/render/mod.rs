@@ -8,13 +8,14 @@ mod live;
 mod locks;
 mod paint;
 mod policies;
+mod preview;
 mod status;
 mod table;
 mod text;
 
 use std::io::{IsTerminal as _, Write as _};
 
-use api::view::{ClusterView, Ended, Gap, History, Pushed, SeenEvent, Status};
+use api::view::{ClusterView, Ended, Gap, History, PushPreview, Pushed, SeenEvent, Status};
 use model::{HostId, RolloutId, ServiceName};
 use serde_json::{Value, json};
 
@@ -132,6 +133,10 @@ impl Printer {
             let named = rollout.map_or_else(|| "the rollout".to_owned(), |rollout| rollout.to_string());
             format!("\n{}; {named} goes on: `{again}` follows it", paint.good("the canary wave has soaked"))
         });
+    }
+
+    pub(crate) fn preview(&mut self, shown: &PushPreview) {
+        self.answer(|| preview::json(shown), |paint| preview::text(shown, paint));
     }
 
     pub(crate) fn begun(&mut self, service: &ServiceName, pushed: &Pushed, waits: bool) {
