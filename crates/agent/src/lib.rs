@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod leader;
 pub mod link;
 pub mod members;
+pub mod preflight;
 pub mod run;
 pub mod shell;
 pub mod state;

@@ -26,7 +26,7 @@ enum Command {
         #[arg(long, default_value = "/etc/deployinator")]
         config: PathBuf,
     },
-    /// Read the configuration and report every problem in it.
+    /// Read the configuration and report every problem in it, and what this host lacks for it.
     Check {
         /// A configuration file, or a directory whose *.toml are merged in the order of their names.
         #[arg(long, default_value = "/etc/deployinator")]
@@ -54,6 +54,9 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run { config } => with_settings(&config, run),
         Command::Check { config } => with_settings(&config, |settings| {
+            for warning in agent::preflight::warnings(&settings) {
+                eprintln!("warning: {warning}");
+            }
             println!("ok: host {} of cluster {}", settings.agent.host, settings.cluster.name);
             ExitCode::SUCCESS
         }),

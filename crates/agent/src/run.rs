@@ -18,6 +18,7 @@ use crate::{
     grpc::{self, Backend, ListenError},
     leader::Reign,
     members::Members,
+    preflight,
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
 };
@@ -58,6 +59,9 @@ pub enum RunError {
 pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<(), RunError> {
     if settings.transport.insecure {
         warn!("transport.insecure = true: traffic between agents is neither encrypted nor authenticated");
+    }
+    for warning in preflight::warnings(&settings) {
+        warn!("{warning}");
     }
     let settings = Arc::new(settings);
     let state = Arc::new(StateDir::open(&settings.agent.state_dir, &settings.agent.host)?);

@@ -8,7 +8,7 @@ use model::{
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
-use ports::{Target, fault::Chain, supervisor::Manner};
+use ports::{Target, fault::Chain};
 use supervisor::KeeperClient;
 use tokio::sync::{Notify, watch};
 
@@ -87,7 +87,8 @@ fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std:
         supervisor: KeeperClient::new(keeper),
         prober: mine.probe.clone().map(|spec| (prober, spec)),
         environment,
-        manner: Manner { readiness: mine.readiness },
+        readiness: mine.readiness,
+        programs: mine.programs.clone(),
     }
 }
 

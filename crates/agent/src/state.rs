@@ -3,9 +3,9 @@
 //! It is bound to one host: a cloned image starts as a new host, never as a second one of the same name.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -91,7 +91,15 @@ impl StateDir {
     /// See [`StateError`].
     pub fn open(path: &Path, host: &HostId) -> Result<Self, StateError> {
         let not_writable = |source| StateError::NotWritable { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
+        // A service of another user runs a release from below it, and has nothing else to look for there.
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(not_writable)?;
+        for (below, mode) in [("releases", 0o755), ("services", 0o700), ("raft", 0o700)] {
+            let below = path.join(below);
+            if !below.exists() {
+                fs::create_dir(&below).map_err(not_writable)?;
+                fs::set_permissions(&below, Permissions::from_mode(mode)).map_err(not_writable)?;
+            }
+        }
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
         let lock = lock.map_err(not_writable)?;
@@ -180,6 +188,19 @@ mod tests {
         drop(first);
         assert!(matches!(StateDir::open(dir.path(), &host("h2")), Err(StateError::AnotherHost { .. })));
         assert_eq!(StateDir::open(dir.path(), &host("h1")).unwrap().state(), state);
+    }
+
+    #[test]
+    fn only_releases_are_for_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = StateDir::open(&path, &host("h1")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path) & 0o077, mode(&state.releases())), (0o011, 0o755));
+        let service = state.service(&"web".parse().unwrap()).unwrap();
+        for private in [&state.raft(), &path.join("services"), &service] {
+            assert_eq!(mode(private), 0o700, "{}", private.display());
+        }
     }
 
     #[test]

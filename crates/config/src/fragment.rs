@@ -99,7 +99,7 @@ fn agent(mut section: Section<'_>) -> AgentFragment {
     fragment
 }
 
-fn absolute_path(value: &Value) -> Result<PathBuf, String> {
+pub(crate) fn absolute_path(value: &Value) -> Result<PathBuf, String> {
     let path = PathBuf::from(text(value)?);
     if path.is_absolute() { Ok(path) } else { Err("must be an absolute path".into()) }
 }

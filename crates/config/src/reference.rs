@@ -10,6 +10,8 @@ use crate::{
     values::shown,
 };
 
+mod programs;
+
 /// A complete configuration: everything that has no default, a service, and a few words on each.
 pub const EXAMPLE: &str = include_str!("reference/example.toml");
 
@@ -222,6 +224,7 @@ fn services() -> Vec<Key> {
             "How much of its output is kept for each attempt.",
         ),
     ];
+    keys.extend(programs::keys());
     keys.extend(probe_and_balancer());
     keys
 }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use model::{ClusterId, HostId, ServiceName};
-use ports::{Listed, ProbeSpec, supervisor::Readiness};
+use ports::{
+    Listed, ProbeSpec,
+    supervisor::{EnvironmentFile, Readiness, StopSignal},
+};
 
 /// All that a host's files say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,10 +117,27 @@ pub struct Service {
     pub readiness: Readiness,
     /// What sends requests to it; without one the service is headless.
     pub balancer: Option<Balancer>,
+    /// How its programs are run.
+    pub programs: Programs,
     /// What is added to its environment. Neither `PORT` nor anything that starts with `DEPLOYINATOR_`.
     pub environment: BTreeMap<String, String>,
     /// How much of its output is kept for each attempt, in bytes.
     pub log_limit_bytes: u64,
+}
+
+/// How the programs of a service are run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Programs {
+    /// The user, by name or number; none: the agent's own.
+    pub user: Option<String>,
+    /// The group, by name or number; none: the user's own.
+    pub group: Option<String>,
+    /// Where they run; none: in the release.
+    pub working_directory: Option<PathBuf>,
+    /// Files that add to their environment, a later one over an earlier one.
+    pub environment_files: Vec<EnvironmentFile>,
+    /// What tells `bin/serve` to stop.
+    pub stop_signal: StopSignal,
 }
 
 /// What sends requests to a service.
@@ -149,6 +169,8 @@ pub struct Defaults {
     pub keep_releases: usize,
     /// `timers`.
     pub timers: Timers,
+    /// `service.NAME.stop_signal`.
+    pub stop_signal: StopSignal,
     /// `service.NAME.ready`.
     pub readiness: Readiness,
     /// `service.NAME.probe.path`.
@@ -176,6 +198,7 @@ pub const DEFAULTS: Defaults = Defaults {
         sighting: Duration::from_secs(1),
         silent_after: Duration::from_secs(5),
     },
+    stop_signal: StopSignal::Term,
     readiness: Readiness::Up,
     probe_path: "/healthz",
     probe_status: 200,

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
-use ports::{Listed, ListedState, ProbeSpec};
+use ports::{
+    Listed, ListedState, ProbeSpec,
+    supervisor::{EnvironmentFile, StopSignal},
+};
 
 use super::*;
 
@@ -40,6 +43,7 @@ fn the_example_means_what_it_says() {
             timeout: Duration::from_secs(2),
         }),
         readiness: ports::supervisor::Readiness::Up,
+        programs: Programs::default(),
         balancer: Some(Balancer::Local { url: "http://127.0.0.1:7500".into(), group: "web".into() }),
         environment: BTreeMap::from([("DATABASE_URL".into(), "postgres:///shop".into())]),
         log_limit_bytes: 16 * 1024 * 1024,
@@ -260,3 +264,32 @@ fn a_table_and_a_value_are_told_apart() {
 }
 
 mod relations;
+
+#[test]
+fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
+    let more = "[service.web]\nuser = \"www\"\ngroup = \"33\"\nworking_directory = \"/srv\"\n\
+                stop_signal = \"SIGQUIT\"\nenvironment_files = [\"/etc/a\", \"-/etc/b\"]\n";
+    let settings = read(&[("10.toml", EXAMPLE), ("20.toml", more)]).unwrap();
+    let file = |path: &str, optional| EnvironmentFile { path: path.into(), optional };
+    let expected = Programs {
+        user: Some("www".into()),
+        group: Some("33".into()),
+        working_directory: Some("/srv".into()),
+        environment_files: vec![file("/etc/a", false), file("/etc/b", true)],
+        stop_signal: StopSignal::Quit,
+    };
+    assert_eq!(settings.services[&"web".parse().unwrap()].programs, expected);
+    check(
+        "[service.web]\nuser = \"a b\"\ngroup = 33\nworking_directory = \"srv\"\nstop_signal = \"TERM\"\n\
+         environment_files = [\"-etc/b\"]\nready = \"yes\"\nenvironment = { NOTIFY_SOCKET = \"@a\" }\n",
+        "
+        20.toml: service.web.ready: must be \"up\" or \"notify\"
+        20.toml: service.web.user: must be a name or a number in quotes, without spaces, `:` and `/`
+        20.toml: service.web.group: must be text in quotes, not a whole number
+        20.toml: service.web.working_directory: must be an absolute path
+        20.toml: service.web.environment_files: \"-etc/b\" must be an absolute path, with `-` before it if the file may be missing
+        20.toml: service.web.stop_signal: must be \"SIGTERM\" or \"SIGINT\" or \"SIGQUIT\" or \"SIGHUP\" or \"SIGUSR1\" or \"SIGUSR2\" or \"SIGWINCH\"
+        20.toml: service.web.environment.NOTIFY_SOCKET: is set by Deployinator itself
+        ",
+    );
+}

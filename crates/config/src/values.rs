@@ -27,6 +27,14 @@ pub(crate) fn text(value: &Value) -> Result<String, String> {
     }
 }
 
+/// A list of texts, none of them empty.
+pub(crate) fn texts(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        other => Err(format!("must be a list of texts, such as [\"a\", \"b\"], not {}", kind(other))),
+    }
+}
+
 /// `true` or `false`.
 pub(crate) fn switch(value: &Value) -> Result<bool, String> {
     match value {

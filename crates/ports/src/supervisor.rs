@@ -1,6 +1,6 @@
 //! What runs `bin/serve` and `bin/migrate` so that they outlive the agent.
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use model::{Fence, ReleaseId};
 use serde::{Deserialize, Serialize};
@@ -8,46 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::Fault;
 
 pub mod fake;
+mod launch;
 
 pub use fake::FakeSupervisor;
-
-/// How a program is run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Launch {
-    /// The grant under which it is done. Older ones than the newest seen are refused.
-    pub fence: Fence,
-    /// The release it belongs to.
-    pub release: ReleaseId,
-    /// The program: `ROOT/bin/serve` or `ROOT/bin/migrate`.
-    pub program: PathBuf,
-    /// Its whole environment; nothing is inherited but what stands here.
-    pub environment: BTreeMap<String, String>,
-    /// Where it runs.
-    pub working_directory: PathBuf,
-    /// How it is run, beyond that.
-    #[serde(default)]
-    pub manner: Manner,
-}
-
-/// How a program is run. A keeper that does not know one of these refuses the launch, rather than run it otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manner {
-    /// When it counts as ready. Services only.
-    #[serde(default)]
-    pub readiness: Readiness,
-}
-
-/// When a service counts as ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Readiness {
-    /// As soon as it runs.
-    #[default]
-    Up,
-    /// When it has said `READY=1` to the socket that `NOTIFY_SOCKET` names, as `sd_notify` does.
-    Notify,
-}
+pub use launch::{Account, EnvironmentFile, Launch, Manner, Readiness, StopSignal};
 
 /// Longest status that a service can give itself, in bytes; what is longer is cut.
 pub const STATUS_LIMIT_BYTES: usize = 256;
@@ -192,7 +156,8 @@ pub trait Supervisor: Send + Sync + 'static {
         fence: Fence,
         keep: bool,
     ) -> impl Future<Output = Result<Observation, SupervisorError>> + Send;
-    /// SIGTERM, `grace`, then SIGKILL to the whole process group; returns when it is gone. No process: done already.
+    /// The [signal](StopSignal) that it was started with, `grace`, then SIGKILL, each to all its processes; returns when it is
+    /// gone. No process: done already.
     fn stop(
         &self,
         fence: Fence,

@@ -7,7 +7,9 @@
 //!
 //! Absent on purpose: health, deadlines and whether to try again. The keeper does what it is told and says what it sees.
 
+pub mod account;
 mod client;
+pub mod environment;
 pub mod keeper;
 pub mod logs;
 mod processes;

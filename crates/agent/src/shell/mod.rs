@@ -1,5 +1,6 @@
 //! Runs one host machine: hands it events, carries out its effects in order. Every choice is the machine's.
 
+mod describe;
 mod perform;
 mod seen;
 

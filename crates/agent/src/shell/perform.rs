@@ -1,7 +1,8 @@
 //! Carries out one effect, and says what came of it. No choices here.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use config::Programs;
 use model::{
     Fence, Release,
     host::{Denied, Effect, Event, FaultSeen, TAIL_LIMIT_BYTES, Ticket},
@@ -9,7 +10,7 @@ use model::{
 use ports::{
     Balancer, Fault, ProbeSpec, Prober, ReleaseStore, Supervisor, Target,
     fault::Chain,
-    supervisor::{Launch, Manner, Observation, Readiness, SupervisorError},
+    supervisor::{Observation, Readiness, SupervisorError},
 };
 use tokio::time::timeout;
 
@@ -36,15 +37,17 @@ pub struct World<B, R, S, P> {
     pub prober: Option<(P, ProbeSpec)>,
     /// What its programs find in their environment, whichever the release.
     pub environment: BTreeMap<String, String>,
-    /// How `bin/serve` is run.
-    pub manner: Manner,
+    /// When the service counts as ready.
+    pub readiness: Readiness,
+    /// How its programs are run.
+    pub programs: Programs,
 }
 
 impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     /// Whether there is more to being healthy than to run.
     #[must_use]
     pub fn is_probed(&self) -> bool {
-        self.prober.is_some() || self.manner.readiness == Readiness::Notify
+        self.prober.is_some() || self.readiness == Readiness::Notify
     }
 
     /// Carries out one effect that has a ticket; none of the others comes here.
@@ -123,7 +126,7 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
 
     /// Healthy is ready and more: a service that is asked to say so is not probed before it has.
     async fn probe(&self) -> Result<(), String> {
-        if self.manner.readiness == Readiness::Notify {
+        if self.readiness == Readiness::Notify {
             let seen = self.keeper(Duration::ZERO, self.supervisor.observe()).await;
             seen::readiness(&seen.map_err(|error| Chain(&error).to_string())?.process)?;
         }
@@ -139,24 +142,13 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     ) -> Result<model::host::Observed, Denied> {
         let root = limited(STAGE_LIMIT, "verify the release", self.store.verify(&release.id)).await;
         let root = root.map_err(|error| Denied::Fault(seen::fault(&error)))?;
-        let launch = self.describe(fence, release, root, migrate);
+        let launch = self.describe(fence, release, root, migrate).await?;
         let result = if migrate {
             self.keeper(Duration::ZERO, self.supervisor.migrate(&launch)).await
         } else {
             self.keeper(Duration::ZERO, self.supervisor.start(&launch)).await
         };
         observed(result)
-    }
-
-    fn describe(&self, fence: Fence, release: &Release, root: PathBuf, migrate: bool) -> Launch {
-        let mut environment = self.environment.clone();
-        environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
-        if migrate {
-            environment.insert("DEPLOYINATOR_FENCE".into(), fence.to_string());
-        }
-        let program = root.join("bin").join(if migrate { "migrate" } else { "serve" });
-        let manner = if migrate { Manner::default() } else { self.manner.clone() };
-        Launch { fence, release: release.id.clone(), program, environment, working_directory: root, manner }
     }
 
     /// A call to the keeper, in bounded time.

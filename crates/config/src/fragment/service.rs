@@ -6,10 +6,15 @@ use ports::supervisor::Readiness;
 use toml::Value;
 
 use super::{is_policy, travels};
+
 use crate::{
     section::{Field, Section},
     values::{duration, kind, label, number, one_of, text},
 };
+
+mod programs;
+
+pub(crate) use programs::ProgramsFragment;
 
 pub(crate) struct ServiceFragment {
     pub(crate) port: Field<u16>,
@@ -17,6 +22,7 @@ pub(crate) struct ServiceFragment {
     pub(crate) readiness: Field<Readiness>,
     pub(crate) probe: Field<ProbeFragment>,
     pub(crate) balancer: Field<BalancerFragment>,
+    pub(crate) programs: ProgramsFragment,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) log_limit_bytes: Field<u64>,
 }
@@ -55,6 +61,7 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
         readiness: section.read("ready", one_of([("up", Readiness::Up), ("notify", Readiness::Notify)])),
         probe: map(section.optional_section("probe"), probe),
         balancer: map(section.optional_section("balancer"), balancer),
+        programs: programs::read(&mut section),
         environment: environment(&mut section),
         log_limit_bytes: section.read("log_limit_bytes", number(LOG_LIMIT_BYTES)),
     };

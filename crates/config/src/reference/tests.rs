@@ -35,6 +35,11 @@ const ALL_KEYS: &str = r#"
     port = 80
     address = "127.0.0.1"
     ready = "notify"
+    user = "u"
+    group = "g"
+    working_directory = "/w"
+    environment_files = ["/e"]
+    stop_signal = "SIGQUIT"
     log_limit_bytes = 65536
     PROBE
     balancer = { kind = "local", url = "http://localhost:1", group = "g" }
@@ -57,7 +62,10 @@ fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
         }
         Value::Array(items) => {
             keys.insert(name.to_owned());
-            items.iter().for_each(|item| keys_of(item, &format!("{name}[]"), keys));
+            items
+                .iter()
+                .filter(|item| item.is_table())
+                .for_each(|item| keys_of(item, &format!("{name}[]"), keys));
         }
         _ => {
             keys.insert(name.to_owned());

@@ -10,10 +10,10 @@ use ports::ProbeSpec;
 
 use super::check_loopback;
 use crate::{
-    fragment::service::{BalancerFragment, ProbeFragment, ProbeKind, ServiceFragment},
+    fragment::service::{BalancerFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment},
     problem::{Place, Sink},
     section::Field,
-    settings::{Agent, Balancer, DEFAULTS, Service},
+    settings::{Agent, Balancer, DEFAULTS, Programs, Service},
 };
 
 pub(super) fn services(
@@ -69,6 +69,7 @@ fn service(
     let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
     let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
+    let programs = programs(fragment.programs);
     let ip = match ip? {
         Some(ip) => ip,
         None => default_ip(agent?),
@@ -78,8 +79,23 @@ fn service(
         readiness: readiness?,
         probe: probe?,
         balancer: balancer?,
+        programs: programs?,
         environment: fragment.environment,
         log_limit_bytes: log_limit_bytes?,
+    })
+}
+
+fn programs(fragment: ProgramsFragment) -> Option<Programs> {
+    let (user, group) = (fragment.user.optional(), fragment.group.optional());
+    let working_directory = fragment.working_directory.optional();
+    let environment_files = fragment.environment_files.or(Vec::new());
+    let stop_signal = fragment.stop_signal.or(DEFAULTS.stop_signal);
+    Some(Programs {
+        user: user?,
+        group: group?,
+        working_directory: working_directory?,
+        environment_files: environment_files?,
+        stop_signal: stop_signal?,
     })
 }
 

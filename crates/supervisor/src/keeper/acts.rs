@@ -6,7 +6,10 @@ use std::{
 };
 
 use model::Fence;
-use ports::{fault::Chain, supervisor::Launch};
+use ports::{
+    fault::Chain,
+    supervisor::{Launch, StopSignal},
+};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
@@ -138,7 +141,7 @@ impl Keeper {
         self.accept(writer, fence)
     }
 
-    /// SIGTERM now, SIGKILL after `grace`. Asked again meanwhile, the shorter grace counts.
+    /// Its own signal now, SIGKILL after `grace`. Asked again meanwhile, the shorter grace counts.
     pub(super) async fn stop_now(
         &mut self,
         writer: Writer,
@@ -154,8 +157,9 @@ impl Keeper {
         }
         if lane.alive {
             lane.expect_end(until, reply);
-            if let Err(error) = self.signal(writer, Signal::TERM) {
-                tracing::warn!(%error, "send SIGTERM");
+            let signal = self.run(writer).map_or(Signal::TERM, |run| number(run.launch.manner.stop_signal));
+            if let Err(error) = self.signal(writer, signal) {
+                tracing::warn!(%error, ?signal, "tell it to stop");
             }
             return;
         }
@@ -236,6 +240,18 @@ impl Keeper {
             *self.newest(writer) = before;
             Reply::fault(format!("accept fence {fence}"), &error)
         })
+    }
+}
+
+fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Usr1 => Signal::USR1,
+        StopSignal::Usr2 => Signal::USR2,
+        StopSignal::Winch => Signal::WINCH,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the keeper remembers of a program only while it runs itself. What must outlive the keeper is in the record.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use ports::supervisor::Exit;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -25,6 +28,8 @@ pub(super) struct Lane {
     pub(super) owned: bool,
     /// Waits for an adopted process's end.
     pub(super) vigil: Option<JoinHandle<()>>,
+    /// What it was started with, files included, if this keeper started it.
+    pub(super) environment: Option<BTreeMap<String, String>>,
     pub(super) started: Instant,
     pub(super) stopping: Option<Stopping>,
     /// When it is started again.
@@ -50,6 +55,7 @@ impl Lane {
             alive: false,
             owned: false,
             vigil: None,
+            environment: None,
             started: Instant::now(),
             stopping: None,
             restart_at: None,

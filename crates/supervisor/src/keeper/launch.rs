@@ -1,17 +1,19 @@
 //! Starting a program.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
-    os::unix::process::CommandExt,
+    os::unix::{fs::fchown, process::CommandExt},
     process::{Command, Stdio},
 };
 
-use ports::supervisor::Launch;
+use ports::{fault::Chain, supervisor::Launch};
 use rustix::process::{Pid, Signal};
 
 use super::{notify::Ears, state::Keeper};
 use crate::{
+    account, environment,
     logs::Writer,
     processes::{self, Identity},
     protocol::Reply,
@@ -25,8 +27,12 @@ impl Keeper {
         let Some(launch) = self.run(writer).map(|run: &Run| run.launch.clone()) else {
             return Err(Reply::fault("start a program", &io::Error::other("no run was recorded")));
         };
-        let program = launch.program.display();
-        let attempted = format!("start {program}");
+        let attempted = format!("start {}", launch.program.display());
+        let environment = prepare(&launch).map_err(|problem| Reply::Fault {
+            permanent: true,
+            attempted: attempted.clone(),
+            problem,
+        })?;
         self.record.attempts += 1;
         if writer == Writer::Service {
             let said = self.before_a_word(launch.manner.readiness);
@@ -41,11 +47,8 @@ impl Keeper {
         let log = self.logs.create(writer, launch.fence, self.record.attempts, &launch.release);
         let log = log.map_err(|e| Reply::fault(&attempted, &e))?;
         let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
-        let pid = spawn(&launch, ears.map(Ears::address), log).map_err(|source| Reply::Exec {
-            program: launch.program.clone(),
-            os_error: source.raw_os_error(),
-            problem: source.to_string(),
-        })?;
+        let pid = spawn(&launch, &environment, ears.map(Ears::address), log)
+            .map_err(|source| not_started(&launch, &attempted, &source))?;
         // It cannot have been reaped yet: that is this thread's work. So the pid is still its own.
         let identity = processes::identify(pid).map_err(|e| {
             if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
@@ -55,6 +58,7 @@ impl Keeper {
         })?;
         tracing::info!(pid, program = %launch.program.display(), fence = %launch.fence, "started");
         self.lane_mut(writer).up(identity, None);
+        self.lane_mut(writer).environment = Some(environment);
         self.set_stage(writer, Stage::Running(identity));
         self.logs_due = std::time::Instant::now();
         Ok(identity)
@@ -67,16 +71,55 @@ fn begun() -> io::Result<Stage> {
     Ok(Stage::Begun { session, ticks: processes::ticks() })
 }
 
-/// Execs the program in a group of its own; returns its pid. An error means that it did not run at all.
-fn spawn(launch: &Launch, notify: Option<String>, log: File) -> io::Result<u32> {
-    // An exec reports both as "no such file", and only one of them is the program.
-    if !launch.working_directory.is_dir() {
-        let problem = format!("working directory {} is not there", launch.working_directory.display());
-        return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+/// Looks at all that a start needs of its surroundings, so that what is missing there is not taken for the release's fault.
+/// Returns the environment.
+fn prepare(launch: &Launch) -> Result<BTreeMap<String, String>, String> {
+    if let Some(account) = &launch.manner.account {
+        account::may_become(account).map_err(|e| Chain(&e).to_string())?;
     }
-    let child = Command::new(&launch.program)
+    if !launch.working_directory.is_dir() {
+        return Err(format!("working directory {} is not there", launch.working_directory.display()));
+    }
+    let mut environment = launch.environment.clone();
+    let read = environment::read(&launch.manner.environment_files);
+    environment.extend(read.map_err(|e| Chain(&e).to_string())?);
+    Ok(environment)
+}
+
+/// Why the program did not run. What keeps an account from reaching it is not the program's fault.
+fn not_started(launch: &Launch, attempted: &str, source: &io::Error) -> Reply {
+    let denied = source.kind() == io::ErrorKind::PermissionDenied;
+    if let Some(account) = launch.manner.account.as_ref().filter(|_| denied)
+        && let Some(problem) = [&launch.working_directory, &launch.program]
+            .into_iter()
+            .find_map(|path| account::barrier(account, path))
+    {
+        return Reply::Fault { permanent: true, attempted: attempted.to_owned(), problem };
+    }
+    Reply::Exec {
+        program: launch.program.clone(),
+        os_error: source.raw_os_error(),
+        problem: source.to_string(),
+    }
+}
+
+/// Execs the program in a group of its own; returns its pid. An error means that it did not run at all.
+fn spawn(
+    launch: &Launch,
+    environment: &BTreeMap<String, String>,
+    notify: Option<String>,
+    log: File,
+) -> io::Result<u32> {
+    let mut command = Command::new(&launch.program);
+    if let Some(account) = launch.manner.account.as_ref().filter(|account| !account::is_own(account)) {
+        // Whoever becomes another user this way leaves all other groups.
+        command.uid(account.uid).gid(account.gid);
+        // A program may open its standard output anew, by its name in /dev.
+        fchown(&log, Some(account.uid), Some(account.gid))?;
+    }
+    let child = command
         .env_clear()
-        .envs(&launch.environment)
+        .envs(environment)
         .envs(notify.map(|address| ("NOTIFY_SOCKET", address)))
         .current_dir(&launch.working_directory)
         .stdin(Stdio::null())

@@ -225,8 +225,9 @@ impl Keeper {
     }
 
     pub(super) fn head(&self, writer: Writer) -> Option<Head<'_>> {
-        let run = self.run(writer)?;
-        Some(Head { identity: self.lane(writer).identity?, environment: &run.launch.environment })
+        let (run, lane) = (self.run(writer)?, self.lane(writer));
+        let environment = lane.environment.as_ref().unwrap_or(&run.launch.environment);
+        Some(Head { identity: lane.identity?, environment })
     }
 
     /// All that lives of the program that was started last.

@@ -2,6 +2,7 @@
 //!
 //! The keeper and the agent that these tests kill are this very program, run again as one of the two ignored tests below.
 
+mod accounts;
 mod adoption;
 mod contract;
 mod logs;

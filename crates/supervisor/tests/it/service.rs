@@ -84,10 +84,6 @@ async fn every_way_not_to_exec_is_said_at_once() {
         let said = Chain(&refused).to_string();
         assert!(said.starts_with(&format!("start {}: ", program.display())) && said.contains(why), "{said}");
     }
-    let mut launch = world.launch(5, "a", &world.script("serve", "exit 0"));
-    launch.working_directory = world.root().join("nowhere");
-    let said = Chain(&world.client.start(&launch).await.unwrap_err()).to_string();
-    assert!(said.contains("working directory"), "{said}");
     assert_eq!(world.client.observe().await.unwrap().process, Process::Stopped);
 }
 

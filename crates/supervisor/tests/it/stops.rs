@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ports::{
     Supervisor,
-    supervisor::{Exit, MigrationRun, Process},
+    supervisor::{Exit, MigrationRun, Process, StopSignal},
 };
 
 use crate::world::{GRACE, World, fence, lives, pid};
@@ -91,4 +91,35 @@ async fn stopping_one_of_two_spares_the_other_and_its_orphans() {
     assert!(left.contains(&pid(&service)));
     world.client.stop(fence(5), GRACE).await.unwrap();
     assert_eq!(world.programs(), [] as [u32; 0]);
+}
+
+#[tokio::test]
+async fn a_service_is_told_to_stop_by_the_signal_that_it_was_started_with() {
+    let signals = [
+        StopSignal::Hup,
+        StopSignal::Int,
+        StopSignal::Quit,
+        StopSignal::Usr1,
+        StopSignal::Usr2,
+        StopSignal::Winch,
+    ];
+    for signal in signals {
+        let name = StopSignal::ALL.iter().find(|(_, each)| *each == signal).unwrap().0;
+        let world = World::new();
+        let word = name.strip_prefix("SIG").unwrap();
+        let body = format!(
+            "trap '' TERM\ntrap 'echo heard; exit 0' {word}\necho up > up\nwhile :; do sleep 0.01; done"
+        );
+        let mut launch = world.launch(5, "a", &world.script("serve", &body));
+        launch.manner.stop_signal = signal;
+        world.client.start(&launch).await.unwrap();
+        world.file("up").await;
+        // The next keeper knows it too.
+        world.kill_keeper(rustix::process::Signal::KILL).await;
+        let before = Instant::now();
+        world.client.stop(fence(5), GRACE).await.unwrap();
+        assert!(before.elapsed() < GRACE / 2, "{name}: it waited for the grace to end");
+        let tail = world.client.tail(fence(5), false, 100).await.unwrap();
+        assert!(tail.ends_with("heard\n"), "{name}: {tail}");
+    }
 }

@@ -8,7 +8,7 @@ use super::*;
 
 type FakeWorld = World<FakeBalancer, FakeStore, FakeSupervisor, FakeProber>;
 
-fn world(manner: Manner, prober: Option<(FakeProber, ProbeSpec)>) -> FakeWorld {
+fn world(readiness: Readiness, prober: Option<(FakeProber, ProbeSpec)>) -> FakeWorld {
     World {
         address: ([127, 0, 0, 1], 8080).into(),
         balancer: None,
@@ -16,21 +16,22 @@ fn world(manner: Manner, prober: Option<(FakeProber, ProbeSpec)>) -> FakeWorld {
         supervisor: FakeSupervisor::new(),
         prober,
         environment: BTreeMap::new(),
-        manner,
+        readiness,
+        programs: Programs::default(),
     }
 }
 
 async fn start(world: &FakeWorld) {
     let fence = Fence { incarnation: Incarnation(1), revision: Revision(1) };
     let release = Release { id: "a".parse().unwrap(), source: "a".into(), migrates: false };
-    let launch = world.describe(fence, &release, "/a".into(), false);
+    let launch = world.describe(fence, &release, "/a".into(), false).await.unwrap();
     world.supervisor.start(&launch).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_service_is_not_healthy_before_it_has_said_that_it_is_ready() {
     let (prober, spec) = (FakeProber::new(), ProbeSpec::Tcp { timeout: Duration::from_secs(1) });
-    let world = world(Manner { readiness: Readiness::Notify }, Some((prober.clone(), spec)));
+    let world = world(Readiness::Notify, Some((prober.clone(), spec)));
     prober.pass(world.address);
     start(&world).await;
     assert_eq!(world.probe().await, Err("the service has not said READY=1 yet".to_owned()));
@@ -46,10 +47,10 @@ async fn a_service_is_not_healthy_before_it_has_said_that_it_is_ready() {
 
 #[tokio::test]
 async fn without_a_probe_its_word_is_enough_and_without_that_to_run_is() {
-    let speaks = world(Manner { readiness: Readiness::Notify }, None);
+    let speaks = world(Readiness::Notify, None);
     assert!(speaks.is_probed(), "to run is not enough");
     start(&speaks).await;
     speaks.supervisor.say(true, None);
     assert_eq!(speaks.probe().await, Ok(()));
-    assert!(!world(Manner::default(), None).is_probed());
+    assert!(!world(Readiness::Up, None).is_probed());
 }

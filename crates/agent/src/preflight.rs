@@ -1,0 +1,88 @@
+//! What the configuration asks of this host and does not get. None of it stops the agent: each stops a start, or is left out.
+
+use std::path::Path;
+
+use config::{Service, Settings};
+use model::ServiceName;
+use ports::{fault::Chain, supervisor::Account};
+use supervisor::{account, environment};
+
+/// Everything that is found wanting, in words for whoever runs `deployinatord check`. Looks, and changes nothing.
+#[must_use]
+pub fn warnings(settings: &Settings) -> Vec<String> {
+    let of_service = |(name, service)| about_service(name, service, &settings.agent.state_dir);
+    settings.services.iter().flat_map(of_service).collect()
+}
+
+fn about_service(name: &ServiceName, service: &Service, state_dir: &Path) -> Vec<String> {
+    let programs = &service.programs;
+    let mut found = Vec::new();
+    match account::resolve(programs.user.as_deref(), programs.group.as_deref()) {
+        Ok(Some(login)) => found.extend(reach(&login.account, state_dir)),
+        Ok(None) => {}
+        Err(error) => found.push(Chain(&error).to_string()),
+    }
+    if let Some(path) = programs.working_directory.as_ref().filter(|path| !path.is_dir()) {
+        found.push(format!("working_directory {} is not there", path.display()));
+    }
+    if let Err(error) = environment::read(&programs.environment_files) {
+        found.push(Chain(&error).to_string());
+    }
+    found.into_iter().map(|text| format!("service {name}: {text}")).collect()
+}
+
+/// Whether the account can reach releases at all. What is not made yet is made so that it can.
+fn reach(account: &Account, state_dir: &Path) -> Option<String> {
+    let there = state_dir.ancestors().find(|path| path.exists())?;
+    let barrier = account::barrier(account, there)?;
+    Some(format!("{barrier}; releases are below it, so let others enter it: chmod o+x"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    fn settings(state_dir: &Path, service: &str) -> Settings {
+        let text = format!("[agent]\nstate_dir = {state_dir:?}\n[service.web]\nport = 8080\n{service}");
+        let sources = [("1.toml".to_owned(), config::EXAMPLE.to_owned()), ("2.toml".to_owned(), text)];
+        config::parse("test", &sources).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_wanting_where_nothing_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(warnings(&settings(dir.path(), "")), [""; 0]);
+    }
+
+    #[test]
+    fn all_that_is_wanting_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("web.env");
+        fs::write(&file, "A=1\nnonsense\n").unwrap();
+        let asked = format!(
+            "user = \"no-such-user\"\nworking_directory = \"/no/such/place\"\nenvironment_files = [{file:?}]\n"
+        );
+        let found = warnings(&settings(dir.path(), &asked));
+        let begins = [
+            "service web: there is no user no-such-user on this host".to_owned(),
+            "service web: working_directory /no/such/place is not there".to_owned(),
+            format!("service web: environment file {}, line 2: holds no `=`", file.display()),
+        ];
+        assert_eq!(found.len(), begins.len(), "{found:#?}");
+        for (found, begin) in found.iter().zip(begins) {
+            assert!(found.starts_with(&begin), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_state_directory_that_the_user_cannot_enter_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = Account { user: "www".into(), uid: 3_999_999_999, gid: 3_999_999_999 };
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let found = reach(&other, &dir.path().join("state")).unwrap();
+        assert!(found.starts_with("user www (3999999999:3999999999) may not enter"), "{found}");
+        assert!(found.ends_with("chmod o+x"), "{found}");
+    }
+}

@@ -1,0 +1,84 @@
+//! What a service's program is started with.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use model::{Fence, Release, host::Denied};
+use ports::{
+    Balancer, Fault, FaultKind, Prober, ReleaseStore, Supervisor,
+    supervisor::{Launch, Manner, Readiness, StopSignal},
+};
+use supervisor::account::{self, Login};
+
+use super::{perform::World, seen};
+
+impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
+    /// How `bin/serve` of the release in `root`, or its `bin/migrate`, is to be run. What keeps it from being run lies in the
+    /// surroundings, and trying again changes nothing until somebody changes them.
+    pub(super) async fn describe(
+        &self,
+        fence: Fence,
+        release: &Release,
+        root: PathBuf,
+        migrate: bool,
+    ) -> Result<Launch, Denied> {
+        let login = self.login().await.map_err(|fault| Denied::Fault(seen::fault(&fault)))?;
+        let program = root.join("bin").join(if migrate { "migrate" } else { "serve" });
+        Ok(Launch {
+            fence,
+            release: release.id.clone(),
+            program,
+            environment: self.environment(fence, release, login.as_ref(), migrate),
+            working_directory: self.programs.working_directory.clone().unwrap_or(root),
+            manner: Manner {
+                readiness: if migrate { Readiness::Up } else { self.readiness },
+                account: login.map(|login| login.account),
+                environment_files: self.programs.environment_files.clone(),
+                stop_signal: if migrate { StopSignal::Term } else { self.programs.stop_signal },
+            },
+        })
+    }
+
+    /// The account of the service. Looked up at each start, where it may take as long as the system's directory does.
+    async fn login(&self) -> Result<Option<Login>, Fault> {
+        let (user, group) = (self.programs.user.clone(), self.programs.group.clone());
+        let attempted = "find the service's account";
+        let found = tokio::task::spawn_blocking(move || account::resolve(user.as_deref(), group.as_deref()));
+        match found.await {
+            Ok(found) => found.map_err(|error| Fault::new(FaultKind::Permanent, attempted, error)),
+            Err(ended) => Err(Fault::new(FaultKind::Transient, attempted, ended)),
+        }
+    }
+
+    /// What all its programs find, what is known of the user where nothing else was said, and what is of this release.
+    fn environment(
+        &self,
+        fence: Fence,
+        release: &Release,
+        login: Option<&Login>,
+        migrate: bool,
+    ) -> BTreeMap<String, String> {
+        let mut environment = self.environment.clone();
+        if let Some(Login { account, home, shell }) = login {
+            let known = [("USER", Some(account.user.clone())), ("LOGNAME", Some(account.user.clone()))];
+            let paths =
+                [("HOME", home), ("SHELL", shell)].map(|(name, path)| (name, path.as_deref().map(shown)));
+            for (name, value) in known.into_iter().chain(paths) {
+                if let Some(value) = value {
+                    environment.entry(name.to_owned()).or_insert(value);
+                }
+            }
+        }
+        environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
+        if migrate {
+            environment.insert("DEPLOYINATOR_FENCE".into(), fence.to_string());
+        }
+        environment
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,55 @@
+//! What the files say of how a service's programs are run.
+
+use std::path::PathBuf;
+
+use ports::supervisor::{EnvironmentFile, StopSignal};
+use toml::Value;
+
+use crate::{
+    fragment::absolute_path,
+    section::{Field, Section},
+    values::{one_of, text, texts},
+};
+
+pub(crate) struct ProgramsFragment {
+    pub(crate) user: Field<String>,
+    pub(crate) group: Field<String>,
+    pub(crate) working_directory: Field<PathBuf>,
+    pub(crate) environment_files: Field<Vec<EnvironmentFile>>,
+    pub(crate) stop_signal: Field<StopSignal>,
+}
+
+pub(super) fn read(section: &mut Section<'_>) -> ProgramsFragment {
+    ProgramsFragment {
+        user: section.read("user", account),
+        group: section.read("group", account),
+        working_directory: section.read("working_directory", absolute_path),
+        environment_files: section.read("environment_files", environment_files),
+        stop_signal: section.read("stop_signal", one_of(StopSignal::ALL)),
+    }
+}
+
+/// A user or a group, by name or number. Whether it is there is known on the host only.
+fn account(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ':' | '/');
+    if name.chars().all(fits) {
+        return Ok(name);
+    }
+    Err("must be a name or a number in quotes, without spaces, `:` and `/`".into())
+}
+
+fn environment_files(value: &Value) -> Result<Vec<EnvironmentFile>, String> {
+    texts(value)?.into_iter().map(environment_file).collect()
+}
+
+fn environment_file(text: String) -> Result<EnvironmentFile, String> {
+    let (path, optional) = match text.strip_prefix('-') {
+        Some(path) => (path, true),
+        None => (&*text, false),
+    };
+    if path.starts_with('/') && !path.contains('\0') {
+        return Ok(EnvironmentFile { path: path.into(), optional });
+    }
+    Err(format!("{text:?} must be an absolute path, with `-` before it if the file may be missing"))
+}

@@ -1,0 +1,34 @@
+//! The keys that say how a service's programs are run.
+
+use ports::supervisor::StopSignal;
+
+use super::{Key, key, quoted};
+use crate::settings::DEFAULTS;
+
+pub(super) fn keys() -> Vec<Key> {
+    let stop_signal = StopSignal::ALL.iter().find(|(_, signal)| *signal == DEFAULTS.stop_signal);
+    let stop_signal = stop_signal.map_or("", |(name, _)| *name);
+    vec![
+        key(
+            "service.NAME.user",
+            "user, by name or number",
+            "the agent's",
+            "As whom it runs. It is in no other groups.",
+        ),
+        key("service.NAME.group", "group, by name or number", "the user's", "The group that it runs in."),
+        key("service.NAME.working_directory", "absolute path", "the release", "Where it runs."),
+        key(
+            "service.NAME.stop_signal",
+            "`\"SIGTERM\"`, `\"SIGINT\"`, `\"SIGQUIT\"`, `\"SIGHUP\"`, `\"SIGUSR1\"`, `\"SIGUSR2\"` or `\"SIGWINCH\"`",
+            quoted(stop_signal),
+            "What tells `bin/serve` to stop: all its processes get it. After the policy's `stop_grace` comes SIGKILL.",
+        ),
+        key(
+            "service.NAME.environment_files",
+            "list of absolute paths",
+            "none",
+            "Files of `NAME=VALUE` lines, as systemd reads them, over `environment`; a later one over an earlier \
+             one. Read at each start. With `-` before it, a file may be missing.",
+        ),
+    ]
+}
