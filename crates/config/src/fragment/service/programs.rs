@@ -40,13 +40,13 @@ fn account(value: &Value) -> Result<String, String> {
 }
 
 fn environment_files(value: &Value) -> Result<Vec<EnvironmentFile>, String> {
-    texts(value)?.into_iter().map(environment_file).collect()
+    texts(value)?.iter().map(|text| environment_file(text)).collect()
 }
 
-fn environment_file(text: String) -> Result<EnvironmentFile, String> {
+fn environment_file(text: &str) -> Result<EnvironmentFile, String> {
     let (path, optional) = match text.strip_prefix('-') {
         Some(path) => (path, true),
-        None => (&*text, false),
+        None => (text, false),
     };
     if path.starts_with('/') && !path.contains('\0') {
         return Ok(EnvironmentFile { path: path.into(), optional });
