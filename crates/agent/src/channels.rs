@@ -17,6 +17,9 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// How long a connection may be silent before it is probed, and then before it is given up.
 const KEEPALIVE: Duration = Duration::from_secs(2);
 
+/// How much of a stream that has a connection of its own may be on its way to a reader that does not read, in bytes.
+const WINDOW_BYTES: u32 = 64 << 10;
+
 /// Connections to other agents. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Channels {
@@ -42,6 +45,16 @@ impl Channels {
     pub fn to(&self, address: SocketAddr) -> Channel {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.entry(address).or_insert_with(|| connect(self.endpoint(address))).clone()
+    }
+
+    /// A connection to an agent for one stream alone. One whose reader is slow would keep the others on its connection waiting.
+    #[must_use]
+    pub fn alone(&self, address: SocketAddr) -> Channel {
+        let windows = self
+            .endpoint(address)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
+        connect(windows)
     }
 
     /// How to reach an agent, before anything is said of time.

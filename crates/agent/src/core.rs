@@ -27,6 +27,7 @@ use crate::{
     declarations, feed, leader,
     leader::Reign,
     link::Link,
+    logs::Room,
     members::Members,
     node_id, services,
     state::{StateDir, StateError},
@@ -52,6 +53,8 @@ pub struct Parts {
     pub reign: Reign,
     /// Where releases are kept.
     pub store: Arc<directory::Store>,
+    /// Room for streams of output.
+    pub logs: Room,
     /// This run of the agent.
     pub proposer: String,
     /// Ends everything.

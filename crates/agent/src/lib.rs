@@ -13,6 +13,7 @@ pub mod forming;
 pub mod grpc;
 pub mod leader;
 pub mod link;
+pub mod logs;
 pub mod members;
 pub mod preflight;
 pub mod run;

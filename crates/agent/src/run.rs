@@ -17,6 +17,7 @@ use crate::{
     forming::{Driver, FormingError},
     grpc::{self, Backend, ListenError},
     leader::Reign,
+    logs::Room,
     members::Members,
     preflight,
     state::{StateDir, StateError},
@@ -125,6 +126,7 @@ fn parts(
         channels,
         reign: Reign::default(),
         store: Arc::new(store),
+        logs: Room::default(),
         stop,
         failed,
     })

@@ -159,6 +159,12 @@ impl StateDir {
         self.path.join("releases")
     }
 
+    /// The directories of a service's keepers, with their instances; whether they are there is another matter.
+    #[must_use]
+    pub fn keepers(&self, service: &ServiceName) -> Vec<(u32, PathBuf)> {
+        vec![(0, self.path.join("services").join(service.as_str()))]
+    }
+
     /// The directory of a service's keeper and ledger, made when there is none.
     ///
     /// # Errors

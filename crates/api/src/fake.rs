@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Address, v1,
-    view::{EventItem, PushPreview, Pushed, WatchItem},
+    view::{EventItem, LogItem, PushPreview, Pushed, WatchItem},
 };
 
 /// One thing that a scripted stream does.
@@ -47,6 +47,8 @@ pub struct Script {
     pub watches: VecDeque<Vec<Play<WatchItem>>>,
     /// The same for streams of events.
     pub events: VecDeque<Vec<Play<EventItem>>>,
+    /// The same for streams of output.
+    pub logs: VecDeque<Vec<Play<LogItem>>>,
     /// Every push received.
     pub pushed: Vec<v1::PushRequest>,
     /// Every roll back received.
@@ -55,6 +57,8 @@ pub struct Script {
     pub watched: Vec<v1::WatchRequest>,
     /// Every stream of events asked for.
     pub followed: Vec<v1::EventsRequest>,
+    /// Every stream of output asked for.
+    pub read: Vec<v1::LogsRequest>,
     /// Whatever operators asked, in order.
     pub operated: Vec<Operated>,
 }
@@ -176,6 +180,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl v1::deployinator_server::Deployinator for Playing {
     type WatchStream = Messages<v1::WatchResponse>;
     type EventsStream = Messages<v1::EventsResponse>;
+    type LogsStream = Messages<v1::LogsResponse>;
 
     async fn push(&self, request: Request<v1::PushRequest>) -> Answer<v1::PushResponse> {
         self.script().pushed.push(request.into_inner());
@@ -217,6 +222,15 @@ impl v1::deployinator_server::Deployinator for Playing {
             let mut script = self.script();
             script.followed.push(request.into_inner());
             script.events.pop_front()
+        };
+        play(plays)
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
+        let plays = {
+            let mut script = self.script();
+            script.read.push(request.into_inner());
+            script.logs.pop_front()
         };
         play(plays)
     }

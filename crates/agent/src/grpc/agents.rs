@@ -3,8 +3,8 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::v1::{
-    FollowRequest, FollowResponse, FormRequest, FormResponse, ProposeRequest, ProposeResponse, SightRequest,
-    SightResponse, agent_server::Agent,
+    FollowRequest, FollowResponse, FormRequest, FormResponse, HostLogsRequest, LogsResponse, ProposeRequest,
+    ProposeResponse, SightRequest, SightResponse, agent_server::Agent,
 };
 use model::{HostId, fleet::Command, forming::Ask};
 use tokio::sync::{mpsc, oneshot};
@@ -109,6 +109,21 @@ impl Agent for Agents {
             return Err(no_member(&core));
         }
         Err(not_here(Elsewhere { leader: core.link.leader(), why: "this agent does not lead".into() }))
+    }
+
+    type HostLogsStream = Pin<Box<dyn Stream<Item = Result<LogsResponse, Status>> + Send>>;
+
+    async fn host_logs(
+        &self,
+        request: Request<HostLogsRequest>,
+    ) -> Result<Response<Self::HostLogsStream>, Status> {
+        let HostLogsRequest { version, cluster, host, request } = request.into_inner();
+        let core = self.core(version, &cluster)?;
+        if core.link.host().as_str() != host {
+            let ours = core.link.host();
+            return Err(Status::failed_precondition(format!("this is the agent of {ours}, not of {host}")));
+        }
+        Ok(Response::new(super::logs::this_host(&self.backend, core.link.host(), request)?))
     }
 
     async fn form(&self, request: Request<FormRequest>) -> Result<Response<FormResponse>, Status> {

@@ -4,6 +4,7 @@ pub mod agents;
 mod cluster;
 pub mod gate;
 mod history;
+mod logs;
 mod passed;
 mod preview;
 pub mod public;

@@ -17,7 +17,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
-use super::{Backend, cluster, history, passed::Passed, preview, refusals, status, streams};
+use super::{Backend, cluster, history, logs, passed::Passed, preview, refusals, status, streams};
 use crate::{core::Core, forming::Knock};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
@@ -145,6 +145,12 @@ impl Deployinator for Public {
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
         let passed = Passed::of(&request);
         Ok(Response::new(streams::events(self, request.into_inner(), passed).await?))
+    }
+
+    type LogsStream = Pin<Box<dyn Stream<Item = Result<v1::LogsResponse, Status>> + Send>>;
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
+        Ok(Response::new(logs::all_hosts(self, request.into_inner()).await?))
     }
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::OperateResponse> {

@@ -4,6 +4,7 @@ mod address;
 mod agents;
 mod calls;
 mod error;
+mod logs;
 mod operate;
 mod reading;
 mod stream;
@@ -16,6 +17,7 @@ use self::agents::Agents;
 pub use self::{
     address::{Address, DEFAULT_PORT, InvalidAddress},
     error::{Attempt, ClientError},
+    logs::Logs,
     stream::{Events, Step, Watch},
 };
 

@@ -46,15 +46,13 @@ impl Client {
     /// Follows `rollout`, or the one under way, or else the last one, from the event after `after`.
     #[must_use]
     pub fn watch(&self, service: &ServiceName, rollout: Option<RolloutId>, after: Option<Cursor>) -> Watch {
-        let source = WatchSource { service: service.clone(), rollout };
-        Watch(Resuming::new(self.clone(), source, after))
+        Watch(Resuming::new(self.clone(), WatchSource { service: service.clone(), rollout, after }))
     }
 
     /// What happened after `after`, to `service` or to everything; with `follow`, what happens next as well.
     #[must_use]
     pub fn events(&self, service: Option<&ServiceName>, after: Option<Cursor>, follow: bool) -> Events {
-        let source = EventsSource { service: service.cloned(), follow };
-        Events(Resuming::new(self.clone(), source, after))
+        Events(Resuming::new(self.clone(), EventsSource { service: service.cloned(), follow, after }))
     }
 }
 
@@ -79,30 +77,36 @@ impl Events {
     }
 }
 
-/// What differs between the streams.
-trait Source {
+/// What differs between the streams: what is asked for, and where in it the client is.
+pub(super) trait Source {
     type Message: 'static;
     type Item: TryFrom<Self::Message, Error = Invalid>;
 
     fn attempted(&self) -> String;
-    async fn open(
-        &self,
-        wire: Wire<Channel>,
-        after: Option<Cursor>,
-    ) -> Result<Streaming<Self::Message>, Status>;
+    /// Asks for what comes after the last item that was noted.
+    async fn open(&self, wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status>;
     /// Whether an agent may end the stream without a last message.
     fn may_end(&self) -> bool;
-    fn cursor(item: &Self::Item) -> Option<Cursor>;
     fn is_last(item: &Self::Item) -> bool;
-    /// What the item says about what to ask for next time.
-    fn learn(&mut self, item: &Self::Item);
+    /// Takes note of where the client is now. What it has seen before is left out of the item, or the whole item is.
+    fn note(&mut self, item: Self::Item) -> Option<Self::Item>;
     /// What the item says about the quorum: nothing, that there is one, or why there is none.
     fn quorum(item: &Self::Item) -> Option<Result<(), String>>;
+}
+
+/// Whether a client that has seen everything up to `after` has not seen this, and now has.
+fn is_new(after: &mut Option<Cursor>, cursor: Cursor) -> bool {
+    let is_new = after.is_none_or(|after| after < cursor);
+    if is_new {
+        *after = Some(cursor);
+    }
+    is_new
 }
 
 struct WatchSource {
     service: ServiceName,
     rollout: Option<RolloutId>,
+    after: Option<Cursor>,
 }
 
 impl Source for WatchSource {
@@ -116,14 +120,9 @@ impl Source for WatchSource {
         }
     }
 
-    async fn open(
-        &self,
-        mut wire: Wire<Channel>,
-        after: Option<Cursor>,
-    ) -> Result<Streaming<Self::Message>, Status> {
-        let rollout = self.rollout.map(|rollout| rollout.0);
-        let request =
-            v1::WatchRequest { service: self.service.to_string(), rollout, after: after.map(Into::into) };
+    async fn open(&self, mut wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status> {
+        let (rollout, after) = (self.rollout.map(|rollout| rollout.0), self.after.map(Into::into));
+        let request = v1::WatchRequest { service: self.service.to_string(), rollout, after };
         Ok(wire.watch(request).await?.into_inner())
     }
 
@@ -131,20 +130,21 @@ impl Source for WatchSource {
         false
     }
 
-    fn cursor(item: &WatchItem) -> Option<Cursor> {
-        if let WatchItem::Event(event) = item { Some(event.cursor) } else { None }
-    }
-
     fn is_last(item: &WatchItem) -> bool {
         matches!(item, WatchItem::Ended(_))
     }
 
-    /// "The one under way" must not become another one with the next agent.
-    fn learn(&mut self, item: &WatchItem) {
-        if let (None, WatchItem::Picture(status)) = (self.rollout, item) {
+    fn note(&mut self, item: WatchItem) -> Option<WatchItem> {
+        // "The one under way" must not become another one with the next agent.
+        if let (None, WatchItem::Picture(status)) = (self.rollout, &item) {
             let here = status.services.iter().find(|service| service.service == self.service);
             self.rollout = here.and_then(|here| here.active.as_ref()).map(|active| active.id);
         }
+        let is_new = match &item {
+            WatchItem::Event(event) => is_new(&mut self.after, event.cursor),
+            _ => true,
+        };
+        is_new.then_some(item)
     }
 
     fn quorum(item: &WatchItem) -> Option<Result<(), String>> {
@@ -156,6 +156,7 @@ impl Source for WatchSource {
 struct EventsSource {
     service: Option<ServiceName>,
     follow: bool,
+    after: Option<Cursor>,
 }
 
 impl Source for EventsSource {
@@ -166,13 +167,9 @@ impl Source for EventsSource {
         self.service.as_ref().map_or_else(|| "events".to_owned(), |service| format!("events of {service}"))
     }
 
-    async fn open(
-        &self,
-        mut wire: Wire<Channel>,
-        after: Option<Cursor>,
-    ) -> Result<Streaming<Self::Message>, Status> {
+    async fn open(&self, mut wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status> {
         let service = self.service.as_ref().map(ToString::to_string);
-        let request = v1::EventsRequest { service, after: after.map(Into::into), follow: self.follow };
+        let request = v1::EventsRequest { service, after: self.after.map(Into::into), follow: self.follow };
         Ok(wire.events(request).await?.into_inner())
     }
 
@@ -180,27 +177,31 @@ impl Source for EventsSource {
         !self.follow
     }
 
-    fn cursor(item: &EventItem) -> Option<Cursor> {
-        if let EventItem::Event(event) = item { Some(event.cursor) } else { None }
-    }
-
     fn is_last(_: &EventItem) -> bool {
         false
     }
 
-    fn learn(&mut self, _: &EventItem) {}
+    fn note(&mut self, item: EventItem) -> Option<EventItem> {
+        let is_new = match &item {
+            EventItem::Event(event) => is_new(&mut self.after, event.cursor),
+            EventItem::Gap(_) => true,
+        };
+        is_new.then_some(item)
+    }
 
     fn quorum(_: &EventItem) -> Option<Result<(), String>> {
         None
     }
 }
 
-struct Resuming<S: Source> {
+/// A stream that goes on with another agent.
+pub(super) struct Resuming<S: Source> {
     client: Client,
     source: S,
-    after: Option<Cursor>,
     open: Option<(usize, Streaming<S::Message>)>,
-    /// Since when no agent has sent anything.
+    /// When that was opened.
+    opened: Instant,
+    /// Since when no agent has sent anything, or has kept the stream open for long.
     lost: Option<Instant>,
     /// Until when the agent may go without a quorum, and why it has none.
     stale: Option<(Instant, String)>,
@@ -210,11 +211,12 @@ struct Resuming<S: Source> {
 }
 
 impl<S: Source> Resuming<S> {
-    fn new(client: Client, source: S, after: Option<Cursor>) -> Self {
-        Self { client, source, after, open: None, lost: None, stale: None, stale_times: 0, over: false }
+    pub(super) fn new(client: Client, source: S) -> Self {
+        let opened = Instant::now();
+        Self { client, source, open: None, opened, lost: None, stale: None, stale_times: 0, over: false }
     }
 
-    async fn next(&mut self) -> Result<Option<Step<S::Item>>, ClientError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Step<S::Item>>, ClientError> {
         loop {
             if self.over {
                 return Ok(None);
@@ -245,7 +247,7 @@ impl<S: Source> Resuming<S> {
         }
     }
 
-    /// Reads a message. An event that was seen before is passed over.
+    /// Reads a message. What was seen before is passed over.
     fn take(&mut self, agent: usize, message: S::Message) -> Result<Option<S::Item>, ClientError> {
         let item = S::Item::try_from(message).map_err(|source| {
             self.over = true;
@@ -255,13 +257,7 @@ impl<S: Source> Resuming<S> {
                 source,
             }
         })?;
-        if let Some(cursor) = S::cursor(&item) {
-            if self.after.is_some_and(|after| cursor <= after) {
-                return Ok(None);
-            }
-            self.after = Some(cursor);
-        }
-        self.source.learn(&item);
+        let Some(item) = self.source.note(item) else { return Ok(None) };
         self.over = S::is_last(&item);
         match S::quorum(&item) {
             Some(Ok(())) => (self.stale, self.stale_times) = (None, 0),
@@ -299,6 +295,10 @@ impl<S: Source> Resuming<S> {
 
     fn lose(&mut self, agent: usize, status: &Status) -> Result<Step<S::Item>, ClientError> {
         self.open = None;
+        // A stream that was silent for long was there all the same: patience begins anew.
+        if self.patience() < self.opened.elapsed() {
+            self.lost = None;
+        }
         self.lost.get_or_insert_with(Instant::now);
         let attempt = self.failed(agent, status)?;
         Ok(Step::Lost(attempt))
@@ -328,7 +328,7 @@ impl<S: Source> Resuming<S> {
                 match self.try_open(agent, left).await? {
                     Ok(stream) => {
                         self.client.agents.prefer(agent);
-                        self.open = Some((agent, stream));
+                        (self.open, self.opened) = (Some((agent, stream)), Instant::now());
                         return Ok(());
                     }
                     Err(attempt) => attempts.push(attempt),
@@ -358,7 +358,7 @@ impl<S: Source> Resuming<S> {
                 return Ok(Err(attempt));
             }
         };
-        let opened = timeout(left, self.source.open(wire, self.after)).await;
+        let opened = timeout(left, self.source.open(wire)).await;
         let status = match opened {
             Ok(Ok(stream)) => return Ok(Ok(stream)),
             Ok(Err(status)) => status,

@@ -6,7 +6,7 @@ use model::{
 };
 
 use super::Invalid;
-use crate::v1;
+use crate::{v1, view::LogStream};
 
 /// A word of a closed list.
 pub(super) trait Word: Copy + Sized {
@@ -41,6 +41,7 @@ words!(Cause, v1::Cause, { Release = Release, Surroundings = Surroundings });
 words!(OnFailure, v1::OnFailure, { Rollback = Rollback, Pause = Pause });
 words!(MigratePer, v1::MigratePer, { Fleet = Fleet, Host = Host });
 words!(Verdict, v1::Verdict, { Succeeded = Succeeded, Failed = Failed, Retry = Retry });
+words!(LogStream, v1::LogStream, { Serve = Serve, Migrate = Migrate });
 words!(PartState, v1::PartState, {
     Pending = Pending, Changing = Changing, Changed = Changed, Failed = Failed, Dropped = Dropped,
 });

@@ -5,6 +5,7 @@ mod asked;
 mod cluster;
 mod cursor;
 mod event;
+mod logs;
 mod preview;
 mod status;
 mod watch;
@@ -13,6 +14,7 @@ pub use asked::{Ask, Push};
 pub use cluster::{ClusterView, FleetHost, Member};
 pub use cursor::{Cursor, InvalidCursor};
 pub use event::{Gap, SeenEvent};
+pub use logs::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogStream, LogsQuery};
 pub use preview::PushPreview;
 pub use status::{
     ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,

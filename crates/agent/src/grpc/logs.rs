@@ -1,0 +1,178 @@
+//! Streams of what programs wrote: of this host for another agent, of all hosts for a caller.
+//!
+//! Any agent puts them together. Which hosts there are it knows from its replica, or from the leader's status.
+
+use std::{collections::BTreeMap, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use api::{
+    refusal, v1,
+    view::{LogHost, LogItem, LogsQuery},
+};
+use model::{HostId, fleet::Refusal};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::Status;
+
+use super::{Backend, passed::Passed, public::Public, refusals, status};
+use crate::{
+    core::Core,
+    logs::{Channel, Gone, Host, Own, Places, Sender},
+};
+
+/// Time between two looks for hosts that have joined or left.
+const HOSTS: Duration = Duration::from_secs(1);
+
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::LogsResponse, Status>> + Send>>;
+
+/// What programs wrote on this host.
+pub(super) fn this_host(
+    backend: &Backend,
+    host: &HostId,
+    request: Option<v1::LogsRequest>,
+) -> Result<Answers, Status> {
+    let query = LogsQuery::try_from(request.unwrap_or_default())?;
+    let parts = backend.cell.parts();
+    let place = parts.logs.reader()?;
+    let own = Own { host: host.clone(), keepers: parts.state.keepers(&query.service) };
+    let (to, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        own.send(query, to).await;
+        drop(place);
+    });
+    Ok(answers(receiver))
+}
+
+/// What programs wrote on all hosts.
+pub(super) async fn all_hosts(public: &Public, request: v1::LogsRequest) -> Result<Answers, Status> {
+    let core = public.core()?;
+    let query = LogsQuery::try_from(request)?;
+    let place = public.backend().cell.parts().logs.caller()?;
+    let hosts = hosts_of(public, &core, &query).await?;
+    if let Some(unknown) = query.hosts.iter().find(|host| !hosts.contains_key(host)) {
+        return Err(refusal::refused(&Refusal::UnknownHost { host: unknown.clone() }));
+    }
+    let (to, receiver) = mpsc::channel(1);
+    let caller =
+        Caller { public: public.clone(), core, query, to, asked: BTreeMap::new(), running: JoinSet::new() };
+    tokio::spawn(async move {
+        // The reader has gone, or has all.
+        let _ = caller.run(hosts).await;
+        drop(place);
+    });
+    Ok(answers(receiver))
+}
+
+fn answers(receiver: mpsc::Receiver<Result<LogItem, Status>>) -> Answers {
+    Box::pin(ReceiverStream::new(receiver).map(|item| item.map(v1::LogsResponse::from)))
+}
+
+/// The hosts that are asked, and where their agents listen.
+async fn hosts_of(
+    public: &Public,
+    core: &Core,
+    query: &LogsQuery,
+) -> Result<BTreeMap<HostId, SocketAddr>, Status> {
+    let mut hosts = BTreeMap::new();
+    if core.link.is_member() {
+        let fleet = core.link.node().state().borrow().clone();
+        status::known(&fleet, &query.service)?;
+        for (host, _) in fleet.declaring(&query.service) {
+            hosts.extend(fleet.hosts.get(host).map(|record| (host.clone(), record.address)));
+        }
+    } else {
+        let request = v1::StatusRequest { service: Some(query.service.to_string()) };
+        let status = status::status(public, request, Passed::Not).await?;
+        let Some(service) = status.services.into_iter().next() else {
+            return Err(refusals::no_quorum("no member answers", &status::stale(core).await));
+        };
+        let read = |host: v1::HostStatus| Some((host.host.parse().ok()?, host.address.parse().ok()?));
+        hosts.extend(service.hosts.into_iter().filter_map(read));
+    }
+    hosts.retain(|host, _| query.hosts.is_empty() || query.hosts.contains(host));
+    Ok(hosts)
+}
+
+/// A host that is asked.
+struct Asked {
+    address: SocketAddr,
+    places: Places,
+    running: AbortHandle,
+}
+
+struct Caller {
+    public: Public,
+    core: Arc<Core>,
+    query: LogsQuery,
+    to: Sender,
+    asked: BTreeMap<HostId, Asked>,
+    running: JoinSet<Result<(), Gone>>,
+}
+
+impl Caller {
+    async fn run(mut self, hosts: BTreeMap<HostId, SocketAddr>) -> Result<(), Gone> {
+        self.ask(hosts).await?;
+        if !self.query.follow {
+            while let Some(ended) = self.running.join_next().await {
+                ended.unwrap_or(Err(Gone))?;
+            }
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                () = self.to.closed() => return Err(Gone),
+                () = tokio::time::sleep(HOSTS) => (),
+            }
+            // Without an answer the hosts are those that they were.
+            if let Ok(hosts) = hosts_of(&self.public, &self.core, &self.query).await {
+                self.ask(hosts).await?;
+            }
+        }
+    }
+
+    /// Asks these hosts, and no others any more.
+    async fn ask(&mut self, hosts: BTreeMap<HostId, SocketAddr>) -> Result<(), Gone> {
+        let left: Vec<HostId> =
+            self.asked.keys().filter(|host| !hosts.contains_key(*host)).cloned().collect();
+        for host in left {
+            if let Some(asked) = self.asked.remove(&host) {
+                asked.running.abort();
+            }
+            let reason = format!("it no longer declares {}", self.query.service);
+            let left = LogItem::Host(LogHost { host, reached: Err(reason) });
+            self.to.send(Ok(left)).await.map_err(|_| Gone)?;
+        }
+        for (host, address) in hosts {
+            let known = self.asked.get(&host);
+            if known.is_some_and(|asked| asked.address == address) {
+                continue;
+            }
+            let places = match known {
+                Some(asked) => {
+                    asked.running.abort();
+                    asked.places.clone()
+                }
+                None => Places::of(&host, &self.query.after),
+            };
+            let channel = self.channel(&host, address);
+            let query = self.query.clone();
+            let asked = Host { host: host.clone(), channel, query, places: places.clone() };
+            let to = self.to.clone();
+            let running = self.running.spawn(async move { asked.run(&to).await });
+            self.asked.insert(host, Asked { address, places, running });
+        }
+        Ok(())
+    }
+
+    fn channel(&self, host: &HostId, address: SocketAddr) -> Channel {
+        let parts = self.public.backend().cell.parts();
+        if host == self.core.link.host() {
+            let keepers = parts.state.keepers(&self.query.service);
+            return Channel::Own(Own { host: host.clone(), keepers });
+        }
+        let (channels, cluster) = (parts.channels.clone(), self.core.link.cluster().clone());
+        Channel::Other { channels, address, cluster }
+    }
+}

@@ -1,0 +1,206 @@
+//! One host's output for one caller: read here, or asked of its agent, and asked again when that was lost.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::{
+    v1::{self, agent_client::AgentClient},
+    view::{LogHost, LogItem, LogPlace, LogSpot, LogsQuery},
+};
+use model::{ClusterId, HostId};
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Code, Status, Streaming};
+
+use super::{Gone, Own, Sender, send};
+use crate::{channels::Channels, link::VERSION};
+
+/// Longest wait for a host to answer, until it is said that it does not.
+const OPEN: Duration = Duration::from_secs(2);
+/// Pause before a host that was lost is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How a host's output is had.
+pub enum Channel {
+    /// It is this host.
+    Own(Own),
+    /// Through the agent at this address, on a connection of its own.
+    Other {
+        /// Connections to other agents.
+        channels: Channels,
+        /// Where it listens.
+        address: SocketAddr,
+        /// The cluster of both.
+        cluster: ClusterId,
+    },
+}
+
+/// One host's output for one caller.
+pub struct Host {
+    /// The host.
+    pub host: HostId,
+    /// How it is asked.
+    pub channel: Channel,
+    /// What it is asked.
+    pub query: LogsQuery,
+    /// Where the caller is.
+    pub places: Places,
+}
+
+/// Where a caller is, at each spot of one host. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Places(Arc<Mutex<BTreeMap<LogSpot, (u64, u64)>>>);
+
+impl Places {
+    /// Of one host, as a caller says.
+    #[must_use]
+    pub fn of(host: &HostId, after: &[LogPlace]) -> Self {
+        let places = Self::default();
+        after.iter().filter(|place| place.spot.host == *host).for_each(|place| places.go_to(place.clone()));
+        places
+    }
+
+    fn go_to(&self, place: LogPlace) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.insert(place.spot, (place.attempt, place.offset));
+    }
+
+    fn all(&self) -> Vec<LogPlace> {
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |(spot, (attempt, offset)): (&LogSpot, &(u64, u64))| LogPlace {
+            spot: spot.clone(),
+            attempt: *attempt,
+            offset: *offset,
+        };
+        places.iter().map(place).collect()
+    }
+
+    fn note(&self, item: &LogItem) {
+        match item {
+            LogItem::Host(host) => host.reached.iter().flatten().for_each(|place| self.go_to(place.clone())),
+            LogItem::Lines(source, lines) => {
+                if let Some(last) = lines.last() {
+                    let spot = source.spot.clone();
+                    self.go_to(LogPlace { spot, attempt: source.attempt, offset: last.next });
+                }
+            }
+            LogItem::Gap(gap) => self.go_to(gap.to.clone()),
+        }
+    }
+}
+
+impl Host {
+    /// Passes the host's output on; says when the host is not reached, and when it is again. Ends when all is sent, or, without
+    /// `follow`, when the host could not be reached; or when the reader has gone.
+    ///
+    /// # Errors
+    /// The reader has gone.
+    pub async fn run(self, to: &Sender) -> Result<(), Gone> {
+        let mut away = false;
+        loop {
+            let lost = match self.open().await {
+                Ok(stream) => self.pass_on(stream, &mut away, to).await?,
+                Err(reason) => Some(reason),
+            };
+            let Some(reason) = lost else { return Ok(()) };
+            if !away {
+                let host = LogHost { host: self.host.clone(), reached: Err(reason) };
+                send(to, LogItem::Host(host)).await?;
+            }
+            if !self.query.follow {
+                return Ok(());
+            }
+            away = true;
+            tokio::select! {
+                () = to.closed() => return Err(Gone),
+                () = tokio::time::sleep(PAUSE) => (),
+            }
+        }
+    }
+
+    /// Passes on what one stream brings. Returns why it ended, if it should not have.
+    async fn pass_on(
+        &self,
+        mut stream: Stream,
+        away: &mut bool,
+        to: &Sender,
+    ) -> Result<Option<String>, Gone> {
+        loop {
+            let next = tokio::select! {
+                () = to.closed() => return Err(Gone),
+                next = stream.next() => next,
+            };
+            let item = match next {
+                Ok(Some(item)) => item,
+                Ok(None) if self.query.follow => return Ok(Some("its agent ended the stream".into())),
+                Ok(None) => return Ok(None),
+                Err(status) => return Ok(Some(words(&status))),
+            };
+            *away = false;
+            // Noted when it is sent: what the caller did not get is asked for again.
+            let noted = item.clone();
+            send(to, item).await?;
+            self.places.note(&noted);
+        }
+    }
+
+    async fn open(&self) -> Result<Stream, String> {
+        let query = LogsQuery { after: self.places.all(), ..self.query.clone() };
+        match &self.channel {
+            Channel::Own(own) => {
+                let (sender, receiver) = mpsc::channel(1);
+                tokio::spawn(own.clone().send(query, sender));
+                Ok(Stream::Own(receiver))
+            }
+            Channel::Other { channels, address, cluster } => {
+                let request = v1::HostLogsRequest {
+                    version: VERSION,
+                    cluster: cluster.to_string(),
+                    host: self.host.to_string(),
+                    request: Some(query.into()),
+                };
+                let mut client = AgentClient::new(channels.alone(*address))
+                    .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+                match timeout(OPEN, client.host_logs(request)).await {
+                    Ok(Ok(stream)) => Ok(Stream::Other(Box::new(stream.into_inner()))),
+                    Ok(Err(status)) => Err(words(&status)),
+                    Err(_) => Err(format!("its agent does not answer within {} s", OPEN.as_secs())),
+                }
+            }
+        }
+    }
+}
+
+enum Stream {
+    Own(mpsc::Receiver<Result<LogItem, Status>>),
+    Other(Box<Streaming<v1::LogsResponse>>),
+}
+
+impl Stream {
+    async fn next(&mut self) -> Result<Option<LogItem>, Status> {
+        match self {
+            Self::Own(receiver) => receiver.recv().await.transpose(),
+            Self::Other(stream) => {
+                let item = stream.message().await?.map(LogItem::try_from);
+                item.transpose().map_err(Status::from)
+            }
+        }
+    }
+}
+
+/// Why a host is not reached, for a person.
+fn words(status: &Status) -> String {
+    if status.code() == Code::Unimplemented {
+        return "its agent is too old to show logs; update it".into();
+    }
+    let mut source = std::error::Error::source(status);
+    let mut text = status.message().to_owned();
+    while let Some(deeper) = source {
+        text = deeper.to_string();
+        source = deeper.source();
+    }
+    text
+}

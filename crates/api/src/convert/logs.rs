@@ -1,0 +1,155 @@
+//! What programs wrote.
+
+use super::{
+    Invalid, all, all_named, each, maybe_named, named, needed, read,
+    words::{Word, maybe_word},
+};
+use crate::{
+    v1::{self, logs_response},
+    view::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogsQuery},
+};
+
+impl From<LogsQuery> for v1::LogsRequest {
+    fn from(query: LogsQuery) -> Self {
+        Self {
+            service: query.service.into(),
+            hosts: query.hosts.into_iter().map(Into::into).collect(),
+            release: query.release,
+            attempt: query.attempt,
+            stream: query.stream.map_or(0, Word::write),
+            tail_lines: query.tail_lines,
+            follow: query.follow,
+            after: each(query.after),
+        }
+    }
+}
+
+impl TryFrom<v1::LogsRequest> for LogsQuery {
+    type Error = Invalid;
+    fn try_from(wire: v1::LogsRequest) -> Result<Self, Invalid> {
+        Ok(Self {
+            service: named("service", &wire.service)?,
+            hosts: all_named("hosts", &wire.hosts)?,
+            release: wire.release,
+            attempt: wire.attempt,
+            stream: maybe_word("stream", wire.stream)?,
+            tail_lines: wire.tail_lines,
+            follow: wire.follow,
+            after: all("after", wire.after)?,
+        })
+    }
+}
+
+impl From<LogPlace> for v1::LogPlace {
+    fn from(place: LogPlace) -> Self {
+        let LogSpot { host, instance, stream } = place.spot;
+        Self {
+            host: host.into(),
+            instance,
+            stream: stream.write(),
+            attempt: place.attempt,
+            offset: place.offset,
+        }
+    }
+}
+
+impl TryFrom<v1::LogPlace> for LogPlace {
+    type Error = Invalid;
+    fn try_from(wire: v1::LogPlace) -> Result<Self, Invalid> {
+        let host = named("host", &wire.host)?;
+        let spot = LogSpot { host, instance: wire.instance, stream: Word::read("stream", wire.stream)? };
+        Ok(Self { spot, attempt: wire.attempt, offset: wire.offset })
+    }
+}
+
+impl From<LogItem> for v1::LogsResponse {
+    fn from(item: LogItem) -> Self {
+        use logs_response::Item;
+        Self {
+            item: Some(match item {
+                LogItem::Host(host) => Item::Host(host.into()),
+                LogItem::Lines(source, lines) => Item::Lines(write_lines(source, lines)),
+                LogItem::Gap(gap) => Item::Gap(v1::LogGap {
+                    from: Some(gap.from.into()),
+                    to: Some(gap.to.into()),
+                    lost_bytes: gap.lost_bytes,
+                }),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::LogsResponse> for LogItem {
+    type Error = Invalid;
+    fn try_from(wire: v1::LogsResponse) -> Result<Self, Invalid> {
+        use logs_response::Item;
+        Ok(match needed("item", wire.item)? {
+            Item::Host(host) => Self::Host(read("host", Some(host))?),
+            Item::Lines(lines) => read_lines(lines).map_err(|error| error.within("lines"))?,
+            Item::Gap(gap) => Self::Gap(LogGap {
+                from: read("gap.from", gap.from)?,
+                to: read("gap.to", gap.to)?,
+                lost_bytes: gap.lost_bytes,
+            }),
+        })
+    }
+}
+
+impl From<LogHost> for v1::LogHost {
+    fn from(host: LogHost) -> Self {
+        let reached = host.reached.is_ok();
+        let (places, reason) = match host.reached {
+            Ok(places) => (places, String::new()),
+            Err(reason) => (Vec::new(), reason),
+        };
+        Self { host: host.host.into(), reached, reason, places: each(places) }
+    }
+}
+
+impl TryFrom<v1::LogHost> for LogHost {
+    type Error = Invalid;
+    fn try_from(wire: v1::LogHost) -> Result<Self, Invalid> {
+        let host = named("host", &wire.host)?;
+        let places = all("places", wire.places)?;
+        Ok(Self { host, reached: if wire.reached { Ok(places) } else { Err(wire.reason) } })
+    }
+}
+
+fn write_lines(source: LogSource, lines: Vec<LogLine>) -> v1::LogLines {
+    let line = |line: LogLine| v1::LogLine {
+        offset: line.offset,
+        next: line.next,
+        text: line.text,
+        cut: line.cut,
+        continued: line.continued,
+    };
+    v1::LogLines {
+        host: source.spot.host.into(),
+        instance: source.spot.instance,
+        stream: source.spot.stream.write(),
+        attempt: source.attempt,
+        fence: Some(source.fence.into()),
+        release: source.release.map(Into::into),
+        restored: source.restored,
+        lines: lines.into_iter().map(line).collect(),
+    }
+}
+
+fn read_lines(wire: v1::LogLines) -> Result<LogItem, Invalid> {
+    let line = |line: v1::LogLine| LogLine {
+        offset: line.offset,
+        next: line.next,
+        text: line.text,
+        cut: line.cut,
+        continued: line.continued,
+    };
+    let host = named("host", &wire.host)?;
+    let source = LogSource {
+        spot: LogSpot { host, instance: wire.instance, stream: Word::read("stream", wire.stream)? },
+        attempt: wire.attempt,
+        fence: needed("fence", wire.fence)?.into(),
+        release: maybe_named("release", wire.release.as_deref())?,
+        restored: wire.restored,
+    };
+    Ok(LogItem::Lines(source, wire.lines.into_iter().map(line).collect()))
+}
