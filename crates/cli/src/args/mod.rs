@@ -1,12 +1,13 @@
 //! The command line's arguments: one file for what moves and shows rollouts, one for what operators do beside them.
 
+mod logs;
 mod operators;
 mod rollouts;
 
 use api::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::{operators::*, rollouts::*};
+pub(crate) use self::{logs::*, operators::*, rollouts::*};
 
 /// Moves services of a fleet to releases, and shows how that goes.
 #[derive(Debug, Parser)]
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Abort(Abort),
     /// What happened, in order.
     Events(Events),
+    /// What bin/serve and bin/migrate of a service wrote, on all its hosts.
+    Logs(Logs),
     /// Who holds which lock, and how to free one whose holder does not.
     #[command(subcommand)]
     Locks(Locks),

@@ -6,6 +6,7 @@ mod events;
 mod follow;
 mod hosts;
 mod locks;
+mod logs;
 mod overrides;
 mod policy;
 mod rollouts;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Status(args) => asking::status(context, args).await,
         Command::History(args) => asking::history(context, args).await,
         Command::Events(args) => events::events(context, args).await,
+        Command::Logs(args) => logs::logs(context, args).await,
         Command::Pause(args) => stopping::pause(context, args).await,
         Command::Resume(args) => stopping::resume(context, args).await,
         Command::Abort(args) => stopping::abort(context, args).await,

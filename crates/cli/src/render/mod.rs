@@ -6,6 +6,7 @@ mod json_lists;
 mod lists;
 mod live;
 mod locks;
+mod logs;
 mod paint;
 mod policies;
 mod preview;
@@ -34,6 +35,7 @@ pub(crate) struct Printer {
     json: bool,
     paint: Paint,
     live: Option<Live>,
+    columns: logs::Columns,
     unread: bool,
 }
 
@@ -46,7 +48,8 @@ impl Printer {
             Color::Never => false,
         };
         let json = output == Output::Json;
-        Self { json, paint: Paint { colored }, live: (terminal && !json).then(Live::default), unread: false }
+        let live = (terminal && !json).then(Live::default);
+        Self { json, paint: Paint { colored }, live, columns: logs::Columns::default(), unread: false }
     }
 
     fn line(&mut self, text: &str) {
