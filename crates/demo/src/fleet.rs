@@ -66,6 +66,12 @@ impl Agent {
     pub fn runs(&self) -> bool {
         self.child.is_some()
     }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
 }
 
 /// A fleet on loopback. Dropping it kills the agents; [`crate::reaper`] ends what they left.
