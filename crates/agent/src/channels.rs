@@ -1,4 +1,4 @@
-//! Connections to other agents: one for each address, made when needed, given up when silent.
+//! Connections to other agents: one for each address, made when needed, given up when silent or when nobody uses it.
 //!
 //! They leave from the address that the agent listens on, where that is a specific one: on a host with several addresses the others
 //! and their firewalls then see the one that is known of this host.
@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tonic::transport::{Channel, Endpoint};
@@ -16,6 +16,9 @@ use tonic::transport::{Channel, Endpoint};
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long a connection may be silent before it is probed, and then before it is given up.
 const KEEPALIVE: Duration = Duration::from_secs(2);
+/// A connection that nobody asked for in this time is given up. In a large fleet each agent talks to each other one while it forms, and to
+/// very few of them afterwards.
+const UNUSED: Duration = Duration::from_secs(20);
 
 /// How much of a stream that has a connection of its own may be on its way to a reader that does not read, in bytes.
 const WINDOW_BYTES: u32 = 64 << 10;
@@ -24,7 +27,7 @@ const WINDOW_BYTES: u32 = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Channels {
     listen: IpAddr,
-    open: Arc<Mutex<HashMap<SocketAddr, Channel>>>,
+    open: Arc<Mutex<HashMap<SocketAddr, (Channel, Instant)>>>,
 }
 
 impl Default for Channels {
@@ -43,8 +46,13 @@ impl Channels {
     /// The connection to an agent; it is made with the first call on it, and again after it broke.
     #[must_use]
     pub fn to(&self, address: SocketAddr) -> Channel {
+        let now = Instant::now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.entry(address).or_insert_with(|| connect(self.endpoint(address))).clone()
+        // Whoever still has a clone of one that is given up here goes on with it.
+        open.retain(|other, (_, used)| *other == address || now.duration_since(*used) < UNUSED);
+        let (channel, used) = open.entry(address).or_insert_with(|| (connect(self.endpoint(address)), now));
+        *used = now;
+        channel.clone()
     }
 
     /// A connection to an agent for one stream alone. One whose reader is slow would keep the others on its connection waiting.

@@ -1,6 +1,6 @@
 //! The status: for `status`, and as the picture of a watch.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use api::view::{ChangeStatus, HoldStatus, HostStatus, ServiceStatus, Status};
 use model::{
@@ -23,6 +23,11 @@ const STEPS: [PhaseKind; 6] = [
     PhaseKind::Joining,
     PhaseKind::Soaking,
 ];
+
+/// A watched fleet of more hosts than this is told in groups where it can be.
+const FOLD_FROM: usize = 10;
+/// So many hosts make a group.
+const ALIKE: usize = 3;
 
 pub(crate) fn status(status: &Status, paint: Paint) -> String {
     let leader = status.leader.as_ref().map_or("no leader", model::HostId::as_str);
@@ -50,8 +55,14 @@ fn one(service: &ServiceStatus, paint: Paint, whole: bool) -> String {
         details(service, paint, &mut text);
     }
     let target = service.active.as_ref().and_then(|active| active.target.as_ref()).map(|target| &target.id);
-    for host in &service.hosts {
-        let _ = writeln!(text, "  {}", host_line(host, target, paint));
+    let lines = service.hosts.iter().map(|host| host_line(host, target, paint));
+    let lines: Vec<(&HostStatus, String)> = service.hosts.iter().zip(lines).collect();
+    let alike = if whole { BTreeMap::new() } else { alike(&lines) };
+    for (line, count) in &alike {
+        let _ = writeln!(text, "  {} {line}", pad(&format!("{count} hosts"), 8));
+    }
+    for (host, line) in lines.iter().filter(|(_, line)| !alike.contains_key(line.as_str())) {
+        let _ = writeln!(text, "  {}", format!("{} {line}", pad(host.host.as_str(), 8)).trim_end());
         if let Some(failure) = host.last_failure.as_ref().filter(|_| whole) {
             let _ = writeln!(text, "  {}", failed(failure, paint));
         }
@@ -60,6 +71,20 @@ fn one(service: &ServiceStatus, paint: Paint, whole: bool) -> String {
         let _ = writeln!(text, "  {}", hold_line(hold, paint, whole));
     }
     text
+}
+
+/// What so many hosts of a large fleet have in common that one line tells of them all: a picture must fit a screen, and those that wait or
+/// are done would push off it those that something happens to.
+fn alike<'a>(lines: &'a [(&HostStatus, String)]) -> BTreeMap<&'a str, usize> {
+    let mut alike = BTreeMap::new();
+    if lines.len() <= FOLD_FROM {
+        return alike;
+    }
+    for (_, line) in lines.iter().filter(|(host, _)| host.change.is_none()) {
+        *alike.entry(line.as_str()).or_insert(0) += 1;
+    }
+    alike.retain(|_, count| ALIKE <= *count);
+    alike
 }
 
 fn headline(service: &ServiceStatus, paint: Paint) -> String {
@@ -135,8 +160,7 @@ fn host_line(host: &HostStatus, target: Option<&ReleaseId>, paint: Paint) -> Str
         (None, false) => paint.faint(&format!("  {said}")),
         (None, true) => String::new(),
     };
-    let line = format!("{} {availability} {} {what}{note}", pad(host.host.as_str(), 8), pad(&release, 13));
-    line.trim_end().to_owned()
+    format!("{availability} {} {what}{note}", pad(&release, 13)).trim_end().to_owned()
 }
 
 fn change_words(change: &ChangeStatus, paint: Paint) -> String {
@@ -168,4 +192,31 @@ fn hold_line(hold: &HoldStatus, paint: Paint, whole: bool) -> String {
     let ends = hold.ends_in.map(|ends| format!(", {} left", seconds(ends))).unwrap_or_default();
     let line = format!("{} {} ({}{ends})", paint.busy("waits:"), hold.text, seconds(hold.lasted));
     if whole { format!("{line}\n         until {}", hold.ends_when) } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> HostStatus {
+        let fleet = api::v1::HostStatus {
+            host: name.into(),
+            address: "127.0.0.1:7100".into(),
+            availability: api::v1::Availability::In.into(),
+            counted: true,
+            ..Default::default()
+        };
+        HostStatus::try_from(fleet).unwrap()
+    }
+
+    #[test]
+    fn a_large_fleet_is_told_in_groups_and_whoever_differs_by_name() {
+        let line = |host: &HostStatus| host_line(host, None, Paint { colored: false });
+        let mut hosts: Vec<HostStatus> = (1..=11).map(|number| host(&format!("h{number}"))).collect();
+        hosts[4].availability = Availability::Out;
+        let lines: Vec<(&HostStatus, String)> = hosts.iter().map(|host| (host, line(host))).collect();
+        let quiet = line(&hosts[0]);
+        assert_eq!(alike(&lines), BTreeMap::from([(quiet.as_str(), 10)]));
+        assert_eq!(alike(&lines[..FOLD_FROM]), BTreeMap::new(), "a small fleet is told host by host");
+    }
 }

@@ -164,6 +164,8 @@ pub struct Former {
     pub(super) heard: BTreeMap<HostId, Heard>,
     /// Since when hosts have not answered.
     pub(super) silent: BTreeMap<HostId, Timestamp>,
+    /// When this host last asked others, while it has no roster to ask about.
+    pub(super) asked: BTreeMap<HostId, Timestamp>,
     /// What ended the last roster, for the holds.
     pub(super) disagreed: Option<(HostId, Refusal)>,
     /// Since when this host could propose, or initialise, but for the head start of others.
@@ -200,6 +202,7 @@ impl Former {
             doubled: BTreeMap::new(),
             heard: BTreeMap::new(),
             silent: BTreeMap::new(),
+            asked: BTreeMap::new(),
             disagreed: None,
             ready: None,
             due: now,

@@ -10,6 +10,11 @@ use super::{
 };
 use crate::{ClusterId, HostId, Timestamp};
 
+/// Hosts that a host asks at once, at least.
+const AT_ONCE: usize = 8;
+/// A host that said that it has no group is asked again after at most so many retries.
+const SELDOM: usize = 10;
+
 impl Former {
     /// Moves as far as it can, then asks whom it has to.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -72,12 +77,15 @@ impl Former {
             Standing::Agreed(roster) => {
                 usize::from(roster.voters().next().is_some_and(|v| v.identity.host != self.me.host))
             }
-            _ => {
-                let mine = self.known.get(&self.me.host).map(|me| (me.launched, &me.host));
-                self.known.values().filter(|other| Some((other.launched, &other.host)) < mine).count()
-            }
+            _ => self.older(),
         };
         Some(ready + self.options.head_start.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX)))
+    }
+
+    /// How many of the hosts known are older than this one.
+    fn older(&self) -> usize {
+        let mine = self.known.get(&self.me.host).map(|me| (me.launched, &me.host));
+        self.known.values().filter(|other| Some((other.launched, &other.host)) < mine).count()
     }
 
     /// Whether the group of a roster that this host votes in exists: then whoever started it had all
@@ -168,6 +176,7 @@ impl Former {
     fn enter(&mut self, standing: Standing, now: Timestamp) -> bool {
         self.record.standing = standing;
         self.heard.retain(|_, heard| matches!(heard, Heard::Group { .. }));
+        self.asked.clear();
         self.ready = None;
         self.due = now;
         true
@@ -177,6 +186,7 @@ impl Former {
         self.record.standing = Standing::Member { cluster };
         self.heard.clear();
         self.silent.clear();
+        self.asked.clear();
         self.disagreed = None;
         self.ready = None;
     }
@@ -203,8 +213,12 @@ impl Former {
 
     /// What to ask whom: about the roster those who are in it, for a group all others.
     fn questions(&mut self, now: Timestamp) -> Vec<Effect> {
-        let others = self.known.values().filter(|other| other.host != self.me.host);
+        let others = match self.record.standing {
+            Standing::Free => self.turn(now),
+            _ => self.known.values().filter(|other| other.host != self.me.host).collect(),
+        };
         let effects: Vec<Effect> = others
+            .into_iter()
             .filter_map(|other| {
                 let ask = self.question(self.question_for(&other.host)?);
                 Some(Effect::Ask { to: other.host.clone(), address: other.address, ask })
@@ -213,9 +227,29 @@ impl Former {
         for effect in &effects {
             if let Effect::Ask { to, .. } = effect {
                 self.silent.entry(to.clone()).or_insert(now);
+                self.asked.insert(to.clone(), now);
             }
         }
         effects
+    }
+
+    /// Whose turn it is to be asked for a group, so that many hosts that form do not all ask all the time. The oldest host, which will
+    /// propose, asks everybody; a younger one asks some at once, and again only seldom those that have answered: it is asked itself.
+    fn turn(&self, now: Timestamp) -> Vec<&Listing> {
+        let place = self.older() + 1;
+        let pause = self.options.retry.saturating_mul(u32::try_from(place.min(SELDOM)).unwrap_or(u32::MAX));
+        let is_due = |other: &Listing| match self.heard.get(&other.host) {
+            Some(Heard::NoGroup { agreed: None, .. }) => {
+                self.asked.get(&other.host).is_none_or(|asked| *asked + pause <= now)
+            }
+            _ => true,
+        };
+        let others = self.known.values().filter(|other| other.host != self.me.host && is_due(other));
+        let mut others: Vec<&Listing> = others.collect();
+        others.sort_by_key(|other| (self.asked.get(&other.host), other.launched, &other.host));
+        others.truncate(AT_ONCE.max(self.known.len() / place));
+        others.sort_by_key(|other| &other.host);
+        others
     }
 
     fn question_for(&self, host: &HostId) -> Option<Question> {

@@ -1,5 +1,7 @@
 //! What a host does by itself, from the first list to the group.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const AGREED: fn(&Roster) -> Said = |roster| Said::Agreed { cluster: roster.cluster.clone() };
@@ -40,6 +42,35 @@ fn a_younger_host_proposes_when_the_head_starts_of_all_older_ones_are_over() {
     expect(&mut h3, 2, says("h2", Said::NoGroup { round: 4, agreed: None }), "");
     expect(&mut h3, 2001, Event::DeadlinePassed, "ask(h1 group?) ask(h2 group?)");
     expect(&mut h3, 2002, Event::DeadlinePassed, "persist(agreed 5) ask(h1 agree?) ask(h2 agree?)");
+}
+
+/// How many hosts are asked by these effects.
+fn asked(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Ask { .. })).count()
+}
+
+#[test]
+fn of_many_hosts_the_oldest_asks_all_and_a_younger_one_some_in_turn_and_seldom_those_that_answered() {
+    let names: Vec<String> = (1..=30).map(|number| format!("h{number}")).collect();
+    let all = names.join(" ");
+    let mut h1 = former("h1", 30);
+    assert_eq!(asked(&h1.handle(list(&all), at(0))), 29);
+    let mut h30 = former("h30", 30);
+    let first = h30.handle(list(&all), at(0));
+    assert_eq!(asked(&first), 8);
+    let mut heard = BTreeSet::new();
+    let mut asks = first;
+    for round in 0..4 {
+        for effect in asks {
+            let Effect::Ask { to, .. } = effect else { continue };
+            let _ = h30.handle(says(to.as_str(), no_group()), at(round * 100 + 1));
+            heard.insert(to);
+        }
+        asks = h30.handle(Event::DeadlinePassed, at((round + 1) * 100));
+    }
+    assert_eq!(heard.len(), 29, "in four turns it has asked everybody");
+    assert_eq!(asked(&asks), 0, "all have answered");
+    assert_eq!(asked(&h30.handle(Event::DeadlinePassed, at(1000))), 8, "after ten retries it asks again");
 }
 
 #[test]
