@@ -11,6 +11,7 @@ pub mod durable;
 pub mod feed;
 pub mod forming;
 pub mod grpc;
+pub mod instances;
 pub mod leader;
 pub mod link;
 pub mod logs;

@@ -1,6 +1,11 @@
 //! Puts the world of one service together, and runs its host machine in it.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use config::Balancer;
 use model::{
@@ -14,6 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     core::{CoreError, Parts},
+    instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
     shell::{self, Wiring, World},
 };
@@ -39,7 +45,8 @@ pub(crate) fn run(
     let dir = parts.state.service(service)?;
     let ledger = dir.join("ledger.json");
     let remembered = shell::remembered(&ledger)?;
-    let world = Arc::new(world(parts, service, mine, dir));
+    let count = Count::open(&dir, usize::from(mine.instances))?;
+    let world = Arc::new(world(parts, service, mine, &dir, count));
     let setup = Setup { headful: world.balancer.is_some(), probe: world.is_probed(), seed: rand::random() };
     let machine = Host::new(setup, remembered);
     let wiring = Wiring {
@@ -60,36 +67,60 @@ pub(crate) fn run(
     })
 }
 
-type ThisWorld = World<localbalancer::Client, directory::Store, KeeperClient, probe::ServiceProber>;
+type ThisWorld = World<
+    Balancers<localbalancer::Client>,
+    directory::Store,
+    Supervisors<KeeperClient>,
+    Probers<probe::ServiceProber>,
+>;
 
-fn world(parts: &Parts, service: &ServiceName, mine: &config::Service, dir: std::path::PathBuf) -> ThisWorld {
+fn world(
+    parts: &Parts,
+    service: &ServiceName,
+    mine: &config::Service,
+    dir: &Path,
+    count: Arc<Count>,
+) -> ThisWorld {
     let host = parts.settings.agent.host.clone();
     let balancer = mine.balancer.as_ref().map(|Balancer::Local { url, group }| {
         let client = localbalancer::Client::new(url, group).expect("the configuration was checked");
-        (client, Target { host: host.clone(), address: mine.address })
+        let target = Target { host: host.clone(), address: mine.address };
+        (Balancers::new(client, count.clone()), target)
     });
-    let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
-    let keeper_command =
-        vec![program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
-    let keeper = supervisor::Options {
-        dir,
-        keeper_command,
-        program: Some(program.clone()),
-        service: service.clone(),
-        log_limit_bytes: mine.log_limit_bytes,
-    };
     let environment = environment(&host, mine);
-    let prober = probe::ServiceProber::new(probe::Surroundings { environment: environment.clone() });
+    let prober = |instance| {
+        let mut environment = environment.clone();
+        let port = instances::address_of(mine.address, instance).port();
+        environment.insert("PORT".into(), port.to_string());
+        environment.insert(instances::INSTANCE_VARIABLE.into(), instance.to_string());
+        probe::ServiceProber::new(probe::Surroundings { environment })
+    };
+    let probers = Probers::new(prober, count.clone());
+    let keeper = |instance| keeper(service, mine, instances::dir_of(dir, instance));
     World {
         address: mine.address,
         balancer,
         store: parts.store.clone(),
-        supervisor: KeeperClient::new(keeper),
-        prober: mine.probe.clone().map(|spec| (prober, spec)),
+        supervisor: Supervisors::new(keeper, count, mine.address.port()),
+        prober: mine.probe.clone().map(|spec| (probers, spec)),
         environment,
         readiness: mine.readiness,
         programs: mine.programs.clone(),
     }
+}
+
+/// The keeper of one instance.
+fn keeper(service: &ServiceName, mine: &config::Service, dir: PathBuf) -> KeeperClient {
+    let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
+    let command =
+        [program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
+    KeeperClient::new(supervisor::Options {
+        dir,
+        keeper_command: command.into(),
+        program: Some(program),
+        service: service.clone(),
+        log_limit_bytes: mine.log_limit_bytes,
+    })
 }
 
 /// What a service, its migration and the program that probes it find in their environment, whichever the release.

@@ -198,7 +198,19 @@ fn services() -> Vec<Key> {
         Readiness::Notify => "notify",
     };
     let mut keys = vec![
-        key("service.NAME.port", "1 to 65535", REQUIRED, "Where the service listens; given to it as `PORT`."),
+        key(
+            "service.NAME.port",
+            "1 to 65535",
+            REQUIRED,
+            "Where the service listens, or its first instance; given to it as `PORT`.",
+        ),
+        key(
+            "service.NAME.instances",
+            "1 to 64",
+            code(DEFAULTS.instances),
+            "How many of it run on this host, on consecutive ports from `port` on. Each finds its own `PORT`, and its \
+             number from 0 in `DEPLOYINATOR_INSTANCE`. Another number is taken up at the next start.",
+        ),
         key(
             "service.NAME.address",
             "IP",

@@ -111,6 +111,8 @@ pub struct Timers {
 pub struct Service {
     /// Where it listens: the balancer sends requests there, and it is probed there. Its port is given to it.
     pub address: SocketAddr,
+    /// How many of it run on this host, on consecutive ports from that one on. At least 1.
+    pub instances: u16,
     /// What tells whether it is healthy; without one it is healthy while it is ready.
     pub probe: Option<ProbeSpec>,
     /// When it counts as ready; before that it is not healthy.
@@ -173,6 +175,8 @@ pub struct Defaults {
     pub stop_signal: StopSignal,
     /// `service.NAME.ready`.
     pub readiness: Readiness,
+    /// `service.NAME.instances`.
+    pub instances: u16,
     /// `service.NAME.probe.path`.
     pub probe_path: &'static str,
     /// `service.NAME.probe.status`.
@@ -200,6 +204,7 @@ pub const DEFAULTS: Defaults = Defaults {
     },
     stop_signal: StopSignal::Term,
     readiness: Readiness::Up,
+    instances: 1,
     probe_path: "/healthz",
     probe_status: 200,
     probe_timeout: Duration::from_secs(2),

@@ -36,6 +36,7 @@ fn the_example_means_what_it_says() {
     };
     let service = Service {
         address: address("127.0.0.1:8080"),
+        instances: 1,
         probe: Some(ProbeSpec::Http {
             path: "/healthz".into(),
             status: 200,

@@ -103,6 +103,9 @@ pub struct Observation {
     pub migration: Option<(ReleaseId, MigrationRun)>,
     /// The newest fence seen for the service. Migrations have a newest one of their own, as they have a lock of their own.
     pub fence: Option<Fence>,
+    /// The processes of all instances, in order, where the service has more than one; `process` is what they are as one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Process>,
 }
 
 /// Why the supervisor did not do it.

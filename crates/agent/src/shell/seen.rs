@@ -36,8 +36,8 @@ fn exit(exit: &Exit) -> ExitSeen {
     }
 }
 
-pub(super) fn observation(observation: Observation) -> Observed {
-    let process = match observation.process {
+fn process(process: Process) -> ProcessSeen {
+    match process {
         Process::Stopped => ProcessSeen::Stopped,
         Process::Running { release, fence, pid, restarts, ready, status } => {
             ProcessSeen::Running { release, fence, pid, restarts, ready, status }
@@ -45,7 +45,10 @@ pub(super) fn observation(observation: Observation) -> Observed {
         Process::Exited { release, fence, exit: how, restarts } => {
             ProcessSeen::Exited { release, fence, exit: exit(&how), restarts }
         }
-    };
+    }
+}
+
+pub(super) fn observation(observation: Observation) -> Observed {
     let migration = observation.migration.map(|(release, run)| {
         let seen = match run {
             MigrationRun::NotStarted => MigrationSeen::NotStarted,
@@ -54,7 +57,13 @@ pub(super) fn observation(observation: Observation) -> Observed {
         };
         (release, seen)
     });
-    Observed { change: observation.change, process, migration, fence: observation.fence }
+    Observed {
+        change: observation.change,
+        process: process(observation.process),
+        migration,
+        fence: observation.fence,
+        instances: observation.instances.into_iter().map(process).collect(),
+    }
 }
 
 /// Whether the process has said that it is ready, or in words that it has not.

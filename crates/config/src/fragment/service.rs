@@ -18,6 +18,7 @@ pub(crate) use programs::ProgramsFragment;
 
 pub(crate) struct ServiceFragment {
     pub(crate) port: Field<u16>,
+    pub(crate) instances: Field<u16>,
     pub(crate) address: Field<IpAddr>,
     pub(crate) readiness: Field<Readiness>,
     pub(crate) probe: Field<ProbeFragment>,
@@ -51,12 +52,16 @@ pub(crate) struct BalancerFragment {
     pub(crate) group: Field<String>,
 }
 
+/// How many instances a service may have on one host. Each of them is a keeper and a process.
+pub(crate) const INSTANCES: std::ops::RangeInclusive<u16> = 1..=64;
+
 /// Smallest and largest limit of a service's output, in bytes: room for what `status` shows, and for a disk.
 const LOG_LIMIT_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=16 * 1024 * 1024 * 1024;
 
 pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
     let fragment = ServiceFragment {
         port: section.read("port", number(1..=u16::MAX)),
+        instances: section.read("instances", number(INSTANCES)),
         address: section.read("address", ip),
         readiness: section.read("ready", one_of([("up", Readiness::Up), ("notify", Readiness::Notify)])),
         probe: map(section.optional_section("probe"), probe),

@@ -33,6 +33,7 @@ const ALL_KEYS: &str = r#"
     silent_after = "3s"
     [service.NAME]
     port = 80
+    instances = 2
     address = "127.0.0.1"
     ready = "notify"
     user = "u"

@@ -33,21 +33,48 @@ pub(super) fn services(
     made.into_iter().collect()
 }
 
-/// A port belongs to one service, and none takes the agent's.
+/// A port belongs to one instance of one service, and none takes the agent's.
 fn check_ports(fragments: &[(ServiceName, ServiceFragment)], agent: Option<&Agent>, sink: &Sink) {
-    let mut ports: BTreeMap<u16, &Place> = BTreeMap::new();
+    let mut taken: BTreeMap<u16, &Place> = BTreeMap::new();
     for (_, fragment) in fragments {
         let Some((port, place)) = fragment.port.given() else { continue };
-        if let Some(first) = ports.get(port) {
-            sink.at(place, format!("{port} is taken already, by {}", first.key));
+        let (count, further) = match fragment.instances.given() {
+            Some((count, place)) => (*count, place),
+            None => (1, place),
+        };
+        let Some(last) = port.checked_add(count - 1) else {
+            let last = u32::from(*port) + u32::from(count) - 1;
+            sink.at(
+                further,
+                format!("the last of {count} would listen on port {last}, and there is none above 65535"),
+            );
+            continue;
+        };
+        let ports = *port..=last;
+        let first_taken = ports.clone().find_map(|port| Some((port, *taken.get(&port)?)));
+        if let Some((found, by)) = first_taken {
+            clash(found, &by.key, (*port, place), further, sink);
         } else {
-            ports.insert(*port, place);
+            taken.extend(ports.clone().map(|port| (port, place)));
         }
-        let Some(agent) = agent.filter(|agent| agent.listen.port() == *port) else { continue };
+        let Some(agent) = agent.filter(|agent| ports.contains(&agent.listen.port())) else { continue };
         let ip = fragment.address.given().map_or(default_ip(agent), |(ip, _)| *ip);
         if agent.listen.ip().is_unspecified() || agent.listen.ip() == ip {
-            sink.at(place, format!("{port} is taken already, by agent.listen"));
+            clash(agent.listen.port(), "agent.listen", (*port, place), further, sink);
         }
+    }
+}
+
+/// Says who has the port `found` already: of the first instance, or of a further one.
+fn clash(found: u16, by: &str, (port, place): (u16, &Place), further: &Place, sink: &Sink) {
+    if found == port {
+        sink.at(place, format!("{port} is taken already, by {by}"));
+    } else {
+        let number = found - port;
+        sink.at(
+            further,
+            format!("instance {number} would listen on port {found}, which is taken already, by {by}"),
+        );
     }
 }
 
@@ -68,6 +95,7 @@ fn service(
     let readiness = fragment.readiness.or(DEFAULTS.readiness);
     let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
     let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
+    let instances = fragment.instances.or(DEFAULTS.instances);
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
     let programs = programs(fragment.programs);
     let ip = match ip? {
@@ -76,6 +104,7 @@ fn service(
     };
     Some(Service {
         address: SocketAddr::new(ip, port?),
+        instances: instances?,
         readiness: readiness?,
         probe: probe?,
         balancer: balancer?,

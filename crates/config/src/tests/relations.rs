@@ -137,6 +137,42 @@ fn a_port_belongs_to_one_service() {
 }
 
 #[test]
+fn so_does_each_port_of_an_instance() {
+    check("service.web.instances = 3\n[service.job]\nport = 8083\n", "");
+    check(
+        r#"
+        agent.listen = "127.0.0.1:8091"
+        inventory.hosts = [{ host = "h1", address = "127.0.0.1:8091" }]
+        cluster.bootstrap_expect = 1
+        service.web.instances = 3
+        [service.more]
+        port = 8082
+        instances = 9
+        [service.most]
+        port = 65500
+        instances = 37
+        [service.elsewhere]
+        port = 8090
+        instances = 2
+        address = "127.0.0.7"
+        [service.none]
+        port = 1
+        instances = 0
+        "#,
+        r#"
+        20.toml: service.none.instances: must be 1 to 64
+        20.toml: service.more.instances: instance 8 would listen on port 8090, which is taken already, by service.elsewhere.port
+        20.toml: service.most.instances: the last of 37 would listen on port 65536, and there is none above 65535
+        "#,
+    );
+    check(
+        "service.job.port = 7399\nservice.job.instances = 2\nservice.last.port = 8079\nservice.last.instances = 2",
+        "20.toml: service.job.instances: instance 1 would listen on port 7400, which is taken already, by agent.listen
+         10.toml: service.web.port: 8080 is taken already, by service.last.port",
+    );
+}
+
+#[test]
 fn what_a_service_says_is_checked() {
     check(
         r#"

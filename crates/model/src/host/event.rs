@@ -265,6 +265,8 @@ pub struct Observed {
     pub migration: Option<(ReleaseId, MigrationSeen)>,
     /// The newest fence that the supervisor has seen.
     pub fence: Option<Fence>,
+    /// The processes of all instances, in order, where there is more than one; `process` is what they are as one.
+    pub instances: Vec<ProcessSeen>,
 }
 
 /// What the balancer says of the host.

@@ -117,9 +117,11 @@ impl Host {
         }
     }
 
-    /// Whether no process of the service runs, as far as is known.
+    /// Whether no process of the service runs, as far as is known: no instance of it either.
     pub(super) fn nothing_runs(&self) -> bool {
-        matches!(self.process(), Some(ProcessSeen::Stopped | ProcessSeen::Exited { .. }))
+        let runs = |process: &ProcessSeen| matches!(process, ProcessSeen::Running { .. });
+        let seen = self.seen.observed.as_ref();
+        seen.is_some_and(|seen| !runs(&seen.process) && !seen.instances.iter().any(runs))
     }
 
     /// The supervisor's word when it was asked.

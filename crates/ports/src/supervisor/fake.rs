@@ -222,7 +222,7 @@ impl State {
             }
         };
         let migration = self.migrations.last().map(|(launch, run)| (launch.release.clone(), run.clone()));
-        Observation { change: self.change, process, migration, fence: self.fence }
+        Observation { change: self.change, process, migration, fence: self.fence, instances: Vec::new() }
     }
 
     /// Runs the program: its process id, or how it ended.

@@ -332,7 +332,7 @@ fn observe(record: &Record) -> Observation {
         };
         (run.launch.release.clone(), state)
     });
-    Observation { change: record.change, process, migration, fence: record.fence }
+    Observation { change: record.change, process, migration, fence: record.fence, instances: Vec::new() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     world::{Behaviour, GOOD},
     *,
 };
-use crate::host::ProcessSeen;
+use crate::host::{ExitSeen, ProcessSeen, StandingSeen};
 
 fn settled(world: &World) -> bool {
     world.assignment.change.is_none() && world.host.ledger().change.is_none()
@@ -179,4 +179,22 @@ fn a_service_that_says_that_it_is_ready_is_probed_at_once() {
     assert!(world.run_until(secs(60), |world| world.was_told("probing > joining") == 1));
     let took = world.now.since(said);
     assert!(took < Duration::from_millis(100), "it waited {took:?} for the probe's turn");
+}
+
+/// One of two instances crashed, and the keeper waits before it starts it again; the other one still answers requests.
+#[test]
+fn a_drain_waits_for_the_instances_that_run() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let alive = world.process.clone();
+    let ProcessSeen::Running { release, fence, .. } = alive.clone() else { panic!("{alive:?}") };
+    let ended = ProcessSeen::Exited { release, fence, exit: ExitSeen::Code(1), restarts: 0 };
+    (world.process, world.instances, world.keep) = (ended.clone(), vec![alive, ended], false);
+    world.news();
+    world.change(Some("a"), Some("b"));
+    let left = |world: &World| world.acts == ["leave"];
+    assert!(world.run_until(secs(60), left), "{:?}", world.acts);
+    assert!(!world.run_until(world.drain - secs(1), |world| world.acts != ["leave"]), "{:?}", world.acts);
+    assert_eq!(world.standing(), StandingSeen::Draining);
+    let next = |world: &World| world.acts.contains(&"start b".to_owned());
+    assert!(world.run_until(secs(60), next), "{:?}", world.host.sighting(world.now));
 }

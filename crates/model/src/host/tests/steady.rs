@@ -149,7 +149,13 @@ fn news_that_were_overtaken_are_dropped() {
     world.exit_now();
     world.run(secs(5));
     world.forget();
-    let old = Observed { change: 0, process: ProcessSeen::Stopped, migration: None, fence: None };
+    let old = Observed {
+        change: 0,
+        process: ProcessSeen::Stopped,
+        migration: None,
+        fence: None,
+        instances: vec![],
+    };
     world.later(1, Event::ProcessChanged(old));
     world.run(secs(5));
     assert_eq!((world.told(), world.acts.clone()), (vec![], vec![]));

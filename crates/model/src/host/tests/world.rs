@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) agent: u64,
     // The supervisor.
     pub(super) process: ProcessSeen,
+    /// Where the service has several.
+    pub(super) instances: Vec<ProcessSeen>,
     pub(super) started: Timestamp,
     pub(super) keep: bool,
     pub(super) newest: Option<Fence>,
@@ -107,6 +109,7 @@ impl World {
             counter: 0,
             agent: 0,
             process: ProcessSeen::Stopped,
+            instances: vec![],
             started: Timestamp(0),
             keep: false,
             newest: None,
@@ -308,6 +311,7 @@ impl World {
             process: self.process.clone(),
             migration: self.migration.clone(),
             fence: self.newest,
+            instances: self.instances.clone(),
         }
     }
 
