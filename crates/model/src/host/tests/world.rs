@@ -33,7 +33,7 @@ pub(super) const GOOD: Behaviour = Behaviour {
 };
 
 pub(super) enum Happening {
-    ToHost(u64, Event),
+    ToHost(u64, Box<Event>),
     Exit(u32),
     Restart(u32),
 }
@@ -205,7 +205,7 @@ impl World {
     pub(super) fn later(&mut self, ms: u64, event: Event) {
         let at = self.now + Duration::from_millis(ms);
         let agent = self.agent;
-        self.schedule(at, Happening::ToHost(agent, event));
+        self.schedule(at, Happening::ToHost(agent, Box::new(event)));
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, happening: Happening) {
@@ -252,7 +252,7 @@ impl World {
 
     pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::ToHost(agent, event) if agent == self.agent => self.feed(event),
+            Happening::ToHost(agent, event) if agent == self.agent => self.feed(*event),
             Happening::ToHost(..) => {}
             Happening::Exit(of) => {
                 if let ProcessSeen::Running { release, fence, pid, restarts, .. } = self.process.clone()
