@@ -88,7 +88,7 @@ impl Stage {
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
         let programs = Programs::find()?;
         let url = balancer.as_ref().map(Server::admin_url);
-        let shape = Shape { hosts, balancer: url, extra: format!("{TIMERS}{extra}") };
+        let shape = Shape { hosts, balancer: url, extra: format!("{TIMERS}{extra}"), ..Shape::default() };
         let fleet = fleet(dir.path(), &shape, programs.clone())?;
         Ok(Self { fleet, balancer, programs, dir })
     }

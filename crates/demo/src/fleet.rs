@@ -28,7 +28,7 @@ pub const SERVICE_PORT: u16 = 8100;
 pub const SERVICE: &str = "web";
 
 /// What a fleet is like.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shape {
     /// How many hosts.
     pub hosts: usize,
@@ -36,6 +36,8 @@ pub struct Shape {
     pub balancer: Option<String>,
     /// Lines to add to the configuration of every host.
     pub extra: String,
+    /// Lines to add to the section `agent` of every host.
+    pub agent: String,
 }
 
 /// One agent.
@@ -388,12 +390,13 @@ fn configuration(
         .map(|url| format!("balancer = {{ kind = \"local\", url = \"{url}\" }}\n"))
         .unwrap_or_default();
     format!(
-        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nadvertise = \"{advertised}\"\nstate_dir = \"{}\"\n\n\
+        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nadvertise = \"{advertised}\"\nstate_dir = \"{}\"\n{}\n\
          [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
          [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
          [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\
          environment = {{ DEMO_BIND = \"{ip}\" }}\n{}",
         state.display(),
+        shape.agent,
         shape.extra,
     )
 }

@@ -10,3 +10,4 @@ pub mod reaper;
 pub mod releases;
 pub mod service;
 pub mod summary;
+pub mod timeline;

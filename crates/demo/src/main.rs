@@ -150,7 +150,7 @@ async fn set(arguments: &Arguments) -> Result<Stage> {
     let programs = Programs::find()?;
     let balancer = Server::start(Options::default()).await.context("start the balancer")?;
     let shape =
-        Shape { hosts: arguments.hosts.into(), balancer: Some(balancer.admin_url()), extra: String::new() };
+        Shape { hosts: arguments.hosts.into(), balancer: Some(balancer.admin_url()), ..Shape::default() };
     let policy = format!(
         "max_unavailable = {}\nsoak = \"1s\"\n\n[deadlines]\nhealthy = \"5s\"\n",
         arguments.max_unavailable

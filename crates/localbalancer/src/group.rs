@@ -3,12 +3,16 @@
 //! Promise: only a target in service is ever picked, and each pick is matched by one end.
 //! Absent on purpose: I/O and clocks. Health checks and the deregistration delay report here from outside.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr, time::SystemTime};
 
+use model::HostId;
 use ports::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::wire::{Counters, GroupOptions, TargetState, TargetView};
+use crate::wire::{Change, Counters, GroupOptions, TargetState, TargetView};
+
+/// Changes of targets that are kept, the oldest forgotten first.
+const CHANGES_LIMIT: usize = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -17,6 +21,9 @@ pub(crate) struct Group {
     numbers: u64,
     turn: usize,
     counters: Counters,
+    changes: VecDeque<Change>,
+    /// Changes that nobody has given the time of yet.
+    fresh: Vec<(HostId, TargetState)>,
 }
 
 #[derive(Debug)]
@@ -70,13 +77,34 @@ pub(crate) enum End {
 
 impl Group {
     pub(crate) fn new(options: GroupOptions) -> Self {
-        Self { options, members: Vec::new(), numbers: 0, turn: 0, counters: Counters::default() }
+        Self {
+            options,
+            members: Vec::new(),
+            numbers: 0,
+            turn: 0,
+            counters: Counters::default(),
+            changes: VecDeque::new(),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// What changed since the last call happened at `now`.
+    pub(crate) fn stamp(&mut self, now: SystemTime) {
+        self.changes.extend(self.fresh.drain(..).map(|(host, state)| Change { at: now, host, state }));
+        let excess = self.changes.len().saturating_sub(CHANGES_LIMIT);
+        self.changes.drain(..excess);
+    }
+
+    /// The changes of targets that were stamped, oldest first.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.changes.iter().cloned().collect()
     }
 
     /// Registers a target. Returns the stay whose health checks must begin, if it is a new one.
     pub(crate) fn register(&mut self, target: Target) -> Option<Stay> {
         let id = self.number();
         let stay = Stay(id);
+        let host = target.host.clone();
         if let Some(member) = self.members.iter_mut().find(|member| member.target == target) {
             if member.phase != Phase::Draining {
                 return None;
@@ -86,6 +114,7 @@ impl Group {
             let (id, phase, cut) = (MemberId(id), Phase::Initial, CancellationToken::new());
             self.members.push(Member { id, stay, target, phase, passed: 0, failed: 0, in_flight: 0, cut });
         }
+        self.fresh.push((host, TargetState::Initial));
         Some(stay)
     }
 
@@ -98,9 +127,11 @@ impl Group {
             None
         } else if member.in_flight == 0 {
             self.members.remove(index);
+            self.fresh.push((target.host.clone(), TargetState::Absent));
             None
         } else {
             (member.stay, member.phase) = (stay, Phase::Draining);
+            self.fresh.push((target.host.clone(), TargetState::Draining));
             Some(stay)
         };
         self.count_in_service();
@@ -131,9 +162,11 @@ impl Group {
         match (&member.phase, outcome) {
             (Phase::Initial | Phase::Unhealthy { .. }, Ok(())) if member.passed >= healthy => {
                 member.phase = Phase::InService;
+                self.fresh.push((member.target.host.clone(), TargetState::InService));
             }
             (Phase::Initial | Phase::InService, Err(reason)) if member.failed >= unhealthy => {
                 member.phase = Phase::Unhealthy { reason };
+                self.fresh.push((member.target.host.clone(), TargetState::Unhealthy));
             }
             (Phase::Unhealthy { .. }, Err(reason)) => member.phase = Phase::Unhealthy { reason },
             (Phase::Initial | Phase::InService | Phase::Unhealthy { .. } | Phase::Draining, _) => (),
@@ -170,7 +203,8 @@ impl Group {
         let member = &mut self.members[index];
         member.in_flight -= 1;
         if member.in_flight == 0 && member.phase == Phase::Draining {
-            self.members.remove(index);
+            let gone = self.members.remove(index);
+            self.fresh.push((gone.target.host, TargetState::Absent));
         }
     }
 
@@ -202,6 +236,7 @@ impl Group {
     fn remove_where(&mut self, gone: impl Fn(&Member) -> bool) {
         for member in self.members.extract_if(.., |member| gone(member)) {
             member.cut.cancel();
+            self.fresh.push((member.target.host, TargetState::Absent));
         }
         self.count_in_service();
     }

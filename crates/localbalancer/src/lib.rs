@@ -19,4 +19,4 @@ mod wire;
 pub use client::{Client, Unusable};
 pub use proxy::GROUP_HEADER;
 pub use server::{Options, Server};
-pub use wire::{Counters, Faults, GroupOptions, TargetState, TargetView};
+pub use wire::{Change, Counters, Faults, GroupOptions, TargetState, TargetView};

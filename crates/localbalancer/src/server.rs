@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{
     admin, proxy,
     shared::Shared,
-    wire::{Counters, Faults, GroupOptions, TargetView},
+    wire::{Change, Counters, Faults, GroupOptions, TargetView},
 };
 
 /// How long requests may go on after a shutdown began.
@@ -100,6 +100,12 @@ impl Server {
     #[must_use]
     pub fn targets(&self, group: &str) -> Vec<TargetView> {
         self.shared.list(group)
+    }
+
+    /// The last changes of a group's targets, oldest first: the balancer's own account of when who was in service.
+    #[must_use]
+    pub fn changes(&self, group: &str) -> Vec<Change> {
+        self.shared.changes(group)
     }
 
     /// What happened to a group's requests since the last reset.

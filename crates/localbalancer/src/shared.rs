@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ports::Target;
@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     group::{self, End, Group, MemberId, Pick, Stay},
     health,
-    wire::{Counters, Faults, GroupOptions, TargetView},
+    wire::{Change, Counters, Faults, GroupOptions, TargetView},
 };
 
 #[derive(Debug)]
@@ -59,7 +59,8 @@ impl Shared {
 
     pub(crate) fn register(self: &Arc<Self>, group: &str, target: Target) {
         let address = target.address;
-        if let Some(stay) = self.lock().group(group).register(target) {
+        let stay = self.lock().group(group).changed(|members| members.register(target));
+        if let Some(stay) = stay {
             self.spawn(health::check(self.clone(), group.to_owned(), stay, address));
         }
     }
@@ -69,15 +70,15 @@ impl Shared {
         let drain_off = state.faults.drain_off;
         let Some(members) = state.groups.get_mut(group) else { return };
         if drain_off {
-            return members.remove(target);
+            return members.changed(|members| members.remove(target));
         }
-        if let Some(stay) = members.deregister(target) {
+        if let Some(stay) = members.changed(|members| members.deregister(target)) {
             let (shared, group) = (self.clone(), group.to_owned());
             let delay = members.options.deregistration_delay;
             self.spawn(async move {
                 tokio::time::sleep(delay).await;
                 if let Some(members) = shared.lock().groups.get_mut(&group) {
-                    members.expire(stay);
+                    members.changed(|members| members.expire(stay));
                 }
             });
         }
@@ -96,6 +97,10 @@ impl Shared {
 
     pub(crate) fn group_names(&self) -> Vec<String> {
         self.lock().groups.keys().cloned().collect()
+    }
+
+    pub(crate) fn changes(&self, group: &str) -> Vec<Change> {
+        self.lock().groups.get(group).map(Group::changes).unwrap_or_default()
     }
 
     pub(crate) fn counters(&self, group: &str) -> Counters {
@@ -144,7 +149,7 @@ impl Shared {
 
     pub(crate) fn checked(&self, group: &str, stay: Stay, outcome: Result<(), String>) {
         if let Some(members) = self.lock().groups.get_mut(group) {
-            members.checked(stay, outcome);
+            members.changed(|members| members.checked(stay, outcome));
         }
     }
 
@@ -159,6 +164,15 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    /// Does something that may change targets, now.
+    fn changed<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let done = act(self);
+        self.stamp(SystemTime::now());
+        done
     }
 }
 
@@ -186,7 +200,7 @@ impl Flight {
             return;
         }
         if let Some(members) = self.shared.lock().groups.get_mut(&self.group) {
-            members.ended(self.member, end);
+            members.changed(|members| members.ended(self.member, end));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What the admin API speaks: JSON, durations in milliseconds.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use model::HostId;
 use serde::{Deserialize, Serialize};
@@ -77,6 +80,17 @@ pub enum TargetState {
     Unhealthy,
     /// It left; what is in flight goes on.
     Draining,
+}
+
+/// A target came into another state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: SystemTime,
+    /// The target's host.
+    pub host: HostId,
+    /// The state that it has since then.
+    pub state: TargetState,
 }
 
 /// What happened to a group's requests since the last reset.

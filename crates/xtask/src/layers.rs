@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every crate of ours, with those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("api", &["model"]),
@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ),
     ("cli", &["api", "config", "model"]),
     ("demo", &["api", "localbalancer", "model", "ports"]),
+    ("bench", &["api", "demo", "localbalancer", "model", "raft"]),
     ("tests", &["api", "demo", "localbalancer", "model", "ports"]),
     ("xtask", &[]),
 ];
@@ -44,7 +45,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("openraft", &["raft"]),
     ("prost", &["api"]),
     ("redb", &["raft"]),
-    ("tonic", &["agent", "api", "cli", "demo", "probe", "raft", "tests"]),
+    ("tonic", &["agent", "api", "bench", "cli", "demo", "probe", "raft", "tests"]),
 ];
 
 /// Our crates that may use nothing of theirs but this; tests may use more.

@@ -1,9 +1,11 @@
 //! The project's own tools: `cargo verify` checks everything and writes nothing to the tree, `cargo xtask fix`
-//! is its writing twin, `cargo demo` builds the demo and becomes it.
+//! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks.
 //!
 //! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
 //! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
 
+mod bench;
+mod build;
 mod demo;
 mod dependencies;
 mod fix;
@@ -43,6 +45,16 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build everything as it is released, and measure it; everything after the options is for the benchmarks.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Build without optimisation: to work on the benchmarks themselves.
+        #[arg(long)]
+        debug: bool,
+        /// What the benchmarks are given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +64,7 @@ fn main() -> ExitCode {
         }
         Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
+        Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{debug, info};
 
 pub use self::perform::World;
 use crate::{
@@ -82,6 +82,7 @@ where
                 Effect::Persist(remember) => durable::write(&ledger, &Stored::from(*remember))?,
                 Effect::Log(text) => info!(%service, "{text}"),
                 Effect::Propose { id, report } => {
+                    debug!(%service, ?report, "reports");
                     let (link, done, service) = (link.clone(), done.clone(), service.clone());
                     running.spawn(async move {
                         let act = Act::Report { host: link.host().clone(), service, report };
@@ -116,7 +117,13 @@ where
             Ok(()) = assignments.changed() => {
                 let assigned = assignments.borrow_and_update().clone();
                 match assigned.services.get(&service) {
-                    Some(mine) => Event::Assigned { revision: assigned.revision, assignment: Box::new(mine.clone()) },
+                    Some(mine) => {
+                        if let Some(change) = &mine.change {
+                            let rollout = change.rollout.map(|rollout| rollout.0);
+                            debug!(%service, fence = %change.fence, rollout, "is assigned a change");
+                        }
+                        Event::Assigned { revision: assigned.revision, assignment: Box::new(mine.clone()) }
+                    }
                     None => Event::DeadlinePassed,
                 }
             }
@@ -140,7 +147,7 @@ async fn answered(link: &Link, act: Act) -> Answer {
             Ok((_, Reply::Refused(refusal))) => return Answer::Refused(refusal.to_string()),
             Ok(_) => return Answer::Accepted,
             Err(error) => {
-                tracing::debug!(error = %Chain(&error), "report waits");
+                debug!(error = %Chain(&error), "report waits");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
@@ -170,7 +177,7 @@ where
             Err(error) => {
                 // A new keeper counts from the start.
                 seen = None;
-                tracing::debug!(error = %Chain(&error), "watch the keeper");
+                debug!(error = %Chain(&error), "watch the keeper");
                 tokio::time::sleep(WATCH_PAUSE).await;
             }
         }

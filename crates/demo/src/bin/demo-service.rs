@@ -8,7 +8,10 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
-use demo::service::{Options, STOP_GRACE, Service, migrate};
+use demo::{
+    service::{Options, STOP_GRACE, Service, migrate},
+    timeline::{Mark, Moment},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves, or migrates.
@@ -30,6 +33,12 @@ struct Arguments {
     /// Time before it listens.
     #[arg(long, env = "DEMO_START_MS", default_value_t = 0, value_name = "MS")]
     start_ms: u64,
+    /// Time from its last request to its end, once it was told to stop.
+    #[arg(long, env = "DEMO_STOP_MS", default_value_t = 0, value_name = "MS")]
+    stop_ms: u64,
+    /// File to which it adds a line for each moment of its life.
+    #[arg(long, env = "DEMO_TIMELINE", value_name = "FILE")]
+    timeline: Option<PathBuf>,
     /// How this release is bad.
     #[arg(long)]
     bad: Option<Bad>,
@@ -91,8 +100,16 @@ fn migrate(arguments: &Arguments, file: &std::path::Path, fail: bool, take: Dura
     Ok(())
 }
 
+/// Says in the timeline, where one was asked for, what happens now.
+fn mark(arguments: &Arguments, moment: Moment) -> anyhow::Result<()> {
+    let Some(file) = &arguments.timeline else { return Ok(()) };
+    let written = Mark::write(file, &arguments.host, moment);
+    written.map_err(|error| anyhow::Error::new(error).context(format!("write {}", file.display())))
+}
+
 #[tokio::main]
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    mark(arguments, Moment::Began)?;
     // Before anything else, so that no signal finds the service without a handler.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let told = async move {
@@ -113,9 +130,13 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let service = Service::start(Options { listen, release, host, healthy })
         .await
         .map_err(|error| anyhow::Error::new(error).context(format!("listen on {listen}")))?;
+    mark(arguments, Moment::Listens)?;
     println!("{} listens on {}", arguments.release, service.address());
     told.await;
+    mark(arguments, Moment::Told)?;
     println!("{} stops", arguments.release);
     service.stop(STOP_GRACE).await;
+    tokio::time::sleep(Duration::from_millis(arguments.stop_ms)).await;
+    mark(arguments, Moment::Stopped)?;
     Ok(())
 }

@@ -135,3 +135,24 @@ fn the_minimum_in_service_is_kept_until_it_is_reset() {
     group.reset_counters();
     assert_eq!((group.counters().in_service, group.counters().in_service_min), (3, 3));
 }
+
+#[test]
+fn every_change_of_a_target_is_kept_with_its_time() {
+    use std::time::{Duration, SystemTime};
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let mut group = group(&[1]);
+    group.stamp(at(1));
+    let pick = group.pick().unwrap();
+    group.deregister(&target(1)).unwrap();
+    group.stamp(at(2));
+    group.ended(pick.member, End::Completed);
+    group.stamp(at(3));
+    let kept: Vec<_> = group.changes().into_iter().map(|change| (change.at, change.state)).collect();
+    let expected = [
+        (at(1), TargetState::Initial),
+        (at(1), TargetState::InService),
+        (at(2), TargetState::Draining),
+        (at(3), TargetState::Absent),
+    ];
+    assert_eq!(kept, expected);
+}
