@@ -1,5 +1,7 @@
 //! A fleet on loopback: real agents as processes, each with an address of its own, and the local balancer in front.
 
+mod configuration;
+
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -151,7 +153,7 @@ impl Fleet {
         let advertised = SocketAddr::new(ip, self.port);
         let config = self.dir.join(format!("{host}.toml"));
         let state = self.dir.join(format!("{host}.state"));
-        fs::write(&config, configuration(&state, &host, advertised, &hosts, expected, &self.shape))
+        fs::write(&config, configuration::text(&state, &host, advertised, &hosts, expected, &self.shape))
             .with_context(|| format!("write {}", config.display()))?;
         let log = self.dir.join(format!("{host}.log"));
         let address = SocketAddr::new(ip, AGENT_PORT);
@@ -369,34 +371,4 @@ impl Drop for Fleet {
             }
         }
     }
-}
-
-fn configuration(
-    state: &Path,
-    host: &str,
-    advertised: SocketAddr,
-    hosts: &[(String, SocketAddr)],
-    expected: usize,
-    shape: &Shape,
-) -> String {
-    let ip = advertised.ip();
-    let list: String = hosts
-        .iter()
-        .map(|(name, address)| format!("  {{ host = \"{name}\", address = \"{address}\" }},\n"))
-        .collect();
-    let balancer = shape
-        .balancer
-        .as_ref()
-        .map(|url| format!("balancer = {{ kind = \"local\", url = \"{url}\" }}\n"))
-        .unwrap_or_default();
-    format!(
-        "[agent]\nhost = \"{host}\"\nlisten = \"{ip}:{AGENT_PORT}\"\nadvertise = \"{advertised}\"\nstate_dir = \"{}\"\n{}\n\
-         [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
-         [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
-         [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\
-         environment = {{ DEMO_BIND = \"{ip}\" }}\n{}",
-        state.display(),
-        shape.agent,
-        shape.extra,
-    )
 }

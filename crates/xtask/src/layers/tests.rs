@@ -86,7 +86,7 @@ fn confined_crates_stay_where_they_belong() {
     one(&found("agent", &[theirs("redb")]), &["agent -> redb", "only for raft"]);
     one(
         &found("supervisor", &[theirs("tonic-health")]),
-        &["tonic is only for agent, api, cli, demo, raft, tests"],
+        &["tonic is only for agent, api, bench, cli, demo, probe, raft, tests"],
     );
     one(&found("agent", &[theirs("aws-sdk-ec2")]), &["aws-sdk- is only for aws"]);
     one(&found("agent", &[theirs("prost-types")]), &["prost is only for api"]);
