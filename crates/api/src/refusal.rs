@@ -73,6 +73,9 @@ fn next(refusal: &Refusal) -> Option<String> {
         Refusal::HostNotFree { .. } | Refusal::NoFreeSlot { .. } | Refusal::Budget { .. } => {
             "`status` says who holds what, and why".into()
         }
+        Refusal::Terminated { .. } => {
+            "start its agent with an empty state directory: it joins as a new host then".into()
+        }
         Refusal::NotMigrated { .. }
         | Refusal::NotStaged { .. }
         | Refusal::MigrationLocked { .. }

@@ -163,7 +163,7 @@ pub(super) async fn watch(
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// The rollout that was asked for; else the one under way, or the last. This replica first sees all that was there when it was asked:
+/// The rollout that was asked for; else the one under way, or the last, and not the way back that it caused. This replica first sees all that was there when it was asked:
 /// a push or an abort that another agent has just accepted must not be overlooked.
 async fn find(
     public: &Public,
@@ -185,7 +185,7 @@ async fn find(
     let known = status::known(&fleet, service)?;
     let found = match asked {
         Some(asked) => known.rollouts.get(&asked).map(|rollout| rollout.id),
-        None => known.active.or_else(|| known.rollouts.keys().next_back().copied()),
+        None => known.meant(),
     };
     found.ok_or_else(|| refusal::refused(&Refusal::NoRollout))
 }

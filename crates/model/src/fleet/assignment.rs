@@ -38,6 +38,9 @@ pub struct ServiceAssignment {
     pub change: Option<ChangeGrant>,
     /// The release that the fleet believes in soaked service here.
     pub current: Option<Release>,
+    /// An operator wants it out of service for maintenance, with a slot or while it waits for one.
+    #[serde(default)]
+    pub parked: bool,
     /// What the fleet believes of its availability.
     pub availability: Availability,
     /// Releases that the fleet believes staged here.
@@ -123,6 +126,7 @@ impl Fleet {
             migrate,
             change,
             current: here.current.clone(),
+            parked: here.parked.is_some(),
             availability: here.availability,
             staged: here.staged.clone(),
             policy: service.policy.clone(),

@@ -2,7 +2,7 @@
 
 use super::{
     Fleet,
-    command::{Enrolment, Refusal, Reply},
+    command::{Enrolment, Evidence, Refusal, Reply},
     event::EventKind,
     host::{Availability, Host, HostService},
     scene::Scribe,
@@ -21,6 +21,12 @@ impl Fleet {
                 enrolled: known.state.clone(),
                 offered: state.clone(),
             });
+        }
+        if let Some(known) = self.hosts.get(host)
+            && known.departed == Some(Evidence::Terminated)
+            && known.state == *state
+        {
+            return Err(Refusal::Terminated { host: host.clone() });
         }
         // A host that departed and is back under its name is a new host: nothing of the old record speaks for it.
         self.hosts.retain(|id, known| id != host || known.departed.is_none());

@@ -124,6 +124,12 @@ pub enum Refusal {
         /// The one that was offered.
         offered: String,
     },
+    /// The cloud has said that this very machine is no more; what comes late in its name is not it.
+    #[error("host {host} was terminated, says the inventory, and its state directory with it")]
+    Terminated {
+        /// The name.
+        host: HostId,
+    },
     /// A reason is owed.
     #[error("a reason is owed, as this replaces evidence by your word")]
     ReasonMissing,

@@ -48,13 +48,13 @@ impl Scene<'_> {
 
     fn not_staged(&mut self, host: &HostId, release: &ReleaseId, reason: &str) -> Result<(), Refusal> {
         let here = self.host_mut(host)?;
-        here.staged.remove(release);
+        let was_staged = here.staged.remove(release);
         let before = here.stage_trouble.insert(release.clone(), reason.to_owned());
         // Troubles of releases that nobody wants any more would pile up.
         while 16 < here.stage_trouble.len() {
             here.stage_trouble.pop_first();
         }
-        if before.as_deref() != Some(reason) {
+        if was_staged || before.as_deref() != Some(reason) {
             let rollout = self.rollout_with(release);
             let kind = EventKind::NotStaged { release: release.clone(), reason: reason.to_owned() };
             self.note(rollout, Some(host), kind);

@@ -97,6 +97,18 @@ impl Service {
         self.migrations.get(&release.id).map_or(MigrationState::Never, |known| known.of(host).clone())
     }
 
+    /// The rollout that somebody means who names none: the one under way, or else the last. Where that one takes the fleet back after
+    /// another, the other one is meant: what became of it is the truth (P12), and the way back is a part of it.
+    #[must_use]
+    pub fn meant(&self) -> Option<RolloutId> {
+        let id = self.active.or_else(|| self.rollouts.keys().next_back().copied())?;
+        let cause = match self.rollouts.get(&id)?.kind {
+            RolloutKind::RollbackOf { rollout, .. } => Some(rollout),
+            RolloutKind::Push | RolloutKind::Rollback | RolloutKind::Restart => None,
+        };
+        Some(cause.filter(|cause| self.rollouts.contains_key(cause)).unwrap_or(id))
+    }
+
     /// Whether a newer push may take the place of the active rollout once it is staged: never of a roll back, nor while a
     /// migration runs or its end is unknown.
     #[must_use]

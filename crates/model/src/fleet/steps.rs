@@ -98,6 +98,10 @@ impl Scene<'_> {
             let phase = self.rollout(active)?.phase.to_string();
             return Err(Refusal::Busy { rollout: active, phase });
         }
+        // A pause is an operator's word about the service: nobody else's push ends it.
+        if self.rollout(active)?.paused.is_some() {
+            return Err(Refusal::Busy { rollout: active, phase: "paused".into() });
+        }
         // The hosts that take part stay the same, as staging was checked against them. How far they are is looked up again: the old
         // rollout has moved them since the push.
         self.service.next = None;

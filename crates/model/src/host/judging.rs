@@ -11,9 +11,9 @@ use super::{
     words,
 };
 use crate::{
-    Fence, Release, ReleaseId, Timestamp,
+    Fence, Release, ReleaseId, Revision, Timestamp,
     fleet::{
-        assignment::ChangeGrant,
+        assignment::{ChangeGrant, ServiceAssignment},
         command::{Cause, Failure},
     },
 };
@@ -25,6 +25,13 @@ impl Change {
     /// The release that the present phase is to end with.
     pub(super) fn wanted(&self) -> Option<&Release> {
         if self.phase.is_going() { self.goal.as_ref() } else { self.from.as_ref().filter(|_| self.fallback) }
+    }
+
+    /// Whether it rests for a maintenance that is over, as an assignment of this revision says: its slot was taken from it, nobody
+    /// wants it out any more, and no other grant says what to do instead.
+    pub(super) fn rests_for_nothing(&self, revision: Revision, assigned: &ServiceAssignment) -> bool {
+        let newer = self.fence.revision <= revision;
+        self.phase == Phase::Parked && self.park && newer && assigned.change.is_none() && !assigned.parked
     }
 
     fn is_stuck(&self) -> bool {

@@ -223,6 +223,11 @@ impl Host {
                 (mine.fallback, mine.park) = (fallback, park);
             }
         }
+        if self.ledger.change.as_ref().is_some_and(|mine| mine.rests_for_nothing(revision, &assignment))
+            && let Some(mine) = &mut self.remember().change
+        {
+            mine.park = false;
+        }
         self.assigned = Some((revision, assignment));
     }
 

@@ -3,14 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    GRANT_FRESH, Host, TAIL_LIMIT_BYTES,
+    GRANT_FRESH, Host, Phase, TAIL_LIMIT_BYTES,
     effect::Effect,
     event::{Answer, FaultSeen, ReportId, Ticket},
     ledger::Unanswered,
 };
 use crate::{
     Fence, ReleaseId, Timestamp,
-    fleet::{assignment::ChangeGrant, command::Report, host::PhaseKind},
+    fleet::{
+        assignment::{ChangeGrant, ServiceAssignment},
+        command::Report,
+        host::PhaseKind,
+    },
 };
 
 /// Longest wait for the end of a program's output before its report goes without.
@@ -175,7 +179,7 @@ impl Host {
             .ledger
             .change
             .as_ref()
-            .is_none_or(|change| matches!(change.phase, super::Phase::Stuck { .. }));
+            .is_none_or(|change| matches!(change.phase, Phase::Stuck { .. } | Phase::Parked));
         (is_new && free).then(|| grant.clone())
     }
 
@@ -221,10 +225,23 @@ impl Host {
             let kind = Kind::Difference(Topic::Staged(release.clone()));
             return Some((Report::Staged { release }, kind));
         }
+        if let Some(release) = self.lost(assigned).filter(|id| untold(&Topic::NotStaged((*id).clone()))) {
+            let (release, reason) =
+                (release.clone(), "it is gone from the host, and fetched again".to_owned());
+            let kind = Kind::Difference(Topic::NotStaged(release.clone()));
+            return Some((Report::NotStaged { release, reason }, kind));
+        }
         let (release, trouble) = self.staging.troubles.iter_mut().find(|(_, trouble)| !trouble.told)?;
         trouble.told = true;
         let report = Report::NotStaged { release: release.clone(), reason: trouble.reason.clone() };
         Some((report, Kind::Difference(Topic::NotStaged(release.clone()))))
+    }
+
+    /// A wanted release that the fleet believes staged here, and that the store does not have.
+    fn lost<'a>(&self, assigned: &'a ServiceAssignment) -> Option<&'a ReleaseId> {
+        let here = self.seen.staged.as_ref()?;
+        let wanted = assigned.stage.iter().map(|release| &release.id);
+        wanted.into_iter().find(|id| assigned.staged.contains(*id) && !here.contains(*id))
     }
 
     pub(super) fn report_answered(&mut self, id: ReportId, answer: Answer, took: Duration, now: Timestamp) {

@@ -151,11 +151,14 @@ impl<'a> Desk<'a> {
     fn advance_next(&mut self, next: &Rollout) {
         let behind = self.service.active.unwrap_or(next.id);
         let may = self.service.may_be_superseded();
-        if !may {
-            self.hold(Some(next), Why::Queued { behind });
+        let paused = self.service.active().and_then(|active| active.paused.as_ref());
+        match paused {
+            _ if !may => self.hold(Some(next), Why::Queued { behind }),
+            Some(by) => self.hold(Some(next), Why::Paused { by: by.name.clone() }),
+            None => (),
         }
         match &next.phase {
-            RolloutPhase::Staging => self.stage(next, may),
+            RolloutPhase::Staging => self.stage(next, may && paused.is_none()),
             RolloutPhase::Halted { why, .. } => {
                 self.hold(Some(next), Why::Halted { reason: why.to_string() });
             }

@@ -289,3 +289,23 @@ fn hosts_that_are_to_run_nothing_spend_no_budget() {
     lab.finishes();
     assert_eq!(lab.outcome(rollout), Some(&Outcome::Failed), "with one slot, and three hosts to take down");
 }
+
+#[test]
+fn who_names_no_rollout_means_the_one_that_is_taken_back() {
+    let mut lab = Lab::serving(2);
+    assert_eq!(lab.service().meant(), lab.service().rollouts.keys().next_back().copied(), "the last one");
+    let aborted = lab.staged("b");
+    lab.wave(&[1, 2]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    lab.ask(Request::Abort { leave: false });
+    assert_ne!(lab.active(), aborted, "its roll back is under way");
+    assert_eq!(lab.service().meant(), Some(aborted));
+    lab.finishes();
+    assert_eq!(lab.service().active, None);
+    assert_eq!(lab.service().meant(), Some(aborted));
+    assert_eq!(lab.outcome(aborted).map(Outcome::exit_code), Some(1));
+    lab.ask(Request::Rollback);
+    let newer = lab.pushed("c");
+    assert_eq!(lab.service().meant(), Some(newer));
+}

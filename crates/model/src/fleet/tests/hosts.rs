@@ -32,6 +32,20 @@ fn a_host_that_is_back_after_its_departure_is_a_new_one() {
 }
 
 #[test]
+fn a_terminated_machine_is_not_brought_back_by_what_it_said_before() {
+    let mut lab = Lab::serving(2);
+    lab.terminate(2);
+    assert_refused(&lab.apply(Act::Enrol(enrolment(2, "state-2"))), "terminated");
+    assert_eq!(lab.fleet.hosts[&h(2)].departed, Some(Evidence::Terminated), "it stays a fact");
+    let rollout = lab.pushed("b");
+    assert!(!lab.rollout(rollout).parts.contains_key(&h(2)), "no rollout waits for it");
+    // An operator's word may have been wrong: the machine is there, as a new host.
+    lab.apply(Act::Depart { host: h(1), evidence: Evidence::Removed(by("it burns")) });
+    assert_eq!(lab.apply(Act::Enrol(enrolment(1, "state-1"))), Reply::Done);
+    assert_eq!((lab.here(1).current_id(), lab.here(1).counted), (None, false));
+}
+
+#[test]
 fn a_departure_is_kept_as_a_fact_and_removal_owes_a_reason() {
     let mut lab = Lab::serving(3);
     let removed = |reason| Act::Depart { host: h(1), evidence: Evidence::Removed(by(reason)) };

@@ -331,6 +331,7 @@ pub(super) fn word(refusal: &Refusal) -> &'static str {
         Refusal::NotStaged { .. } => "not staged",
         Refusal::MigrationLocked { .. } => "migration locked",
         Refusal::HostNotFree { .. } => "host not free",
+        Refusal::Terminated { .. } => "terminated",
         Refusal::AnotherHost { .. } => "another host",
         Refusal::ReasonMissing => "reason missing",
         Refusal::NotNow(_) => "not now",

@@ -41,6 +41,21 @@ fn a_completed_release_is_pushed_again_when_a_host_is_not_on_it() {
 }
 
 #[test]
+fn a_pause_holds_the_successor_too() {
+    let mut lab = Lab::serving(2);
+    let old = lab.staged("b");
+    lab.wave(&[1, 2]);
+    assert_eq!(lab.ask(Request::Pause), Reply::Done);
+    let new = lab.pushed("c");
+    lab.stages("c");
+    assert_no(&lab.step(Step::EndStaging { rollout: new, dropped: Vec::new() }), "busy");
+    assert_eq!(lab.active(), old);
+    assert_eq!(lab.ask(Request::Resume), Reply::Done);
+    assert_eq!(lab.step(Step::EndStaging { rollout: new, dropped: Vec::new() }), Ok(()));
+    assert_eq!(lab.outcome(old), Some(&Outcome::Superseded { by: new }));
+}
+
+#[test]
 fn the_newer_push_takes_over_once_it_is_staged_everywhere() {
     let mut lab = Lab::serving(3);
     let old = lab.staged("b");

@@ -129,6 +129,31 @@ fn maintenance_parks_the_host_until_it_is_admitted() {
 }
 
 #[test]
+fn maintenance_is_over_only_when_the_fleet_has_said_so_since() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let mut parked = grant(101, Some("a"), Some("a"));
+    parked.park = true;
+    world.grant(parked);
+    world.run(secs(60));
+    world.forget();
+    // An agent that was restarted hears of a state before the grant: that says nothing about it.
+    world.assignment.change = None;
+    world.revision = 50;
+    world.crash();
+    world.run(secs(60));
+    assert_eq!(world.running(), None);
+    // It is still wanted out: another slot is on its way.
+    (world.assignment.parked, world.revision) = (true, 200);
+    world.assign();
+    world.run(secs(60));
+    assert_eq!(world.running(), None);
+    world.assignment.parked = false;
+    world.assign();
+    assert!(world.run_until(secs(60), settled));
+    assert_eq!(world.acts, ["start a", "join"]);
+}
+
+#[test]
 fn nothing_is_touched_before_the_fleet_has_said_yes_in_time() {
     let mut world = serving(HEADFUL, Some("a"));
     world.slow_answer = secs(4);

@@ -49,6 +49,7 @@ fn nothing(current: Option<&str>) -> ServiceAssignment {
         migrate: None,
         change: None,
         current: current.map(release),
+        parked: false,
         availability: if current.is_some() { Availability::In } else { Availability::Out },
         staged: BTreeSet::new(),
         policy: Policy::default(),

@@ -164,6 +164,55 @@ fn a_release_that_fails_is_taken_back_and_the_fleet_agrees_on_what_runs() {
 }
 
 #[test]
+fn a_host_in_maintenance_whose_slot_is_broken_is_not_forgotten() {
+    // The maintenance goes on: it gets another slot, and is admitted as ever.
+    let mut world = together(HEADFUL);
+    world.push("a");
+    world.ask(Request::Drain { host: h1() });
+    world.run(secs(30));
+    world.forget();
+    world.ask(Request::BreakSlot { host: h1() });
+    world.run(secs(30));
+    assert_eq!(world.running(), None, "it stays out: {:?}", world.acts);
+    let change = world.assignment.change.clone().expect("a slot of its own again");
+    assert_eq!((change.phase, change.park), (PhaseKind::Parked, true));
+    world.ask(Request::Admit { host: h1() });
+    assert!(world.run_until(secs(60), |world| world.assignment.availability == Availability::In));
+    assert_eq!(world.refusals(), [""; 0]);
+
+    // It is over before the host has heard of a new slot: it comes back by itself.
+    world.ask(Request::Drain { host: h1() });
+    world.run(secs(30));
+    world.cut_off = true;
+    world.ask(Request::BreakSlot { host: h1() });
+    world.ask(Request::Admit { host: h1() });
+    world.cut_off = false;
+    assert_eq!(world.assignment.change, None);
+    world.assign();
+    assert!(world.run_until(secs(60), |world| world.assignment.availability == Availability::In));
+    assert_eq!(world.running(), Some("a"));
+    world.run(secs(10));
+    assert_eq!(world.host.ledger().change, None, "{:?}", world.host.sighting(world.now));
+}
+
+#[test]
+fn a_release_that_is_gone_from_a_host_is_told_and_staged_again() {
+    let mut world = together(HEADFUL);
+    world.push("a");
+    world.forget();
+    world.staged.clear();
+    world.stage_faults = 1;
+    world.crash();
+    let known = |world: &World| world.assignment.staged.contains(&release("a").id);
+    assert!(world.run_until(secs(20), |world| !known(world)), "the fleet learns of it: {:?}", world.told());
+    assert!(world.run_until(secs(60), known), "and that it is here again: {:?}", world.told());
+    assert_eq!(world.told().last().map(String::as_str), Some("staged a"));
+    assert_eq!(world.was_told("not staged a"), 2, "that it is gone, and why it could not be fetched");
+    assert_eq!(world.running(), Some("a"), "what runs is not touched");
+    assert_eq!(world.refusals(), [""; 0]);
+}
+
+#[test]
 fn maintenance_and_a_restart_pass_through_the_same_grants() {
     let mut world = together(HEADFUL);
     world.push("a");

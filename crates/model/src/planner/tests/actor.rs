@@ -175,8 +175,8 @@ impl Actor {
         let Some(doing) = &self.doing else { return };
         let same = view.change.as_ref().filter(|grant| grant.fence == doing.grant.fence);
         let Some(grant) = same else {
-            // Its slot was broken: nobody would tell it to come back.
-            if doing.phase == PhaseKind::Parked {
+            // Its slot was broken, and the maintenance is over: nobody else would tell it to come back.
+            if doing.phase == PhaseKind::Parked && !view.parked && view.change.is_none() {
                 self.goes(PhaseKind::Starting, now);
             }
             return;
@@ -308,7 +308,8 @@ impl Actor {
 
     fn asks(&mut self, now: Timestamp) -> Option<Report> {
         let grant = self.view.as_ref()?.change.clone()?;
-        let free = self.doing.as_ref().is_none_or(|doing| doing.phase == PhaseKind::Stuck);
+        let may = |phase| matches!(phase, PhaseKind::Stuck | PhaseKind::Parked);
+        let free = self.doing.as_ref().is_none_or(|doing| may(doing.phase));
         if !free || self.begun.is_some_and(|begun| grant.fence <= begun) || self.quiet_until != NEVER {
             return None;
         }

@@ -56,7 +56,9 @@ impl Before {
             {
                 return Err(format!("P5: {host} lost the slot of fence {} by {act:?}", change.fence));
             }
-            if before.is_some_and(|(_, _, counted)| *counted) && !here.counted && here.current.is_some() {
+            // Only where nothing has ever completed may a host be sent back to nothing, and then there is nothing to be out of.
+            let nothing = here.current.is_none() && service.last_completed().is_none();
+            if before.is_some_and(|(_, _, counted)| *counted) && !here.counted && !nothing {
                 return Err(format!("P1: {host} no longer counts"));
             }
         }

@@ -51,8 +51,10 @@ scenarios! {
     migration_unknown
     on_failure_pause
     park
+    park_broken
     park_during_rollout
     pause
+    pause_holds_the_successor
     preview
     preview_first
     preview_held
