@@ -5,7 +5,7 @@ use std::path::Path;
 use config::{Service, Settings};
 use model::ServiceName;
 use ports::{fault::Chain, supervisor::Account};
-use supervisor::{account, environment};
+use supervisor::{account, environment, limits};
 
 /// Everything that is found wanting, in words for whoever runs `deployinatord check`. Looks, and changes nothing.
 #[must_use]
@@ -18,8 +18,11 @@ fn about_service(name: &ServiceName, service: &Service, state_dir: &Path) -> Vec
     let programs = &service.programs;
     let mut found = Vec::new();
     match account::resolve(programs.user.as_deref(), programs.group.as_deref()) {
-        Ok(Some(login)) => found.extend(reach(&login.account, state_dir)),
-        Ok(None) => {}
+        Ok(login) => {
+            let account = login.as_ref().map(|login| &login.account);
+            found.extend(account.and_then(|account| reach(account, state_dir)));
+            found.extend(limits::obstacle(&programs.limits, account));
+        }
         Err(error) => found.push(Chain(&error).to_string()),
     }
     if let Some(path) = programs.working_directory.as_ref().filter(|path| !path.is_dir()) {

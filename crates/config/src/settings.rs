@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use model::{ClusterId, HostId, ServiceName};
 use ports::{
     Listed, ProbeSpec,
-    supervisor::{EnvironmentFile, Readiness, StopSignal},
+    supervisor::{EnvironmentFile, Limits, Readiness, StopSignal},
 };
 
 /// All that a host's files say.
@@ -140,6 +140,8 @@ pub struct Programs {
     pub environment_files: Vec<EnvironmentFile>,
     /// What tells `bin/serve` to stop.
     pub stop_signal: StopSignal,
+    /// What each of them may use at most.
+    pub limits: Limits,
 }
 
 /// What sends requests to a service.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use ports::{
     Listed, ListedState, ProbeSpec,
-    supervisor::{EnvironmentFile, StopSignal},
+    supervisor::{EnvironmentFile, Limits, StopSignal},
 };
 
 use super::*;
@@ -269,7 +269,7 @@ mod relations;
 #[test]
 fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
     let more = "[service.web]\nuser = \"www\"\ngroup = \"33\"\nworking_directory = \"/srv\"\n\
-                stop_signal = \"SIGQUIT\"\nenvironment_files = [\"/etc/a\", \"-/etc/b\"]\n";
+                stop_signal = \"SIGQUIT\"\nenvironment_files = [\"/etc/a\", \"-/etc/b\"]\nlimits = { open_files = 1024, core_bytes = 0 }\n";
     let settings = read(&[("10.toml", EXAMPLE), ("20.toml", more)]).unwrap();
     let file = |path: &str, optional| EnvironmentFile { path: path.into(), optional };
     let expected = Programs {
@@ -278,11 +278,12 @@ fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
         working_directory: Some("/srv".into()),
         environment_files: vec![file("/etc/a", false), file("/etc/b", true)],
         stop_signal: StopSignal::Quit,
+        limits: Limits { open_files: Some(1024), core_bytes: Some(0), processes: None },
     };
     assert_eq!(settings.services[&"web".parse().unwrap()].programs, expected);
     check(
         "[service.web]\nuser = \"a b\"\ngroup = 33\nworking_directory = \"srv\"\nstop_signal = \"TERM\"\n\
-         environment_files = [\"-etc/b\"]\nready = \"yes\"\nenvironment = { NOTIFY_SOCKET = \"@a\" }\n",
+         environment_files = [\"-etc/b\"]\nready = \"yes\"\nlimits = { open_files = 9, memory = 1 }\nenvironment = { NOTIFY_SOCKET = \"@a\" }\n",
         "
         20.toml: service.web.ready: must be \"up\" or \"notify\"
         20.toml: service.web.user: must be a name or a number in quotes, without spaces, `:` and `/`
@@ -290,6 +291,8 @@ fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
         20.toml: service.web.working_directory: must be an absolute path
         20.toml: service.web.environment_files: \"-etc/b\" must be an absolute path, with `-` before it if the file may be missing
         20.toml: service.web.stop_signal: must be \"SIGTERM\" or \"SIGINT\" or \"SIGQUIT\" or \"SIGHUP\" or \"SIGUSR1\" or \"SIGUSR2\" or \"SIGWINCH\"
+        20.toml: service.web.limits.open_files: must be 256 to 1073741824
+        20.toml: service.web.limits.memory: unknown key; known here: open_files, core_bytes, processes
         20.toml: service.web.environment.NOTIFY_SOCKET: is set by Deployinator itself
         ",
     );

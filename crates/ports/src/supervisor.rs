@@ -11,7 +11,7 @@ pub mod fake;
 mod launch;
 
 pub use fake::FakeSupervisor;
-pub use launch::{Account, EnvironmentFile, Launch, Manner, Readiness, StopSignal};
+pub use launch::{Account, EnvironmentFile, Launch, Limits, Manner, Readiness, StopSignal};
 
 /// Longest status that a service can give itself, in bytes; what is longer is cut.
 pub const STATUS_LIMIT_BYTES: usize = 256;
@@ -67,6 +67,9 @@ pub enum Process {
         exit: Exit,
         /// How often the keeper restarted it by itself under this grant.
         restarts: u32,
+        /// What else there is to say of its end, in words.
+        #[serde(default)]
+        note: Option<String>,
     },
 }
 

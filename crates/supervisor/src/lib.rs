@@ -11,6 +11,7 @@ pub mod account;
 mod client;
 pub mod environment;
 pub mod keeper;
+pub mod limits;
 pub mod logs;
 mod processes;
 mod protocol;

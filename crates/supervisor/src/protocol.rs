@@ -104,6 +104,15 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// What a refusal says, on one line.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Exec { program, problem, .. } => format!("{}: {problem}", program.display()),
+            Self::Fault { attempted, problem, .. } => format!("{attempted}: {problem}"),
+            other => format!("{other:?}"),
+        }
+    }
+
     /// A fault that may pass.
     pub(crate) fn fault(attempted: impl Into<String>, source: &dyn std::error::Error) -> Self {
         Self::Fault {

@@ -69,6 +69,9 @@ pub(crate) struct Service {
     /// What it has said of itself since it was started last.
     #[serde(default)]
     pub(crate) said: Said,
+    /// What else there is to say of its last end.
+    #[serde(default)]
+    pub(crate) note: Option<String>,
 }
 
 /// What a service has said of itself.

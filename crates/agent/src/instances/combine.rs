@@ -26,11 +26,12 @@ pub(super) fn observation(all: &[Observation], present: usize) -> Observation {
 fn process(parts: &[Process], newest: Option<Fence>) -> Process {
     let restarted = parts.iter().map(restarts).sum();
     let exited = parts.iter().find_map(|part| match part {
-        Process::Exited { release, fence, exit, .. } => Some(Process::Exited {
+        Process::Exited { release, fence, exit, note, .. } => Some(Process::Exited {
             release: release.clone(),
             fence: *fence,
             exit: exit.clone(),
             restarts: restarted,
+            note: note.clone(),
         }),
         Process::Stopped | Process::Running { .. } => None,
     });

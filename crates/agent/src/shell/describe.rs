@@ -36,6 +36,7 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 readiness: if migrate { Readiness::Up } else { self.readiness },
                 account: login.map(|login| login.account),
                 environment_files: self.programs.environment_files.clone(),
+                limits: self.programs.limits,
                 stop_signal: if migrate { StopSignal::Term } else { self.programs.stop_signal },
             },
         })

@@ -42,8 +42,8 @@ fn process(process: Process) -> ProcessSeen {
         Process::Running { release, fence, pid, restarts, ready, status } => {
             ProcessSeen::Running { release, fence, pid, restarts, ready, status }
         }
-        Process::Exited { release, fence, exit: how, restarts } => {
-            ProcessSeen::Exited { release, fence, exit: exit(&how), restarts }
+        Process::Exited { release, fence, exit: how, restarts, note } => {
+            ProcessSeen::Exited { release, fence, exit: exit(&how), restarts, note }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 mod programs;
 
-pub(crate) use programs::ProgramsFragment;
+pub(crate) use programs::{LimitsFragment, ProgramsFragment};
 
 pub(crate) struct ServiceFragment {
     pub(crate) port: Field<u16>,

@@ -8,7 +8,7 @@ use crate::settings::DEFAULTS;
 pub(super) fn keys() -> Vec<Key> {
     let stop_signal = StopSignal::ALL.iter().find(|(_, signal)| *signal == DEFAULTS.stop_signal);
     let stop_signal = stop_signal.map_or("", |(name, _)| *name);
-    vec![
+    let mut keys = vec![
         key(
             "service.NAME.user",
             "user, by name or number",
@@ -29,6 +29,32 @@ pub(super) fn keys() -> Vec<Key> {
             "none",
             "Files of `NAME=VALUE` lines, as systemd reads them, over `environment`; a later one over an earlier \
              one. Read at each start. With `-` before it, a file may be missing.",
+        ),
+    ];
+    keys.extend(limits());
+    keys
+}
+
+fn limits() -> Vec<Key> {
+    const AS_AGENT: &str = "the agent's";
+    vec![
+        key(
+            "service.NAME.limits.open_files",
+            "256 to 1073741824",
+            AS_AGENT,
+            "Files that each of its processes may have open.",
+        ),
+        key(
+            "service.NAME.limits.core_bytes",
+            "0 to 1099511627776",
+            AS_AGENT,
+            "Longest core file; 0 for none.",
+        ),
+        key(
+            "service.NAME.limits.processes",
+            "1 to 4194304",
+            AS_AGENT,
+            "Its processes and threads. Without a cgroup, all those of its user count, and root is not held to it.",
         ),
     ]
 }

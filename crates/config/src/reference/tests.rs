@@ -41,6 +41,7 @@ const ALL_KEYS: &str = r#"
     working_directory = "/w"
     environment_files = ["/e"]
     stop_signal = "SIGQUIT"
+    limits = { open_files = 1024, core_bytes = 0, processes = 10 }
     log_limit_bytes = 65536
     PROBE
     balancer = { kind = "local", url = "http://localhost:1", group = "g" }

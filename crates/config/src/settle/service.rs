@@ -6,11 +6,13 @@ use std::{
 };
 
 use model::ServiceName;
-use ports::ProbeSpec;
+use ports::{ProbeSpec, supervisor::Limits};
 
 use super::check_loopback;
 use crate::{
-    fragment::service::{BalancerFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment},
+    fragment::service::{
+        BalancerFragment, LimitsFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment,
+    },
     problem::{Place, Sink},
     section::Field,
     settings::{Agent, Balancer, DEFAULTS, Programs, Service},
@@ -119,13 +121,21 @@ fn programs(fragment: ProgramsFragment) -> Option<Programs> {
     let working_directory = fragment.working_directory.optional();
     let environment_files = fragment.environment_files.or(Vec::new());
     let stop_signal = fragment.stop_signal.or(DEFAULTS.stop_signal);
+    let limits = limits(fragment.limits);
     Some(Programs {
         user: user?,
         group: group?,
         working_directory: working_directory?,
         environment_files: environment_files?,
         stop_signal: stop_signal?,
+        limits: limits?,
     })
+}
+
+fn limits(fragment: LimitsFragment) -> Option<Limits> {
+    let (open_files, core_bytes) = (fragment.open_files.optional(), fragment.core_bytes.optional());
+    let processes = fragment.processes.optional();
+    Some(Limits { open_files: open_files?, core_bytes: core_bytes?, processes: processes? })
 }
 
 fn optional<T, U>(field: Field<T>, make: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {

@@ -232,6 +232,8 @@ pub enum ProcessSeen {
         exit: ExitSeen,
         /// How often the keeper restarted it.
         restarts: u32,
+        /// What else there is to say of its end, in words.
+        note: Option<String>,
     },
 }
 

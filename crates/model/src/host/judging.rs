@@ -7,7 +7,7 @@ use super::{
     event::{ExitSeen, StandingSeen},
     ledger::Change,
     phase::{Outcome, Phase, Step},
-    seen::{Life, exit_words, standing_words},
+    seen::{Life, standing_words},
     words,
 };
 use crate::{
@@ -173,7 +173,7 @@ impl Host {
             return match self.life(&wanted.id, Some(change.fence)) {
                 Life::Runs => Some(Outcome::Done),
                 Life::Ended(_) if change.is_stuck() => Some(Outcome::Done),
-                Life::Ended(exit) => Some(exited(change, exit)),
+                Life::Ended(exit) => Some(self.exited(change, exit)),
                 Life::Gone if change.is_stuck() => None,
                 Life::Gone => Some(not_there(change)),
                 Life::Unsure => None,
@@ -198,10 +198,14 @@ impl Host {
             Life::Unsure => Some(None),
             // The keeper starts it again.
             Life::Ended(_) if change.is_stuck() && probing => Some(None),
-            Life::Ended(exit) => Some(Some(exited(change, exit))),
+            Life::Ended(exit) => Some(Some(self.exited(change, exit))),
             Life::Gone if change.is_stuck() => Some(Some(Outcome::Gone)),
             Life::Gone => Some(Some(not_there(change))),
         }
+    }
+
+    fn exited(&self, change: &Change, exit: ExitSeen) -> Outcome {
+        change.failed(Cause::Release, self.end_words(exit))
     }
 
     fn judge_probing(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
@@ -275,10 +279,6 @@ impl Host {
         let joined = self.wait.acted.is_some() || 0 < self.calls.act.failures();
         (waited || joined && self.wait.readings > 0 && self.is_in_service()).then_some(Outcome::Done)
     }
-}
-
-fn exited(change: &Change, exit: ExitSeen) -> Outcome {
-    change.failed(Cause::Release, exit_words(exit))
 }
 
 fn not_there(change: &Change) -> Outcome {

@@ -117,6 +117,14 @@ impl Host {
         }
     }
 
+    /// How the process ended, for people.
+    pub(super) fn end_words(&self, exit: ExitSeen) -> String {
+        match self.process() {
+            Some(ProcessSeen::Exited { note: Some(note), .. }) => format!("{}; {note}", exit_words(exit)),
+            _ => exit_words(exit),
+        }
+    }
+
     /// Whether no process of the service runs, as far as is known: no instance of it either.
     pub(super) fn nothing_runs(&self) -> bool {
         let runs = |process: &ProcessSeen| matches!(process, ProcessSeen::Running { .. });
@@ -246,7 +254,7 @@ fn is_ready(process: &ProcessSeen) -> bool {
 }
 
 /// How a process ended, for people.
-pub(super) fn exit_words(exit: ExitSeen) -> String {
+fn exit_words(exit: ExitSeen) -> String {
     match exit {
         ExitSeen::Code(code) => format!("exited with code {code}"),
         ExitSeen::Signal(signal) => format!("was killed by signal {signal}"),

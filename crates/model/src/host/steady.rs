@@ -7,7 +7,7 @@ use super::{
     call::Backoff,
     effect::Effect,
     event::{Denied, ProcessSeen, StandingSeen, Ticket},
-    seen::{Life, exit_words, standing_words},
+    seen::{Life, standing_words},
 };
 use crate::{
     Fence, Incarnation, Revision, Timestamp,
@@ -159,7 +159,7 @@ impl Host {
         };
         match self.life(&serving.id, None) {
             Life::Runs => {}
-            Life::Ended(exit) => return out(Cause::Release, exit_words(exit)),
+            Life::Ended(exit) => return out(Cause::Release, self.end_words(exit)),
             Life::Gone => return out(Cause::Surroundings, "it does not run".to_owned()),
             Life::Unsure => return None,
         }

@@ -217,7 +217,7 @@ impl State {
                         ready: *ready,
                         status: status.clone(),
                     },
-                    Err(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts },
+                    Err(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts, note: None },
                 }
             }
         };

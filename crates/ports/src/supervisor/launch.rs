@@ -39,6 +39,24 @@ pub struct Manner {
     /// What tells it to stop.
     #[serde(default)]
     pub stop_signal: StopSignal,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What a program, with all that it starts, may use at most. What is not given is as it is for the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Files that one process may have open (`RLIMIT_NOFILE`).
+    #[serde(default)]
+    pub open_files: Option<u64>,
+    /// Longest core file, in bytes (`RLIMIT_CORE`); 0: none is written.
+    #[serde(default)]
+    pub core_bytes: Option<u64>,
+    /// Processes and threads: of the program, where it has a cgroup, and otherwise of its user (`RLIMIT_NPROC`).
+    #[serde(default)]
+    pub processes: Option<u64>,
 }
 
 /// When a service counts as ready.

@@ -60,8 +60,13 @@ impl Keeper {
         self.service.calm();
         self.accept(Writer::Service, launch.fence)?;
         let run = Run { launch, stage: Stage::Begun { session: 0, ticks: 0 } };
-        let before =
-            self.record.service.replace(Service { run, keep: false, restarts: 0, said: Said::default() });
+        let before = self.record.service.replace(Service {
+            run,
+            keep: false,
+            restarts: 0,
+            said: Said::default(),
+            note: None,
+        });
         let begun = self.begin(Writer::Service);
         if let Err(refusal) = &begun {
             // What ended before is no more; what was to be started never was. A fault leaves things as they were.

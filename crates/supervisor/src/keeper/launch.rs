@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal};
 use super::{notify::Ears, state::Keeper};
 use crate::{
     account, environment,
+    limits::{self, Borne},
     logs::Writer,
     processes::{self, Identity},
     protocol::Reply,
@@ -47,8 +48,14 @@ impl Keeper {
         let log = self.logs.create(writer, launch.fence, self.record.attempts, &launch.release);
         let log = log.map_err(|e| Reply::fault(&attempted, &e))?;
         let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
-        let pid = spawn(&launch, &environment, ears.map(Ears::address), log)
-            .map_err(|source| not_started(&launch, &attempted, &source))?;
+        let borne = Borne::take_on(&launch.manner.limits).map_err(|e| Reply::fault(&attempted, &e))?;
+        let spawned = spawn(&launch, &environment, ears.map(Ears::address), log);
+        drop(borne);
+        let pid = spawned.map_err(|source| not_started(&launch, &attempted, &source))?;
+        if let Err(error) = limits::seal(&launch.manner.limits, pid, false) {
+            // It may be gone already; then its end will be seen.
+            tracing::warn!(%error, pid, "limit a process");
+        }
         // It cannot have been reaped yet: that is this thread's work. So the pid is still its own.
         let identity = processes::identify(pid).map_err(|e| {
             if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
@@ -76,6 +83,9 @@ fn begun() -> io::Result<Stage> {
 fn prepare(launch: &Launch) -> Result<BTreeMap<String, String>, String> {
     if let Some(account) = &launch.manner.account {
         account::may_become(account).map_err(|e| Chain(&e).to_string())?;
+    }
+    if let Some(obstacle) = limits::obstacle(&launch.manner.limits, launch.manner.account.as_ref()) {
+        return Err(obstacle);
     }
     if !launch.working_directory.is_dir() {
         return Err(format!("working directory {} is not there", launch.working_directory.display()));

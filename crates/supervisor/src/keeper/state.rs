@@ -319,7 +319,10 @@ fn observe(record: &Record) -> Observation {
                     ready: service.said.ready,
                     status: service.said.status.clone(),
                 },
-                Stage::Ended(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts },
+                Stage::Ended(exit) => {
+                    let note = service.note.clone();
+                    Process::Exited { release, fence, exit: exit.clone(), restarts, note }
+                }
             }
         }
     };

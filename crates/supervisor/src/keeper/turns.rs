@@ -73,8 +73,14 @@ impl Keeper {
             self.finish_stop(writer);
             return;
         }
+        let left = self.members(writer).map_or(0, |members| members.len());
         if let Err(error) = self.signal(writer, Signal::KILL) {
             tracing::warn!(%error, "kill what a process left");
+        }
+        if writer == Writer::Service
+            && let Some(service) = &mut self.record.service
+        {
+            service.note = what_it_left(&exit, left);
         }
         self.set_stage(writer, Stage::Ended(exit));
         // Durable first; told when nothing of it is left.
@@ -152,6 +158,9 @@ impl Keeper {
         let begun = cleared.map_err(|e| Reply::fault("clear what an earlier process left", &e));
         if let Err(refusal) = begun.and_then(|()| self.begin(Writer::Service)) {
             tracing::warn!(?refusal, "start the service again");
+            if let Some(service) = &mut self.record.service {
+                service.note = Some(format!("it could not be started again: {}", refusal.words()));
+            }
             self.set_stage(Writer::Service, Stage::Ended(exit));
             self.service.started = Instant::now();
             self.service.plan_restart(Instant::now());
@@ -237,6 +246,22 @@ impl Keeper {
         let idle = self.is_quiet() && !self.unsaved && !self.guests.any();
         self.leaving || idle && self.idle_since.elapsed() >= IDLE_LIMIT
     }
+}
+
+/// What the end of a service's main process means for the rest of it.
+fn what_it_left(exit: &Exit, left: usize) -> Option<String> {
+    let processes = match left {
+        0 => return None,
+        1 => "1 process".to_owned(),
+        more => format!("{more} processes"),
+    };
+    // A program that forks and exits means well, and is not told from one that has ended.
+    let advice = match exit {
+        Exit::Code(0) => ": bin/serve must stay in the foreground",
+        _ if left == 1 => ", which was killed",
+        _ => ", which were killed",
+    };
+    Some(format!("it left {processes} behind{advice}"))
 }
 
 fn exit(status: WaitStatus) -> Exit {

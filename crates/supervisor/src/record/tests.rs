@@ -30,6 +30,7 @@ fn what_was_saved_is_read_again() {
         run: Run { stage: Stage::Running(Identity { pid: 3, session: 2, started: 1 }), ..run("a", 2) },
         keep: true,
         restarts: 4,
+        note: Some("it left a process behind".to_owned()),
         said: Said { ready: false, status: Some("warming up".to_owned()), socket: Some("a/b".to_owned()) },
     });
     file.save(&record).unwrap();

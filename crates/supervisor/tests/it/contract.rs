@@ -163,7 +163,10 @@ async fn an_exit_is_seen_and_not_restarted_unless_asked<B: Bench>(bench: &B) {
     supervisor.start(&bench.launch(5, "a", bench.exits())).await.unwrap();
     let ended = until(bench, "exit", |now| matches!(now.process, Process::Exited { .. })).await;
     let release = "a".parse().unwrap();
-    assert_eq!(ended.process, Process::Exited { release, fence: fence(5), exit: Exit::Code(7), restarts: 0 });
+    assert_eq!(
+        ended.process,
+        Process::Exited { release, fence: fence(5), exit: Exit::Code(7), restarts: 0, note: None }
+    );
     assert_eq!(supervisor.tail(fence(5), false, 100).await.unwrap(), "bye\n");
     let later = tokio::time::timeout(Duration::from_millis(300), supervisor.changed(ended.change)).await;
     assert!(later.is_err(), "{later:?}");

@@ -5,8 +5,10 @@
 mod accounts;
 mod adoption;
 mod contract;
+mod limits;
 mod logs;
 mod migrations;
+mod misbehaving;
 mod protocol;
 mod readiness;
 mod service;

@@ -19,7 +19,7 @@ fn keeper(text: &str) -> Observation {
         _ if process == "-" => (Process::Stopped, None),
         Some(text) => {
             let (release, fence) = under(text);
-            (Process::Exited { release, fence, exit: Exit::Code(3), restarts: 1 }, Some(fence))
+            (Process::Exited { release, fence, exit: Exit::Code(3), restarts: 1, note: None }, Some(fence))
         }
         None => {
             let (release, fence) = under(process);

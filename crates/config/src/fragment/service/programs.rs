@@ -8,7 +8,7 @@ use toml::Value;
 use crate::{
     fragment::absolute_path,
     section::{Field, Section},
-    values::{one_of, text, texts},
+    values::{number, one_of, text, texts},
 };
 
 pub(crate) struct ProgramsFragment {
@@ -17,7 +17,19 @@ pub(crate) struct ProgramsFragment {
     pub(crate) working_directory: Field<PathBuf>,
     pub(crate) environment_files: Field<Vec<EnvironmentFile>>,
     pub(crate) stop_signal: Field<StopSignal>,
+    pub(crate) limits: LimitsFragment,
 }
+
+pub(crate) struct LimitsFragment {
+    pub(crate) open_files: Field<u64>,
+    pub(crate) core_bytes: Field<u64>,
+    pub(crate) processes: Field<u64>,
+}
+
+/// Fewest open files: the keeper itself starts a program under this limit.
+const OPEN_FILES_LEAST: u64 = 256;
+/// Above any limit of the kernel's own.
+const MOST: u64 = 1 << 40;
 
 pub(super) fn read(section: &mut Section<'_>) -> ProgramsFragment {
     ProgramsFragment {
@@ -26,7 +38,18 @@ pub(super) fn read(section: &mut Section<'_>) -> ProgramsFragment {
         working_directory: section.read("working_directory", absolute_path),
         environment_files: section.read("environment_files", environment_files),
         stop_signal: section.read("stop_signal", one_of(StopSignal::ALL)),
+        limits: limits(section.section("limits")),
     }
+}
+
+fn limits(mut section: Section<'_>) -> LimitsFragment {
+    let fragment = LimitsFragment {
+        open_files: section.read("open_files", number(OPEN_FILES_LEAST..=1 << 30)),
+        core_bytes: section.read("core_bytes", number(0..=MOST)),
+        processes: section.read("processes", number(1..=1 << 22)),
+    };
+    section.finish(|_| None);
+    fragment
 }
 
 /// A user or a group, by name or number. Whether it is there is known on the host only.

@@ -212,7 +212,7 @@ fn a_drain_waits_for_the_instances_that_run() {
     let mut world = serving(HEADFUL, Some("a"));
     let alive = world.process.clone();
     let ProcessSeen::Running { release, fence, .. } = alive.clone() else { panic!("{alive:?}") };
-    let ended = ProcessSeen::Exited { release, fence, exit: ExitSeen::Code(1), restarts: 0 };
+    let ended = ProcessSeen::Exited { release, fence, exit: ExitSeen::Code(1), restarts: 0, note: None };
     (world.process, world.instances, world.keep) = (ended.clone(), vec![alive, ended], false);
     world.news();
     world.change(Some("a"), Some("b"));

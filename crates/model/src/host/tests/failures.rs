@@ -44,6 +44,15 @@ fn a_release_that_exits_at_start_fails_at_once() {
 }
 
 #[test]
+fn what_the_supervisor_says_of_an_exit_besides_is_part_of_the_reason() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.note = Some("it left 2 processes behind".to_owned());
+    world.behaves("b", Behaviour { exits: Some((Duration::from_millis(100), 0)), ..GOOD });
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(600), settled));
+    assert_eq!(failure(&world).reason, "exited with code 0; it left 2 processes behind");
+}
+
+#[test]
 fn a_release_that_is_never_healthy_fails_at_the_deadline() {
     let world = fails(Behaviour { healthy: None, ..GOOD });
     assert_eq!(world.acts, ["leave", "stop", "start b", "stop", "start a", "join"]);

@@ -66,6 +66,8 @@ pub(super) struct World {
     /// Where the service has several.
     pub(super) instances: Vec<ProcessSeen>,
     pub(super) started: Timestamp,
+    /// What the supervisor says of an exit besides.
+    pub(super) note: Option<String>,
     pub(super) keep: bool,
     pub(super) newest: Option<Fence>,
     pub(super) change: u64,
@@ -111,6 +113,7 @@ impl World {
             process: ProcessSeen::Stopped,
             instances: vec![],
             started: Timestamp(0),
+            note: None,
             keep: false,
             newest: None,
             change: 0,
@@ -159,7 +162,8 @@ impl World {
     /// The machine goes down and comes up: nothing runs, and nobody saw how it ended.
     pub(super) fn reboot(&mut self) {
         if let ProcessSeen::Running { release, fence, .. } = self.process.clone() {
-            self.process = ProcessSeen::Exited { release, fence, exit: ExitSeen::Unknown, restarts: 0 };
+            self.process =
+                ProcessSeen::Exited { release, fence, exit: ExitSeen::Unknown, restarts: 0, note: None };
         }
         self.change += 1;
         self.keep = false;
@@ -259,8 +263,13 @@ impl World {
                     && pid == of
                 {
                     let code = self.behaviour(&release).exits.map_or(1, |(_, code)| code);
-                    self.process =
-                        ProcessSeen::Exited { release, fence, exit: ExitSeen::Code(code), restarts };
+                    self.process = ProcessSeen::Exited {
+                        release,
+                        fence,
+                        exit: ExitSeen::Code(code),
+                        restarts,
+                        note: self.note.clone(),
+                    };
                     self.restart_if_kept();
                     self.news();
                 }

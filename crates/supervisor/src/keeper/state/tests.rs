@@ -36,7 +36,7 @@ fn gone() -> Identity {
 }
 
 fn service(stage: Stage) -> Option<Service> {
-    Some(Service { run: run(stage), keep: false, restarts: 2, said: Said::default() })
+    Some(Service { run: run(stage), keep: false, restarts: 2, said: Said::default(), note: None })
 }
 
 #[tokio::test]
