@@ -23,6 +23,7 @@ pub mod state;
 pub mod static_inventory;
 
 mod services;
+mod taken;
 
 use std::collections::BTreeMap;
 

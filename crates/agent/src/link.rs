@@ -20,7 +20,7 @@ use raft::{Node, ProposeError};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
-use crate::{channels::Channels, clock, members::Members, node_id};
+use crate::{channels::Channels, clock, members::Members, node_id, taken::may_be_taken};
 
 /// Version of the envelope between agents.
 pub const VERSION: u32 = 1;
@@ -38,11 +38,17 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// Why a proposal was not answered. It may have been committed all the same.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LinkError {
-    /// There is no leader, or none that could be reached.
+    /// There is no leader, or none that could be reached. Nobody has taken it.
     #[error("propose to the fleet: no leader answered within {} s; last: {last}", .within.as_secs_f32())]
     NoLeader {
         /// How long was tried.
         within: Duration,
+        /// What was heard last.
+        last: String,
+    },
+    /// A leader may have taken it, and its answer was lost: it may be committed still, or never.
+    #[error("propose to the fleet: the leader's answer was lost; last: {last}")]
+    AnswerLost {
         /// What was heard last.
         last: String,
     },
@@ -164,25 +170,31 @@ impl Link {
     pub async fn submit(&self, command: &Command, within: Duration) -> Result<(Revision, Reply), LinkError> {
         let deadline = Instant::now() + within;
         let (mut hint, mut hinted) = (None, None);
-        let mut last = "nobody was asked yet".to_owned();
+        let (mut last, mut taken) = ("nobody was asked yet".to_owned(), false);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(LinkError::NoLeader { within, last });
+                return Err(if taken {
+                    LinkError::AnswerLost { last }
+                } else {
+                    LinkError::NoLeader { within, last }
+                });
             }
-            match self.offer(command, hint.take(), left.min(ANSWER)).await {
+            let elsewhere = match self.offer(command, hint.take(), left.min(ANSWER)).await {
                 Ok(done) => return Ok(done),
-                Err(Elsewhere { leader: Some(leader), why }) if leader != self.inner.me => {
+                Err(elsewhere) => elsewhere,
+            };
+            taken |= elsewhere.taken;
+            last = elsewhere.why;
+            match elsewhere.leader.filter(|leader| *leader != self.inner.me) {
+                Some(leader) => {
                     if hinted == Some(leader) {
                         // It named another one, which names it again: an election is under way.
                         sleep(PAUSE.min(left)).await;
                     }
-                    (hint, hinted, last) = (Some(leader), Some(leader), why);
+                    (hint, hinted) = (Some(leader), Some(leader));
                 }
-                Err(Elsewhere { why, .. }) => {
-                    last = why;
-                    sleep(PAUSE.min(left)).await;
-                }
+                None => sleep(PAUSE.min(left)).await,
             }
         }
     }
@@ -197,7 +209,7 @@ impl Link {
         if let Some(leader) = named {
             return self.offer_to(leader, command, within).await;
         }
-        let mut last = Elsewhere { leader: None, why: "no other agent is known".into() };
+        let mut last = Elsewhere::new(None, "no other agent is known");
         if self.is_member() {
             match self.offer_here(command, within).await {
                 // This node may have been left behind by its group, so that others are asked as well.
@@ -212,8 +224,13 @@ impl Link {
         for address in known.into_iter().chain(others) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.offer_to(address, command, left.min(ONE_ANSWER)).await {
-                Err(elsewhere) if elsewhere.leader.is_none() && !left.is_zero() => last = elsewhere,
-                answer => return answer,
+                Err(elsewhere) if elsewhere.leader.is_none() && !left.is_zero() => {
+                    last = Elsewhere { taken: last.taken || elsewhere.taken, ..elsewhere };
+                }
+                Err(elsewhere) => {
+                    return Err(Elsewhere { taken: last.taken || elsewhere.taken, ..elsewhere });
+                }
+                done => return done,
             }
         }
         Err(last)
@@ -247,7 +264,8 @@ impl Link {
                 ProposeError::NotLeader { leader } => leader.as_ref().map(|(_, address)| *address),
                 _ => None,
             };
-            Elsewhere { leader, why: error.to_string() }
+            let taken = matches!(error, ProposeError::Unknown { .. });
+            Elsewhere { leader, why: error.to_string(), taken }
         })
     }
 
@@ -257,8 +275,7 @@ impl Link {
         command: &Command,
         within: Duration,
     ) -> Result<(Revision, Reply), Elsewhere> {
-        let unreadable =
-            |why: serde_json::Error| Elsewhere { leader: None, why: format!("{address}: {why}") };
+        let unreadable = |why: serde_json::Error| Elsewhere::new(None, format!("{address}: {why}"));
         let request = ProposeRequest {
             version: VERSION,
             cluster: self.inner.cluster.to_string(),
@@ -281,7 +298,7 @@ impl Link {
         let known = self.leader();
         let others = self.inner.members.all().into_iter().filter(|address| Some(*address) != known);
         let others: Vec<SocketAddr> = if self.is_member() { Vec::new() } else { others.collect() };
-        let mut last = Elsewhere { leader: None, why: "no leader is known".into() };
+        let mut last = Elsewhere::new(None, "no leader is known");
         for address in known.into_iter().chain(others) {
             let answer = match self.sight_at(address, sightings).await {
                 // Whoever does not lead names the one that does.
@@ -315,7 +332,7 @@ impl Link {
         self.learn(status);
         let named = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
         let leader = named.filter(|_| status.code() == Code::FailedPrecondition);
-        Elsewhere { leader, why: format!("{address}: {}", status.message()) }
+        Elsewhere { leader, why: format!("{address}: {}", status.message()), taken: may_be_taken(status) }
     }
 
     /// Whoever is no member names those it knows: they are asked from now on as well.
@@ -344,4 +361,13 @@ pub struct Elsewhere {
     pub leader: Option<SocketAddr>,
     /// Why not here.
     pub why: String,
+    /// It may have been taken all the same: the answer is what is missing.
+    pub taken: bool,
+}
+
+impl Elsewhere {
+    /// Nobody has taken it here.
+    pub fn new(leader: Option<SocketAddr>, why: impl Into<String>) -> Self {
+        Self { leader, why: why.into(), taken: false }
+    }
 }

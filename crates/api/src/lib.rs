@@ -15,7 +15,8 @@ pub mod refusal;
 pub mod view;
 
 pub use client::{
-    Address, Attempt, Client, ClientError, DEFAULT_PORT, Events, InvalidAddress, Logs, Patience, Step, Watch,
+    Address, Attempt, Client, ClientError, DEFAULT_PORT, Events, InvalidAddress, Logs, Patience, Step, Waits,
+    Watch,
 };
 pub use convert::{Invalid, service};
 pub use exit::Exit;

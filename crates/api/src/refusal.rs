@@ -10,6 +10,9 @@ pub const EXIT_KEY: &str = "deployinator-exit";
 /// Metadata key of the next step, in words. ASCII only.
 pub const NEXT_KEY: &str = "deployinator-next";
 
+/// Metadata key that an answer has when what was asked for may still be done: a leader may have taken it, and its answer was lost.
+pub const UNSURE_KEY: &str = "deployinator-unsure";
+
 /// "No", with an exit code and, where there is one, a next step.
 #[must_use]
 pub fn status(code: Code, exit: Exit, text: impl Into<String>, next: Option<&str>) -> Status {
@@ -29,6 +32,20 @@ pub fn status(code: Code, exit: Exit, text: impl Into<String>, next: Option<&str
 pub fn no_quorum(stale: &Stale) -> Status {
     let next = "bring the missing voters back, or see `cluster show`";
     status(Code::Unavailable, Exit::Unavailable, format!("no quorum: {}", stale.reason), Some(next))
+}
+
+/// The answer when a leader may have taken what was asked for, and its answer was lost: `UNAVAILABLE`, exit code 69.
+#[must_use]
+pub fn answer_lost(text: impl Into<String>) -> Status {
+    let mut status = status(Code::Unavailable, Exit::Unavailable, text, None);
+    status.metadata_mut().insert(UNSURE_KEY, MetadataValue::from_static("1"));
+    status
+}
+
+/// Whether what was asked for may still be done.
+#[must_use]
+pub fn is_unsure(status: &Status) -> bool {
+    status.metadata().contains_key(UNSURE_KEY)
 }
 
 /// The answer to a request that was refused for a reason that the fleet machine does not know: not a release, say.

@@ -9,7 +9,7 @@ use api::v1::{
 use model::{HostId, fleet::Command, forming::Ask};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::Backend;
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     forming::Knock,
     leader::Seen,
     link::{Elsewhere, LEADER_KEY, MEMBERS_KEY, VERSION},
+    taken::TAKEN_KEY,
 };
 
 /// Longest wait for a command to be committed here.
@@ -108,7 +109,7 @@ impl Agent for Agents {
         if !core.link.is_member() {
             return Err(no_member(&core));
         }
-        Err(not_here(Elsewhere { leader: core.link.leader(), why: "this agent does not lead".into() }))
+        Err(not_here(Elsewhere::new(core.link.leader(), "this agent does not lead")))
     }
 
     type HostLogsStream = Pin<Box<dyn Stream<Item = Result<LogsResponse, Status>> + Send>>;
@@ -151,6 +152,9 @@ fn not_here(elsewhere: Elsewhere) -> Status {
     if let Some(leader) = elsewhere.leader.and_then(|leader| leader.to_string().parse().ok()) {
         status.metadata_mut().insert(LEADER_KEY, leader);
     }
+    if elsewhere.taken {
+        status.metadata_mut().insert(TAKEN_KEY, MetadataValue::from_static("1"));
+    }
     status
 }
 
@@ -158,7 +162,7 @@ fn not_here(elsewhere: Elsewhere) -> Status {
 fn no_member(core: &Core) -> Status {
     let why = "this agent is no member of the group itself".to_owned();
     let leader = core.link.leader().filter(|leader| *leader != core.link.me());
-    let mut status = not_here(Elsewhere { leader, why });
+    let mut status = not_here(Elsewhere::new(leader, why));
     let members = core.link.members().members();
     let members = members.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     if let Ok(members) = members.parse() {

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use v1::deployinator_server::Deployinator;
 
 use super::{Backend, cluster, history, logs, passed::Passed, preview, refusals, status, streams};
-use crate::{core::Core, forming::Knock};
+use crate::{core::Core, forming::Knock, link::LinkError};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
 const PROPOSAL: Duration = Duration::from_millis(3500);
@@ -55,6 +55,9 @@ impl Public {
         match core.link.propose(act, PROPOSAL).await {
             Ok((_, Reply::Refused(refused))) => Err(refusal::refused(&refused)),
             Ok(done) => Ok(done),
+            Err(LinkError::AnswerLost { last }) => {
+                Err(refusals::answer_lost(&last, &status::stale(&core).await))
+            }
             Err(error) => Err(refusals::no_quorum(&error.to_string(), &status::stale(&core).await)),
         }
     }

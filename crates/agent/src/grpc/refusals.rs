@@ -31,6 +31,15 @@ pub(super) fn no_quorum(last: &str, stale: &Stale) -> Status {
     refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }
 
+/// A leader may have taken a proposal, and its answer was lost.
+pub(super) fn answer_lost(last: &str, stale: &Stale) -> Status {
+    let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
+    let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
+    refusal::answer_lost(format!(
+        "the leader's answer was lost, so that it may still be done{who} (last: {last})"
+    ))
+}
+
 /// There is no cluster here yet.
 pub(super) fn not_formed(why: &str) -> Status {
     let next = "wait until the hosts have found each other; each agent's log says what it waits for";

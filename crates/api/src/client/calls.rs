@@ -19,10 +19,28 @@ use crate::{
 /// How a call may be tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
+    /// It changes nothing.
+    Question,
     /// Asking twice equals asking once.
     Freely,
     /// Once it may have been received, it is not sent again.
     Never,
+}
+
+/// What is attempted, and how it may be.
+pub(super) struct Attempted {
+    /// In words, as errors name it.
+    pub(super) what: String,
+    pub(super) repeat: Repeat,
+    /// Where to look whether it was done, when its answer is lost.
+    pub(super) look: String,
+    /// Longest wait for an agent that is there.
+    pub(super) limit: Duration,
+}
+
+/// Where rollouts are looked for.
+pub(super) fn history_of(service: &ServiceName) -> String {
+    format!("`deployinator history --service {service}`")
 }
 
 impl Client {
@@ -31,11 +49,12 @@ impl Client {
     /// # Errors
     /// Refused, no quorum, or no agent answers.
     pub async fn push(&self, push: Push) -> Result<Pushed, ClientError> {
-        let attempted = format!("push {} to {}", push.source, push.service);
+        let (what, look) = (format!("push {} to {}", push.source, push.service), history_of(&push.service));
         let request = v1::PushRequest::from(push);
         let limit = self.agents.patience.push;
         let call = async |mut wire: Wire<Channel>| wire.push(request.clone()).await;
-        self.call(attempted, Repeat::Freely, limit, call, Pushed::try_from).await
+        let attempted = Attempted { what, repeat: Repeat::Freely, look, limit };
+        self.call(attempted, call, Pushed::try_from).await
     }
 
     /// What a push would do. Changes nothing.
@@ -43,11 +62,12 @@ impl Client {
     /// # Errors
     /// The push would be refused; no quorum, or no agent answers.
     pub async fn preview_push(&self, push: Push) -> Result<PushPreview, ClientError> {
-        let attempted = format!("preview a push of {} to {}", push.source, push.service);
+        let what = format!("preview a push of {} to {}", push.source, push.service);
         let request = v1::PreviewPushRequest::from(push);
-        let limit = self.agents.patience.push;
         let call = async |mut wire: Wire<Channel>| wire.preview_push(request.clone()).await;
-        self.call(attempted, Repeat::Freely, limit, call, PushPreview::try_from).await
+        let (look, limit) = (String::new(), self.agents.patience.push);
+        let attempted = Attempted { what, repeat: Repeat::Question, look, limit };
+        self.call(attempted, call, PushPreview::try_from).await
     }
 
     /// Moves a service to the completed release before the present one.
@@ -56,9 +76,11 @@ impl Client {
     /// Refused, no quorum, no agent answers, or the answer was lost.
     pub async fn rollback(&self, service: &ServiceName, by: Operator) -> Result<Pushed, ClientError> {
         let request = v1::RollbackRequest { service: service.to_string(), by: Some(by.into()) };
-        let limit = self.agents.patience.call;
         let call = async |mut wire: Wire<Channel>| wire.rollback(request.clone()).await;
-        self.call(format!("roll back {service}"), Repeat::Never, limit, call, Pushed::try_from).await
+        let what = format!("roll back {service}");
+        let (look, limit) = (history_of(service), self.agents.patience.call);
+        let attempted = Attempted { what, repeat: Repeat::Never, look, limit };
+        self.call(attempted, call, Pushed::try_from).await
     }
 
     /// Restarts the present release of a service on all its hosts.
@@ -67,20 +89,21 @@ impl Client {
     /// Refused, no quorum, no agent answers, or the answer was lost.
     pub async fn restart(&self, service: &ServiceName, by: Operator) -> Result<Pushed, ClientError> {
         let request = v1::RestartRequest { service: service.to_string(), by: Some(by.into()) };
-        let limit = self.agents.patience.call;
         let call = async |mut wire: Wire<Channel>| wire.restart(request.clone()).await;
-        self.call(format!("restart {service}"), Repeat::Never, limit, call, Pushed::try_from).await
+        let what = format!("restart {service}");
+        let (look, limit) = (history_of(service), self.agents.patience.call);
+        let attempted = Attempted { what, repeat: Repeat::Never, look, limit };
+        self.call(attempted, call, Pushed::try_from).await
     }
 
-    /// Asks the agents in turn until one answers, for `limit` at most.
+    /// Asks the agents in turn until one answers, for as long as was said at most.
     pub(super) async fn call<R, T>(
         &self,
-        attempted: String,
-        repeat: Repeat,
-        limit: Duration,
+        attempted: Attempted,
         call: impl AsyncFn(Wire<Channel>) -> Result<Response<R>, Status>,
         read: impl Fn(R) -> Result<T, Invalid>,
     ) -> Result<T, ClientError> {
+        let Attempted { what, repeat, look, limit } = attempted;
         let began = Instant::now();
         let left_of = |limit: Duration| limit.saturating_sub(began.elapsed());
         let mut tries = Tries::default();
@@ -102,43 +125,51 @@ impl Client {
                 }
             };
             let left = left_of(limit);
-            let address = || self.agents.address(agent).clone();
+            let address = self.agents.address(agent).clone();
             let status = match timeout(left, call(wire)).await {
                 Ok(Ok(answer)) => {
                     self.agents.prefer(agent);
-                    return read(answer.into_inner()).map_err(|source| ClientError::Malformed {
-                        attempted,
-                        address: address(),
-                        source,
-                    });
+                    let malformed = |source| ClientError::Malformed { attempted: what, address, source };
+                    return read(answer.into_inner()).map_err(malformed);
                 }
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded(format!("no answer within {:.1} s", left.as_secs_f32())),
             };
+            self.agents.avoid(agent);
             match meaning(&status) {
                 Meaning::No { reason, exit, next } => {
-                    return Err(ClientError::Refused { attempted, address: address(), reason, exit, next });
+                    return Err(ClientError::Refused { attempted: what, address, reason, exit, next });
                 }
-                Meaning::TryNext { reason, no_quorum, next } => {
-                    self.agents.avoid(agent);
-                    if repeat == Repeat::Never && !no_quorum {
-                        return Err(ClientError::AnswerLost { attempted, address: address(), reason });
-                    }
-                    let answer = ClientError::NoQuorum {
-                        attempted: attempted.clone(),
-                        address: address(),
-                        reason: reason.clone(),
-                        next,
-                    };
-                    tries.no_quorum = tries.no_quorum.or(no_quorum.then_some(answer));
-                    tries.attempts.push(self.agents.attempt(agent, reason));
+                Meaning::TryNext { reason, unsure: true, .. } if repeat != Repeat::Question => {
+                    let (again, attempted) = (repeat == Repeat::Freely, what.clone());
+                    let look = look.clone();
+                    tries.attempts.push(self.agents.attempt(agent, reason.clone()));
+                    tries.lost.get_or_insert(ClientError::AnswerLost {
+                        attempted,
+                        address,
+                        reason,
+                        look,
+                        again,
+                    });
                     if repeat == Repeat::Never {
                         break;
                     }
                 }
+                Meaning::TryNext { reason, no_quorum, next, .. } => {
+                    tries.attempts.push(self.agents.attempt(agent, reason.clone()));
+                    if no_quorum {
+                        let attempted = what.clone();
+                        tries.no_quorum.get_or_insert(ClientError::NoQuorum {
+                            attempted,
+                            address,
+                            reason,
+                            next,
+                        });
+                    }
+                }
             }
         }
-        Err(tries.error(attempted))
+        Err(tries.error(what))
     }
 }
 
@@ -147,12 +178,14 @@ impl Client {
 struct Tries {
     attempts: Vec<Attempt>,
     no_quorum: Option<ClientError>,
+    lost: Option<ClientError>,
 }
 
 impl Tries {
-    /// An agent that says that there is no quorum knows more than those that do not answer.
+    /// That it may still be done is what matters most. After that, an agent that says that there is no quorum knows more than those that
+    /// do not answer.
     fn error(self, attempted: String) -> ClientError {
         let attempts = self.attempts;
-        self.no_quorum.unwrap_or(ClientError::Unreachable { attempted, attempts })
+        self.lost.or(self.no_quorum).unwrap_or(ClientError::Unreachable { attempted, attempts })
     }
 }

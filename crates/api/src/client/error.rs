@@ -53,8 +53,8 @@ pub enum ClientError {
         /// What to do.
         next: Option<String>,
     },
-    /// It was sent, and the answer was lost. It is not sent again, as it would be done twice.
-    #[error("{attempted}: the answer of {address} was lost: {reason}")]
+    /// It was sent, and the answer was lost: it may still be done.
+    #[error("{attempted}: it may still be done; the answer of {address} was lost: {reason}")]
     AnswerLost {
         /// What was attempted.
         attempted: String,
@@ -62,6 +62,10 @@ pub enum ClientError {
         address: Address,
         /// How.
         reason: String,
+        /// Where to look whether it was done.
+        look: String,
+        /// Asking again is the same as asking once.
+        again: bool,
     },
     /// The answer makes no sense to this version.
     #[error("{attempted}: read the answer of {address}")]
@@ -97,8 +101,11 @@ impl ClientError {
                 "name agents that are up with --agent or DEPLOYINATOR_AGENTS; any of the fleet will do"
                     .into(),
             ),
-            Self::AnswerLost { .. } => {
-                Some("see with `status` whether it was done, before you ask again".into())
+            Self::AnswerLost { look, again: false, .. } => {
+                Some(format!("look at {look} before you ask again: what was done once would be done twice"))
+            }
+            Self::AnswerLost { look, again: true, .. } => {
+                Some(format!("ask again, which is the same as asking once, or look at {look}"))
             }
             Self::Malformed { .. } => Some("use a command line as new as the agents".into()),
         }
@@ -116,7 +123,13 @@ fn list(attempts: &[Attempt]) -> String {
 /// What a failed call means for the next step.
 pub(super) enum Meaning {
     /// Another agent may do better.
-    TryNext { reason: String, no_quorum: bool, next: Option<String> },
+    TryNext {
+        reason: String,
+        no_quorum: bool,
+        /// It may have been done all the same.
+        unsure: bool,
+        next: Option<String>,
+    },
     /// The answer is no.
     No { reason: String, exit: Exit, next: Option<String> },
 }
@@ -130,9 +143,12 @@ pub(super) fn meaning(status: &tonic::Status) -> Meaning {
         None => status.message().to_owned(),
     };
     match (refusal::exit_of(status), status.code()) {
-        (Some(Exit::Unavailable), _) => {
-            Meaning::TryNext { reason: status.message().to_owned(), no_quorum: true, next }
-        }
+        (Some(Exit::Unavailable), _) => Meaning::TryNext {
+            reason: status.message().to_owned(),
+            no_quorum: true,
+            unsure: refusal::is_unsure(status),
+            next,
+        },
         (Some(exit), _) => Meaning::No { reason: status.message().to_owned(), exit, next },
         (
             None,
@@ -142,7 +158,11 @@ pub(super) fn meaning(status: &tonic::Status) -> Meaning {
             | Code::Cancelled
             | Code::DeadlineExceeded
             | Code::Aborted,
-        ) => Meaning::TryNext { reason: reason(), no_quorum: false, next },
+        ) => {
+            // What an agent says itself has no source: it has not done it. What the transport says does.
+            let unsure = status.code() != Code::Unavailable || status.source().is_some();
+            Meaning::TryNext { reason: reason(), no_quorum: false, unsure, next }
+        }
         (None, Code::Unimplemented) => {
             let next =
                 Some("the agent does not know this call: update it, or use an older command line".into());

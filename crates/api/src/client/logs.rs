@@ -6,7 +6,8 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
     Client, ClientError, Step,
-    stream::{Resuming, Source},
+    source::{Quorum, Source},
+    stream::Resuming,
 };
 use crate::{
     v1::{self, deployinator_client::DeployinatorClient as Wire},
@@ -104,7 +105,7 @@ impl Source for LogsSource {
         }
     }
 
-    fn quorum(_: &LogItem) -> Option<Result<(), String>> {
-        None
+    fn quorum(_: &LogItem) -> Quorum {
+        Quorum::NotSaid
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod logs;
 mod operate;
 mod reading;
+mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ pub use self::{
     address::{Address, DEFAULT_PORT, InvalidAddress},
     error::{Attempt, ClientError},
     logs::Logs,
-    stream::{Events, Step, Watch},
+    stream::{Events, Step, Waits, Watch},
 };
 
 /// How long a client waits.
@@ -30,8 +31,10 @@ pub struct Patience {
     pub call: Duration,
     /// For the answer to a push by an agent that is there: it may have to read the whole release first.
     pub push: Duration,
-    /// For an agent that takes a lost stream up again, and for one that sends it without a quorum to find one.
+    /// For any agent that takes a stream up at first, and for one that sends it without a quorum before another one is asked.
     pub stream: Duration,
+    /// For an agent with a quorum that takes a stream up again.
+    pub quorum: Duration,
 }
 
 impl Default for Patience {
@@ -41,6 +44,7 @@ impl Default for Patience {
             call: Duration::from_secs(5),
             push: Duration::from_secs(120),
             stream: Duration::from_secs(5),
+            quorum: Duration::from_secs(60),
         }
     }
 }

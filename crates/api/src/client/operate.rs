@@ -6,7 +6,10 @@ use model::{
 };
 use tonic::{Response, Status, transport::Channel};
 
-use super::{Client, ClientError, calls::Repeat};
+use super::{
+    Client, ClientError,
+    calls::{Attempted, Repeat},
+};
 use crate::{
     convert::{self, Invalid},
     v1::{self, break_lock_request::Lock, deployinator_client::DeployinatorClient as Wire},
@@ -20,11 +23,15 @@ impl Client {
     /// # Errors
     /// Refused, no quorum, no agent answers, or the answer was lost; and refused here when it begins a rollout.
     pub async fn operate(&self, ask: Ask) -> Result<Revision, ClientError> {
-        let attempted = attempted(&ask);
-        let repeat = repeat(&ask.request);
+        let attempted = Attempted {
+            what: attempted(&ask),
+            repeat: repeat(&ask.request),
+            look: format!("`deployinator events --service {}`", ask.service),
+            limit: self.agents.patience.call,
+        };
         let request = wire_request(ask);
         let call = async |wire: Wire<Channel>| send(wire, request.clone()).await;
-        self.call(attempted, repeat, self.agents.patience.call, call, revision).await
+        self.call(attempted, call, revision).await
     }
 
     /// Says that a host is no more, in place of the cloud.
@@ -34,8 +41,8 @@ impl Client {
     pub async fn remove_host(&self, host: &HostId, by: Operator) -> Result<Revision, ClientError> {
         let request = v1::RemoveHostRequest { host: host.to_string(), by: Some(by.into()) };
         let call = async |mut wire: Wire<Channel>| wire.remove_host(request.clone()).await;
-        let limit = self.agents.patience.call;
-        self.call(format!("remove host {host}"), Repeat::Freely, limit, call, revision).await
+        let attempted = self.freely(format!("remove host {host}"), "`deployinator hosts list`");
+        self.call(attempted, call, revision).await
     }
 
     /// Has the first agent that answers form a cluster without some hosts.
@@ -45,10 +52,14 @@ impl Client {
     pub async fn bootstrap_without(&self, without: &[HostId], by: Operator) -> Result<(), ClientError> {
         let names: Vec<String> = without.iter().map(ToString::to_string).collect();
         let attempted = format!("form a cluster without {}", names.join(", "));
+        let attempted = self.freely(attempted, "`deployinator cluster show`");
         let request = v1::ClusterBootstrapRequest { without: names, by: Some(by.into()) };
         let call = async |mut wire: Wire<Channel>| wire.cluster_bootstrap(request.clone()).await;
-        let limit = self.agents.patience.call;
-        self.call(attempted, Repeat::Freely, limit, call, |_| Ok(())).await
+        self.call(attempted, call, |_| Ok(())).await
+    }
+
+    fn freely(&self, what: String, look: &str) -> Attempted {
+        Attempted { what, repeat: Repeat::Freely, look: look.into(), limit: self.agents.patience.call }
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use model::ServiceName;
 use tonic::{Response, Status, transport::Channel};
 
-use super::{Client, ClientError, calls::Repeat};
+use super::{
+    Client, ClientError,
+    calls::{Attempted, Repeat},
+};
 use crate::{
     convert::Invalid,
     refusal,
@@ -58,8 +61,13 @@ impl Client {
             keep(&stale, answer.into_inner());
             Err(refusal::no_quorum(&Stale { reason, missing: Vec::new() }))
         };
-        let limit = self.agents.patience.call;
-        let answer = self.call(attempted.clone(), Repeat::Freely, limit, fresh, &read).await;
+        let question = Attempted {
+            what: attempted.clone(),
+            repeat: Repeat::Question,
+            look: String::new(),
+            limit: self.agents.patience.call,
+        };
+        let answer = self.call(question, fresh, &read).await;
         match (answer, stale.into_inner().unwrap_or_else(PoisonError::into_inner)) {
             (Err(ClientError::NoQuorum { address, .. }), Some(kept)) => {
                 read(kept).map_err(|source| ClientError::Malformed { attempted, address, source })

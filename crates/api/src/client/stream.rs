@@ -1,31 +1,33 @@
-//! Streams that go on with another agent when one is lost, and miss nothing and repeat nothing.
+//! Streams that go on with another agent when one is lost, and miss nothing and repeat nothing. Where no agent finds a majority of the
+//! voters they keep trying, and say for whom they wait.
 
 use std::time::Duration;
 
 use model::{RolloutId, ServiceName};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::{
     Address, Attempt, Client, ClientError,
     error::{Meaning, meaning},
+    source::{EventsSource, Quorum, Source, WatchSource},
 };
-use crate::{
-    convert::Invalid,
-    v1::{self, deployinator_client::DeployinatorClient as Wire},
-    view::{Cursor, EventItem, WatchItem},
-};
+use crate::view::{Cursor, EventItem, WatchItem};
 
 /// Shortest pause after all agents were asked in vain.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two words on what is waited for, while they stay the same.
+const WORD: Duration = Duration::from_secs(10);
+/// How long no agent may answer before that is said.
+const FIRST: Duration = Duration::from_secs(2);
+/// Least time between two words that differ: agents in turn miss different others.
+const NEWS: Duration = Duration::from_secs(5);
 
-/// Most agents in a row that may go without a quorum before a stream ends.
-const STALE_TIMES_LIMIT: usize = 3;
 /// What to do when there is no quorum.
 const QUORUM_NEXT: &str =
-    "the rollout goes on once a majority of the voters is back; `status` names who is missing";
+    "the rollout goes on once a majority of the voters is back; `deployinator status` names who is missing";
 
 /// What comes next from a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,19 @@ pub enum Step<T> {
     Item(T),
     /// An agent was lost; the stream goes on with another one, if one is found.
     Lost(Attempt),
+    /// Nobody can say how it goes at present; the stream keeps trying.
+    Waits(Waits),
+}
+
+/// Why nobody can say how it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// Who is missing, in words.
+    pub reason: String,
+    /// How long it has lasted.
+    pub lasted: Duration,
+    /// How much longer the stream keeps trying; none when it does not give up by itself.
+    pub left: Option<Duration>,
 }
 
 /// One rollout, followed to its end.
@@ -57,11 +72,18 @@ impl Client {
 }
 
 impl Watch {
+    /// Never gives up by itself once an agent has answered: the caller does.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.0.gives_up = false;
+        self
+    }
+
     /// The next message; none after the last, which is [`WatchItem::Ended`]. Not to be cancelled and called again in
     /// quick succession, as a connection that is being made is then given up.
     ///
     /// # Errors
-    /// Refused, or no agent takes the stream up. Nothing follows an error.
+    /// Refused, or no agent with a quorum takes the stream up for as long as patience lasts. Nothing follows an error.
     pub async fn next(&mut self) -> Result<Option<Step<WatchItem>>, ClientError> {
         self.0.next().await
     }
@@ -77,123 +99,6 @@ impl Events {
     }
 }
 
-/// What differs between the streams: what is asked for, and where in it the client is.
-pub(super) trait Source {
-    type Message: 'static;
-    type Item: TryFrom<Self::Message, Error = Invalid>;
-
-    fn attempted(&self) -> String;
-    /// Asks for what comes after the last item that was noted.
-    async fn open(&self, wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status>;
-    /// Whether an agent may end the stream without a last message.
-    fn may_end(&self) -> bool;
-    fn is_last(item: &Self::Item) -> bool;
-    /// Takes note of where the client is now. What it has seen before is left out of the item, or the whole item is.
-    fn note(&mut self, item: Self::Item) -> Option<Self::Item>;
-    /// What the item says about the quorum: nothing, that there is one, or why there is none.
-    fn quorum(item: &Self::Item) -> Option<Result<(), String>>;
-}
-
-/// Whether a client that has seen everything up to `after` has not seen this, and now has.
-fn is_new(after: &mut Option<Cursor>, cursor: Cursor) -> bool {
-    let is_new = after.is_none_or(|after| after < cursor);
-    if is_new {
-        *after = Some(cursor);
-    }
-    is_new
-}
-
-struct WatchSource {
-    service: ServiceName,
-    rollout: Option<RolloutId>,
-    after: Option<Cursor>,
-}
-
-impl Source for WatchSource {
-    type Message = v1::WatchResponse;
-    type Item = WatchItem;
-
-    fn attempted(&self) -> String {
-        match self.rollout {
-            Some(rollout) => format!("watch {rollout} of {}", self.service),
-            None => format!("watch {}", self.service),
-        }
-    }
-
-    async fn open(&self, mut wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status> {
-        let (rollout, after) = (self.rollout.map(|rollout| rollout.0), self.after.map(Into::into));
-        let request = v1::WatchRequest { service: self.service.to_string(), rollout, after };
-        Ok(wire.watch(request).await?.into_inner())
-    }
-
-    fn may_end(&self) -> bool {
-        false
-    }
-
-    fn is_last(item: &WatchItem) -> bool {
-        matches!(item, WatchItem::Ended(_))
-    }
-
-    fn note(&mut self, item: WatchItem) -> Option<WatchItem> {
-        // "The one under way" must not become another one with the next agent.
-        if let (None, WatchItem::Picture(status)) = (self.rollout, &item) {
-            let here = status.services.iter().find(|service| service.service == self.service);
-            self.rollout = here.and_then(|here| here.active.as_ref()).map(|active| active.id);
-        }
-        let is_new = match &item {
-            WatchItem::Event(event) => is_new(&mut self.after, event.cursor),
-            _ => true,
-        };
-        is_new.then_some(item)
-    }
-
-    fn quorum(item: &WatchItem) -> Option<Result<(), String>> {
-        let WatchItem::Picture(status) = item else { return None };
-        Some(status.stale.as_ref().map_or(Ok(()), |stale| Err(stale.reason.clone())))
-    }
-}
-
-struct EventsSource {
-    service: Option<ServiceName>,
-    follow: bool,
-    after: Option<Cursor>,
-}
-
-impl Source for EventsSource {
-    type Message = v1::EventsResponse;
-    type Item = EventItem;
-
-    fn attempted(&self) -> String {
-        self.service.as_ref().map_or_else(|| "events".to_owned(), |service| format!("events of {service}"))
-    }
-
-    async fn open(&self, mut wire: Wire<Channel>) -> Result<Streaming<Self::Message>, Status> {
-        let service = self.service.as_ref().map(ToString::to_string);
-        let request = v1::EventsRequest { service, after: self.after.map(Into::into), follow: self.follow };
-        Ok(wire.events(request).await?.into_inner())
-    }
-
-    fn may_end(&self) -> bool {
-        !self.follow
-    }
-
-    fn is_last(_: &EventItem) -> bool {
-        false
-    }
-
-    fn note(&mut self, item: EventItem) -> Option<EventItem> {
-        let is_new = match &item {
-            EventItem::Event(event) => is_new(&mut self.after, event.cursor),
-            EventItem::Gap(_) => true,
-        };
-        is_new.then_some(item)
-    }
-
-    fn quorum(_: &EventItem) -> Option<Result<(), String>> {
-        None
-    }
-}
-
 /// A stream that goes on with another agent.
 pub(super) struct Resuming<S: Source> {
     client: Client,
@@ -201,19 +106,56 @@ pub(super) struct Resuming<S: Source> {
     open: Option<(usize, Streaming<S::Message>)>,
     /// When that was opened.
     opened: Instant,
-    /// Since when no agent has sent anything, or has kept the stream open for long.
-    lost: Option<Instant>,
-    /// Until when the agent may go without a quorum, and why it has none.
-    stale: Option<(Instant, String)>,
-    /// How often that time has passed since there was a quorum.
-    stale_times: usize,
+    /// Whether an agent has ever taken the stream up. Until then a wrong address is more likely than a fleet that is away.
+    taken_up: bool,
+    /// Whether patience has an end.
+    gives_up: bool,
+    /// Since when nobody can say how it goes, and why.
+    quiet: Option<Quiet>,
+    /// Until when the present agent may go without a quorum.
+    turn_ends: Option<Instant>,
+    pause: Duration,
     over: bool,
+}
+
+/// Nobody can say how it goes.
+struct Quiet {
+    since: Instant,
+    /// Who is missing, in words, and who says so; none while no agent answers.
+    no_quorum: Option<(Address, String)>,
+    /// What came of the last round of asking.
+    attempts: Vec<Attempt>,
+    /// What was said last, and when.
+    said: Option<(Instant, String)>,
+}
+
+impl Quiet {
+    fn reason(&self) -> String {
+        match &self.no_quorum {
+            Some((_, reason)) => reason.clone(),
+            None => {
+                let tries =
+                    self.attempts.iter().map(|attempt| format!("{}: {}", attempt.address, attempt.reason));
+                format!("no agent answers: {}", tries.collect::<Vec<_>>().join("; "))
+            }
+        }
+    }
 }
 
 impl<S: Source> Resuming<S> {
     pub(super) fn new(client: Client, source: S) -> Self {
-        let opened = Instant::now();
-        Self { client, source, open: None, opened, lost: None, stale: None, stale_times: 0, over: false }
+        Self {
+            client,
+            source,
+            open: None,
+            opened: Instant::now(),
+            taken_up: false,
+            gives_up: true,
+            quiet: None,
+            turn_ends: None,
+            pause: PAUSE,
+            over: false,
+        }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Step<S::Item>>, ClientError> {
@@ -221,28 +163,30 @@ impl<S: Source> Resuming<S> {
             if self.over {
                 return Ok(None);
             }
+            if let Some(waits) = self.word()? {
+                return Ok(Some(Step::Waits(waits)));
+            }
             let Some((agent, stream)) = &mut self.open else {
                 self.reopen().await?;
                 continue;
             };
             let agent = *agent;
-            let message = match &self.stale {
-                Some((end, _)) => timeout_at(*end, stream.message()).await,
+            let message = match self.turn_ends {
+                Some(end) => timeout_at(end, stream.message()).await,
                 None => Ok(stream.message().await),
             };
-            let Ok(message) = message else { return self.lose_without_quorum(agent).map(Some) };
             match message {
-                Ok(Some(message)) => {
-                    self.lost = None;
+                Err(_) => self.pass_on(agent),
+                Ok(Ok(Some(message))) => {
                     if let Some(item) = self.take(agent, message)? {
                         return Ok(Some(Step::Item(item)));
                     }
                 }
-                Ok(None) if self.source.may_end() => self.over = true,
-                Ok(None) => {
+                Ok(Ok(None)) if self.source.may_end() => self.over = true,
+                Ok(Ok(None)) => {
                     return self.lose(agent, &Status::unavailable("the agent ended the stream")).map(Some);
                 }
-                Err(status) => return self.lose(agent, &status).map(Some),
+                Ok(Err(status)) => return self.lose(agent, &status).map(Some),
             }
         }
     }
@@ -257,16 +201,20 @@ impl<S: Source> Resuming<S> {
                 source,
             }
         })?;
+        match S::quorum(&item) {
+            Quorum::There => (self.quiet, self.turn_ends) = (None, None),
+            Quorum::Missing(stale) => {
+                let from = (self.address(agent), format!("no quorum: {}", stale.reason));
+                self.quiet().no_quorum = Some(from);
+                // Another agent may see a quorum.
+                self.turn_ends.get_or_insert(Instant::now() + self.client.agents.patience.stream);
+            }
+            // What an agent without a quorum knows is old, and proves none.
+            Quorum::NotSaid if self.turn_ends.is_none() => self.quiet = None,
+            Quorum::NotSaid => (),
+        }
         let Some(item) = self.source.note(item) else { return Ok(None) };
         self.over = S::is_last(&item);
-        match S::quorum(&item) {
-            Some(Ok(())) => (self.stale, self.stale_times) = (None, 0),
-            Some(Err(reason)) => {
-                let end = self.stale.take().map_or(Instant::now() + self.patience(), |(end, _)| end);
-                self.stale = Some((end, reason));
-            }
-            None => (),
-        }
         Ok(Some(item))
     }
 
@@ -274,32 +222,79 @@ impl<S: Source> Resuming<S> {
         self.client.agents.address(agent).clone()
     }
 
-    fn patience(&self) -> Duration {
-        self.client.agents.patience.stream
+    fn quiet(&mut self) -> &mut Quiet {
+        self.quiet.get_or_insert_with(|| Quiet {
+            since: Instant::now(),
+            no_quorum: None,
+            attempts: Vec::new(),
+            said: None,
+        })
     }
 
-    /// Another agent may see a quorum; an election is over by the next time. After that, nobody can say how it goes.
-    fn lose_without_quorum(&mut self, agent: usize) -> Result<Step<S::Item>, ClientError> {
-        let reason = self.stale.take().map(|(_, reason)| reason).unwrap_or_default();
-        self.stale_times += 1;
-        if self.client.agents.count().clamp(2, STALE_TIMES_LIMIT) <= self.stale_times {
+    /// What is to be said about the wait, if it is time for that; an error when patience is over.
+    fn word(&mut self) -> Result<Option<Waits>, ClientError> {
+        let patience = self.patience();
+        let Some(quiet) = &mut self.quiet else { return Ok(None) };
+        let lasted = quiet.since.elapsed();
+        if patience.is_some_and(|patience| patience <= lasted) {
             self.over = true;
-            let (attempted, address) = (self.source.attempted(), self.address(agent));
-            let reason = format!("no quorum: {reason}");
-            return Err(ClientError::NoQuorum { attempted, address, reason, next: Some(QUORUM_NEXT.into()) });
+            return Err(self.gave_up(lasted));
         }
-        self.open = None;
-        self.client.agents.avoid(agent);
-        Ok(Step::Lost(self.client.agents.attempt(agent, format!("no quorum: {reason}"))))
+        // An agent that starts again is soon back.
+        let is_short = quiet.no_quorum.is_none() && (quiet.attempts.is_empty() || lasted < FIRST);
+        if !self.taken_up || is_short {
+            return Ok(None);
+        }
+        let reason = quiet.reason();
+        let pause = |said: &str| if said == reason { WORD } else { NEWS };
+        if quiet.said.as_ref().is_some_and(|(at, said)| at.elapsed() < pause(said)) {
+            return Ok(None);
+        }
+        quiet.said = Some((Instant::now(), reason.clone()));
+        Ok(Some(Waits { reason, lasted, left: patience.map(|patience| patience.saturating_sub(lasted)) }))
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let patience = &self.client.agents.patience;
+        match (self.taken_up, self.gives_up) {
+            (false, _) => Some(patience.stream),
+            (true, true) => Some(patience.quorum),
+            (true, false) => None,
+        }
+    }
+
+    fn gave_up(&mut self, lasted: Duration) -> ClientError {
+        let attempted = self.source.attempted();
+        let quiet = self.quiet();
+        match &quiet.no_quorum {
+            Some((address, reason)) => ClientError::NoQuorum {
+                attempted,
+                address: address.clone(),
+                reason: format!("{reason}; waited {} s for it", lasted.as_secs()),
+                next: Some(QUORUM_NEXT.into()),
+            },
+            None => ClientError::Unreachable { attempted, attempts: quiet.attempts.clone() },
+        }
+    }
+
+    /// An election is over by the next turn, or another agent sees the quorum that this one does not.
+    fn pass_on(&mut self, agent: usize) {
+        self.turn_ends = None;
+        if 1 < self.client.agents.count() {
+            self.open = None;
+            self.client.agents.avoid(agent);
+        } else {
+            self.turn_ends = Some(Instant::now() + self.client.agents.patience.stream);
+        }
     }
 
     fn lose(&mut self, agent: usize, status: &Status) -> Result<Step<S::Item>, ClientError> {
-        self.open = None;
         // A stream that was silent for long was there all the same: patience begins anew.
-        if self.patience() < self.opened.elapsed() {
-            self.lost = None;
+        if self.turn_ends.is_none() && self.client.agents.patience.stream < self.opened.elapsed() {
+            self.quiet = None;
         }
-        self.lost.get_or_insert_with(Instant::now);
+        (self.open, self.turn_ends) = (None, None);
+        self.quiet();
         let attempt = self.failed(agent, status)?;
         Ok(Step::Lost(attempt))
     }
@@ -308,7 +303,13 @@ impl<S: Source> Resuming<S> {
     fn failed(&mut self, agent: usize, status: &Status) -> Result<Attempt, ClientError> {
         self.client.agents.avoid(agent);
         match meaning(status) {
-            Meaning::TryNext { reason, .. } => Ok(self.client.agents.attempt(agent, reason)),
+            Meaning::TryNext { reason, no_quorum, .. } => {
+                if no_quorum {
+                    let from = (self.address(agent), reason.clone());
+                    self.quiet().no_quorum = Some(from);
+                }
+                Ok(self.client.agents.attempt(agent, reason))
+            }
             Meaning::No { reason, exit, next } => {
                 self.over = true;
                 let (attempted, address) = (self.source.attempted(), self.address(agent));
@@ -317,30 +318,29 @@ impl<S: Source> Resuming<S> {
         }
     }
 
-    /// Opens the stream with the first agent that takes it, for as long as patience lasts.
+    /// Opens the stream with the first agent that takes it; asks every agent once, and pauses when none does.
     async fn reopen(&mut self) -> Result<(), ClientError> {
-        let end = *self.lost.get_or_insert_with(Instant::now) + self.patience();
-        let mut pause = PAUSE;
-        loop {
-            let mut attempts = Vec::new();
-            for agent in self.client.agents.in_turn() {
-                let left = end.saturating_duration_since(Instant::now());
-                match self.try_open(agent, left).await? {
-                    Ok(stream) => {
-                        self.client.agents.prefer(agent);
-                        (self.open, self.opened) = (Some((agent, stream)), Instant::now());
-                        return Ok(());
-                    }
-                    Err(attempt) => attempts.push(attempt),
+        let round_ends = Instant::now() + self.client.agents.patience.stream;
+        self.quiet();
+        let mut attempts = Vec::new();
+        for agent in self.client.agents.in_turn() {
+            let left = round_ends.saturating_duration_since(Instant::now());
+            match self.try_open(agent, left).await? {
+                Ok(stream) => {
+                    self.client.agents.prefer(agent);
+                    (self.open, self.opened) = (Some((agent, stream)), Instant::now());
+                    (self.taken_up, self.pause) = (true, PAUSE);
+                    self.quiet().attempts.clear();
+                    return Ok(());
                 }
+                Err(attempt) => attempts.push(attempt),
             }
-            if end <= Instant::now() + pause {
-                self.over = true;
-                return Err(ClientError::Unreachable { attempted: self.source.attempted(), attempts });
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        let quiet = self.quiet();
+        quiet.attempts = attempts;
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 
     async fn try_open(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     Revision, RolloutId,
-    fleet::{Event, EventKind, Outcome, Refusal},
+    fleet::{Event, EventKind, Outcome, Refusal, Request},
     time::WallTime,
 };
 use tokio::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::{
     exit::Exit,
     fake::{FakeAgent, Play, Script},
     refusal,
-    view::{Cursor, Ended, EventItem, Gap, Push, Pushed, SeenEvent, Stale, Status, Verdict, WatchItem},
+    view::{Ask, Cursor, Ended, EventItem, Gap, Push, Pushed, SeenEvent, Stale, Status, Verdict, WatchItem},
 };
 
 /// So short that a test of a client that gives up is quick, so long that a busy machine is no failure.
@@ -23,6 +23,7 @@ const PATIENCE: Patience = Patience {
     call: Duration::from_secs(5),
     push: Duration::from_secs(20),
     stream: Duration::from_millis(500),
+    quorum: Duration::from_millis(1500),
 };
 
 fn client(addresses: &[&Address]) -> Client {
@@ -143,14 +144,50 @@ async fn no_quorum_names_who_is_missing_unless_another_agent_has_one() {
     assert_eq!(client.push(push()).await.unwrap(), pushed());
 }
 
+/// A status as the transport makes one when a connection breaks in the middle of a call.
+fn broken() -> tonic::Status {
+    tonic::Status::unknown("the connection broke")
+}
+
 #[tokio::test]
 async fn a_roll_back_whose_answer_is_lost_is_not_sent_again() {
-    let lost = FakeAgent::start(Script::default()).await;
+    let lost = FakeAgent::start(Script { push: Some(Err(broken())), ..Script::default() }).await;
     let other = FakeAgent::start(Script { push: Some(Ok(pushed())), ..Script::default() }).await;
     let client = client(&[lost.address(), other.address()]);
     let error = client.rollback(&"web".parse().unwrap(), Default::default()).await.unwrap_err();
-    assert!(matches!(error, ClientError::AnswerLost { .. }), "{error:?}");
-    assert!(other.script().rolled_back.is_empty(), "it was sent twice");
+    assert!(matches!(error, ClientError::AnswerLost { again: false, .. }), "{error:?}");
+    assert!(error.to_string().contains("it may still be done"), "{error}");
+    assert!(error.next().unwrap().contains("`deployinator history --service web`"), "{error:?}");
+    assert_eq!(error.exit(), Exit::Unavailable);
+    assert!(other.script().rolled_back.is_empty(), "it was sent to another agent");
+}
+
+#[tokio::test]
+async fn what_an_agent_says_it_has_not_done_is_asked_of_the_next_one() {
+    let stale = Stale { reason: "h2 and h3 do not answer".into(), missing: Vec::new() };
+    let minority =
+        FakeAgent::start(Script { push: Some(Err(refusal::no_quorum(&stale))), ..Script::default() }).await;
+    let majority = FakeAgent::start(Script { push: Some(Ok(pushed())), ..Script::default() }).await;
+    let client = client(&[minority.address(), majority.address()]);
+    let answer = client.rollback(&"web".parse().unwrap(), Default::default()).await.unwrap();
+    assert_eq!(answer, pushed());
+}
+
+#[tokio::test]
+async fn what_a_leader_may_have_taken_is_told_as_such_and_not_as_a_lost_majority() {
+    let unsure = || refusal::answer_lost("the leader's answer was lost");
+    let script = || Script { push: Some(Err(unsure())), refusal: Some(unsure()), ..Script::default() };
+    let (one, two) = (FakeAgent::start(script()).await, FakeAgent::start(script()).await);
+    let client = client(&[one.address(), two.address()]);
+    let error = client.push(push()).await.unwrap_err();
+    assert!(matches!(error, ClientError::AnswerLost { again: true, .. }), "{error:?}");
+    assert_eq!(two.script().pushed.len(), 1, "a push may be sent again");
+
+    let ask = Ask { service: "web".parse().unwrap(), by: Default::default(), request: Request::Pause };
+    let error = client.operate(ask).await.unwrap_err();
+    assert!(matches!(error, ClientError::AnswerLost { again: false, .. }), "{error:?}");
+    let asked = one.script().operated.len() + two.script().operated.len();
+    assert_eq!(asked, 1, "a pause may meet the next rollout");
 }
 
 #[tokio::test]
@@ -190,6 +227,7 @@ async fn a_watch_goes_on_with_another_agent_and_misses_and_repeats_nothing() {
             Step::Item(WatchItem::Event(event)) => seen.push(event.cursor.revision.0),
             Step::Item(_) => (),
             Step::Lost(attempt) => lost.push(attempt),
+            Step::Waits(waits) => panic!("it was taken up at once, and yet {waits:?}"),
         }
     }
     assert_eq!(seen, [8, 9, 10]);
@@ -251,16 +289,16 @@ async fn a_watch_leaves_an_agent_without_a_quorum_for_one_that_has_it() {
     let two = FakeAgent::start(Script { watches: [with].into(), ..Script::default() }).await;
     let mut watch =
         client(&[one.address(), two.address()]).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
-    let (mut seen, mut lost) = (Vec::new(), Vec::new());
+    let (mut seen, mut waited) = (Vec::new(), Vec::new());
     while let Some(step) = watch.next().await.unwrap() {
         match step {
             Step::Item(WatchItem::Event(event)) => seen.push(event.cursor.revision.0),
-            Step::Item(_) => (),
-            Step::Lost(attempt) => lost.push(attempt.reason),
+            Step::Item(_) | Step::Lost(_) => (),
+            Step::Waits(waits) => waited.push(waits.reason),
         }
     }
     assert_eq!(seen, [8, 9]);
-    assert_eq!(lost, ["no quorum: h2 is away"]);
+    assert_eq!(waited, ["no quorum: h2 is away"]);
 }
 
 #[tokio::test]
@@ -269,12 +307,43 @@ async fn a_watch_ends_when_no_agent_finds_a_quorum() {
     let script = Script { watches: [without(), without(), without()].into(), ..Script::default() };
     let agent = FakeAgent::start(script).await;
     let mut watch = client(&[agent.address()]).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
+    let began = Instant::now();
+    let mut waited = Vec::new();
     let error = loop {
         match watch.next().await {
+            Ok(Some(Step::Waits(waits))) => waited.push(waits),
             Ok(step) => assert!(step.is_some(), "the watch ended without a word"),
             Err(error) => break error,
         }
     };
     assert_eq!(error.exit(), Exit::Unavailable);
     assert!(error.to_string().contains("no quorum: h2 is away"), "{error}");
+    assert!(PATIENCE.quorum <= began.elapsed(), "gave up after {:?}", began.elapsed());
+    assert!(waited.iter().all(|waits| waits.left.is_some()) && !waited.is_empty(), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_patient_watch_outlasts_a_lost_quorum_and_misses_nothing() {
+    let (first, last) = (vec![say(8), picture(true), Play::Stay], vec![picture(false), say(9), ended()]);
+    let agent = FakeAgent::start(Script { watches: [first].into(), ..Script::default() }).await;
+    let back = FakeAgent::start(Script::default()).await;
+    let addresses = [agent.address(), back.address()];
+    let mut watch = client(&addresses).watch(&"web".parse().unwrap(), Some(RolloutId(7)), None).patient();
+    let mut seen = Vec::new();
+    let follow = async {
+        while let Some(step) = watch.next().await.unwrap() {
+            match step {
+                Step::Item(WatchItem::Event(event)) => seen.push(event.cursor.revision.0),
+                Step::Waits(waits) => assert_eq!(waits.left, None),
+                Step::Item(_) | Step::Lost(_) => (),
+            }
+        }
+    };
+    // The fleet comes back when an impatient watch has long gone.
+    let come_back = async {
+        tokio::time::sleep(PATIENCE.quorum * 2).await;
+        back.script().watches.push_back(last);
+    };
+    tokio::join!(follow, come_back);
+    assert_eq!(seen, [8, 9]);
 }

@@ -12,6 +12,7 @@ pub(super) async fn events(context: &mut Context, args: Events) -> Result<u8, Fa
             Step::Item(EventItem::Event(event)) => context.printer.event(&event),
             Step::Item(EventItem::Gap(gap)) => context.printer.gap(&gap),
             Step::Lost(attempt) => context.printer.lost(&attempt),
+            Step::Waits(waits) => context.printer.nobody_says(&waits),
         }
         if context.printer.is_unread() {
             break;

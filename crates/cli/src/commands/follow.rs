@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    Exit, Step,
+    Exit, Step, Watch as Watching,
     view::{Cursor, SeenEvent, Status, WatchItem},
 };
 use model::{RolloutId, ServiceName, fleet::EventKind};
@@ -53,20 +53,38 @@ pub(super) async fn follow(
             None => std::future::pending().await,
         }
     };
+    let mut watch = context.client.watch(&what.service, what.rollout, what.after);
+    if limit.is_some() {
+        // Whoever says how long to wait has said it for a lost quorum as well.
+        watch = watch.patient();
+    }
+    let mut missing = None;
     let code = tokio::select! {
-        ended = to_the_end(context, what) => return ended,
+        ended = to_the_end(context, what, &mut watch, &mut missing) => return ended,
         () = gave_up => Exit::GaveUp,
         _ = tokio::signal::ctrl_c() => Exit::Interrupted,
     };
     context.printer.leave();
-    let why = if code == Exit::GaveUp { "the time-out has passed" } else { "interrupted" };
-    let text = format!("watch {}: {why}; the rollout goes on", what.service);
-    Err(Failure::new(code, text, Some(&format!("`{}` follows it again", what.again()))))
+    let again = format!("`{}` follows it again", what.again());
+    let (code, why) = match (code, missing) {
+        (Exit::GaveUp, Some(missing)) => {
+            let why = format!("the time-out has passed, and nobody can say how it goes: {missing}");
+            (Exit::Unavailable, why)
+        }
+        (Exit::GaveUp, None) => (code, "the time-out has passed; the rollout goes on".to_owned()),
+        _ => (code, "interrupted; the rollout goes on".to_owned()),
+    };
+    Err(Failure::new(code, format!("watch {}: {why}", what.service), Some(&again)))
 }
 
-async fn to_the_end(context: &mut Context, what: &What) -> Result<u8, Failure> {
+/// `missing` is why nobody can say how it goes, while that is so.
+async fn to_the_end(
+    context: &mut Context,
+    what: &What,
+    watch: &mut Watching,
+    missing: &mut Option<String>,
+) -> Result<u8, Failure> {
     let service = &what.service;
-    let mut watch = context.client.watch(service, what.rollout, what.after);
     let mut rollout = what.rollout;
     while let Some(step) = watch.next().await? {
         let mut soaked = false;
@@ -78,6 +96,9 @@ async fn to_the_end(context: &mut Context, what: &What) -> Result<u8, Failure> {
             Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
             Step::Item(WatchItem::Picture(picture)) => {
                 context.printer.picture(service, &picture);
+                if picture.stale.is_none() {
+                    *missing = None;
+                }
                 rollout = rollout.or_else(|| under_way(&picture, service));
                 soaked = is_past_canary(&picture, service, rollout);
             }
@@ -86,6 +107,10 @@ async fn to_the_end(context: &mut Context, what: &What) -> Result<u8, Failure> {
                 return Ok(ended.verdict.exit_code());
             }
             Step::Lost(attempt) => context.printer.lost(&attempt),
+            Step::Waits(waits) => {
+                context.printer.nobody_says(&waits);
+                *missing = Some(waits.reason);
+            }
         }
         if soaked && what.until == Until::Canary {
             context.printer.canary(service, rollout, &what.again());

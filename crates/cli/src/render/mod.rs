@@ -179,6 +179,24 @@ impl Printer {
         }
     }
 
+    /// Nobody can say how it goes at present.
+    pub(crate) fn nobody_says(&mut self, waits: &api::Waits) {
+        let api::Waits { reason, lasted, left } = waits;
+        if self.json {
+            let left = left.map(|left| left.as_millis());
+            let line =
+                json!({ "item": "waits", "text": reason, "lasted_ms": lasted.as_millis(), "left_ms": left });
+            self.write(&line.to_string());
+            return;
+        }
+        let trying = match left {
+            Some(left) => format!("trying for {} more", text::seconds(*left)),
+            None => "trying until the time-out".to_owned(),
+        };
+        let line = self.paint.bad(&format!("({reason}; {trying})"));
+        self.line(&line);
+    }
+
     pub(crate) fn ended(&mut self, ended: &Ended) {
         self.leave();
         if self.json {

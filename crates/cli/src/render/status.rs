@@ -46,7 +46,8 @@ pub(crate) fn status(status: &Status, paint: Paint) -> String {
 /// The picture of a watch.
 pub(crate) fn watched(status: &Status, service: &ServiceName, paint: Paint) -> String {
     let found = status.services.iter().find(|found| found.service == *service);
-    found.map(|service| one(service, paint, false)).unwrap_or_default()
+    let stale = lists::stale(status.stale.as_ref(), Some(&status.answered_by), paint);
+    found.map(|service| format!("{stale}{}", one(service, paint, false))).unwrap_or(stale)
 }
 
 fn one(service: &ServiceStatus, paint: Paint, whole: bool) -> String {
