@@ -133,3 +133,31 @@ async fn a_fleet_does_not_form_without_all_of_its_listed_hosts_and_names_who_is_
     stage.fleet.formed().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leader_took_and_could_not_commit_is_told_as_open_and_is_done_once_the_others_are_back()
+-> Result<()> {
+    let (mut stage, _) = Stage::serving(3).await?;
+    let leader = stage.leader().await?;
+    let others: Vec<usize> = (0..3).filter(|number| *number != leader).collect();
+    let before = stage.history_at(leader).await?.len();
+    let source = stage.release(&Recipe::good("release-2"))?;
+    // For as long as its lease lasts the leader takes what it can no longer commit.
+    for number in &others {
+        stage.fleet.signal(*number, rustix::process::Signal::STOP)?;
+    }
+    let answer = stage.push_at(leader, &source, Some(policy())).await;
+    let history = stage.history_at(leader).await;
+    for number in &others {
+        stage.fleet.signal(*number, rustix::process::Signal::CONT)?;
+    }
+    let refusal = answer?.expect_err("nobody else was there");
+    assert_eq!(exit_of(&refusal), Some(69), "{refusal:?}");
+    assert!(refusal.message().contains("may still be done"), "{refusal:?}");
+    assert!(refusal.metadata().contains_key("deployinator-unsure"), "{refusal:?}");
+    assert_eq!(history?.len(), before, "nothing that was not committed is told as done");
+    let push = stage.push(&source, policy()).await?;
+    assert_eq!(stage.watch(&push).ended().await?.exit_code, 0);
+    assert_eq!(stage.history_at(leader).await?.len(), before + 1, "it was done once");
+    Ok(())
+}

@@ -1,8 +1,12 @@
 //! `deployinatord`: the agent of one host, and the keeper of one service.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use config::{LogFormat, Settings};
 use ports::fault::Chain;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +36,18 @@ enum Command {
         #[arg(long, default_value = "/etc/deployinator")]
         config: PathBuf,
     },
+    /// Print a script that completes this command line, for a shell to read.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print this command line's manual page, or write all of its pages to a directory.
+    Man {
+        /// Write one page for each command into this directory, which is made.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// Keep one service running. Started by the agent, which it outlives.
     #[command(hide = true)]
     Keeper {
@@ -60,6 +76,17 @@ fn main() -> ExitCode {
             println!("ok: host {} of cluster {}", settings.agent.host, settings.cluster.name);
             ExitCode::SUCCESS
         }),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "deployinatord", &mut script);
+            // A pipe whose reader has gone is the reader's own affair.
+            let _ = io::stdout().write_all(&script);
+            ExitCode::SUCCESS
+        }
+        Command::Man { dir } => match man(dir.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
         Command::Keeper { dir } => match supervisor::keeper::run(&dir) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
@@ -67,7 +94,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn with_settings(path: &std::path::Path, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+fn man(dir: Option<&Path>) -> io::Result<()> {
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir)?;
+            clap_mangen::generate_to(Arguments::command(), dir)
+        }
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()),
+    }
+}
+
+fn with_settings(path: &Path, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
     match config::load(path) {
         Ok(settings) => then(settings),
         Err(problems) => {

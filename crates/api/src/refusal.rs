@@ -1,6 +1,6 @@
 //! How "no" travels: a gRPC status with the exit code and the next step in its metadata.
 
-use model::fleet::Refusal;
+use model::{ServiceName, fleet::Refusal};
 use tonic::{Code, Status, metadata::MetadataValue};
 
 use crate::{convert::Invalid, exit::Exit, view::Stale};
@@ -30,14 +30,15 @@ pub fn status(code: Code, exit: Exit, text: impl Into<String>, next: Option<&str
 /// The answer when no majority of voters is there: `UNAVAILABLE`, exit code 69.
 #[must_use]
 pub fn no_quorum(stale: &Stale) -> Status {
-    let next = "bring the missing voters back, or see `cluster show`";
+    let next = "bring the missing voters back; `deployinator cluster show` names them";
     status(Code::Unavailable, Exit::Unavailable, format!("no quorum: {}", stale.reason), Some(next))
 }
 
 /// The answer when a leader may have taken what was asked for, and its answer was lost: `UNAVAILABLE`, exit code 69.
 #[must_use]
 pub fn answer_lost(text: impl Into<String>) -> Status {
-    let mut status = status(Code::Unavailable, Exit::Unavailable, text, None);
+    let next = "`deployinator events` tells whether it was done; a push may simply be sent again";
+    let mut status = status(Code::Unavailable, Exit::Unavailable, text, Some(next));
     status.metadata_mut().insert(UNSURE_KEY, MetadataValue::from_static("1"));
     status
 }
@@ -63,32 +64,49 @@ impl From<Invalid> for Status {
 /// The answer when the fleet machine said no.
 #[must_use]
 pub fn refused(refusal: &Refusal) -> Status {
+    answer(refusal, None)
+}
+
+/// The same to something about this service, which the next step then names.
+#[must_use]
+pub fn refused_of(service: &ServiceName, refusal: &Refusal) -> Status {
+    answer(refusal, Some(service))
+}
+
+fn answer(refusal: &Refusal, service: Option<&ServiceName>) -> Status {
     let code = match refusal {
         Refusal::UnknownService { .. } | Refusal::UnknownHost { .. } => Code::NotFound,
         Refusal::ReasonMissing => Code::InvalidArgument,
         Refusal::Outdated { .. } => Code::Aborted,
         _ => Code::FailedPrecondition,
     };
-    status(code, Exit::Rejected, refusal.to_string(), next(refusal).as_deref())
+    status(code, Exit::Rejected, refusal.to_string(), next(refusal, service).as_deref())
 }
 
 /// What the asker can do about it.
-fn next(refusal: &Refusal) -> Option<String> {
+fn next(refusal: &Refusal, service: Option<&ServiceName>) -> Option<String> {
+    let of = service.map_or("SERVICE", ServiceName::as_str);
     Some(match refusal {
         Refusal::UnknownService { .. } => {
             "declare it in the configuration of a host, or correct the name".into()
         }
-        Refusal::UnknownHost { .. } => "`status` lists the hosts of each service".into(),
-        Refusal::NoRollout => "`history` shows the rollouts that are over".into(),
-        Refusal::Quarantined { release, .. } => {
-            format!("push another release, or `quarantine release {release} --reason ...`")
+        Refusal::UnknownHost { .. } => {
+            "`deployinator hosts list` shows who is there, and with which services".into()
         }
+        Refusal::NoRollout => {
+            format!("`deployinator history --service {of}` shows the rollouts that are over")
+        }
+        Refusal::Quarantined { release, .. } => format!(
+            "push another release, or `deployinator quarantine release {release} --service {of} --reason WHY`"
+        ),
         Refusal::NothingBefore => "push the release that you want".into(),
-        Refusal::Busy { rollout, .. } => format!("`watch {rollout}` until it ends, or `abort` it"),
+        Refusal::Busy { rollout, .. } => {
+            format!("wait for its end with `deployinator watch {rollout} --service {of}`")
+        }
         Refusal::Outdated { .. } => "ask again".into(),
         Refusal::ReasonMissing => "give --reason".into(),
         Refusal::HostNotFree { .. } | Refusal::NoFreeSlot { .. } | Refusal::Budget { .. } => {
-            "`status` says who holds what, and why".into()
+            "`deployinator locks list` says who holds what, and what would end that".into()
         }
         Refusal::Terminated { .. } => {
             "start its agent with an empty state directory: it joins as a new host then".into()

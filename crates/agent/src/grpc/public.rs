@@ -43,17 +43,17 @@ impl Public {
     }
 
     pub(super) fn core(&self) -> Result<Arc<Core>, Status> {
-        self.backend.cell.get().ok_or_else(|| {
-            let holds: Vec<String> = self.backend.forming.borrow().iter().map(ToString::to_string).collect();
-            let why = if holds.is_empty() { "it is forming".to_owned() } else { holds.join("; ") };
-            refusals::not_formed(&why)
-        })
+        self.backend.cell.get().ok_or_else(|| refusals::not_formed(&self.backend.forming.borrow()))
     }
 
     async fn propose(&self, act: Act) -> Result<(Revision, Reply), Status> {
         let core = self.core()?;
+        let service = if let Act::Ask { service, .. } = &act { Some(service.clone()) } else { None };
         match core.link.propose(act, PROPOSAL).await {
-            Ok((_, Reply::Refused(refused))) => Err(refusal::refused(&refused)),
+            Ok((_, Reply::Refused(refused))) => Err(match service {
+                Some(service) => refusal::refused_of(&service, &refused),
+                None => refusal::refused(&refused),
+            }),
             Ok(done) => Ok(done),
             Err(LinkError::AnswerLost { last }) => {
                 Err(refusals::answer_lost(&last, &status::stale(&core).await))

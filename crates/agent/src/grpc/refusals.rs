@@ -1,6 +1,7 @@
 //! What a caller is told when the answer is no, beyond what the fleet machine says itself.
 
 use api::{exit::Exit, refusal, view::Stale};
+use model::forming::FormingHold;
 use ports::{fault::Chain, store::NotARelease};
 use tonic::{Code, Status};
 
@@ -36,13 +37,18 @@ pub(super) fn answer_lost(last: &str, stale: &Stale) -> Status {
     let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
     let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
     refusal::answer_lost(format!(
-        "the leader's answer was lost, so that it may still be done{who} (last: {last})"
+        "a leader was given it and nobody saw it committed, so that it may still be done{who} (last: {last})"
     ))
 }
 
 /// There is no cluster here yet.
-pub(super) fn not_formed(why: &str) -> Status {
-    let next = "wait until the hosts have found each other; each agent's log says what it waits for";
+pub(super) fn not_formed(holds: &[FormingHold]) -> Status {
+    let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
+    let why = if why.is_empty() { "it is forming".to_owned() } else { why.join("; ") };
+    let next = match holds.first() {
+        Some(first) => format!("it goes on when {}", first.ends_when()),
+        None => "wait; this agent's log says what it does".to_owned(),
+    };
     let text = format!("this agent is in no cluster yet: {why}");
-    refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
+    refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(&next))
 }

@@ -187,7 +187,7 @@ async fn find(
         Some(asked) => known.rollouts.get(&asked).map(|rollout| rollout.id),
         None => known.meant(),
     };
-    found.ok_or_else(|| refusal::refused(&Refusal::NoRollout))
+    found.ok_or_else(|| refusal::refused_of(service, &Refusal::NoRollout))
 }
 
 struct Watcher {
@@ -266,11 +266,13 @@ impl Watcher {
             RolloutPhase::Ended { outcome } => {
                 let why =
                     rollout.failures.first().map(|(host, failure)| format!("{host}: {}", failure.reason));
-                let why = why.or_else(|| quarantined(fleet, rollout)).unwrap_or_default();
-                (Verdict::Over(outcome.clone()), why, next(outcome))
+                let quarantined = quarantined(fleet, rollout);
+                let next = next(&self.service, outcome, quarantined.is_some());
+                (Verdict::Over(outcome.clone()), why.or(quarantined).unwrap_or_default(), next)
             }
             RolloutPhase::Halted { why, .. } => {
-                (Verdict::Halted, why.to_string(), "`deployinator status` says why; then `resume` or `abort`")
+                let next = format!("`deployinator status --service {}` says what would end it", self.service);
+                (Verdict::Halted, why.to_string(), next)
             }
             _ => return None,
         };
@@ -284,7 +286,7 @@ impl Watcher {
             verdict,
             rollback: rollback.map(|rollback| (rollback.id, rollback.outcome().cloned().map(Verdict::Over))),
             reason,
-            next: next.to_owned(),
+            next,
             failures: failures.collect(),
         })
     }
@@ -295,14 +297,21 @@ fn quarantined(fleet: &Fleet, rollout: &Rollout) -> Option<String> {
     Some(fleet.services.get(&rollout.service)?.quarantine.get(&target.id)?.reason.clone())
 }
 
-fn next(outcome: &Outcome) -> &'static str {
+fn next(service: &ServiceName, outcome: &Outcome, quarantined: bool) -> String {
     match outcome {
-        Outcome::Completed | Outcome::Aborted => "",
-        Outcome::Superseded { .. } => "watch the rollout that took its place",
-        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => {
-            "mend the release and push it again; this one is quarantined"
+        Outcome::Completed | Outcome::Aborted => String::new(),
+        Outcome::Superseded { by } => {
+            format!("`deployinator watch {by} --service {service}` follows the rollout that took its place")
         }
-        Outcome::RollbackFailed => "`deployinator status` names the hosts that did not come back",
+        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack if quarantined => {
+            "mend the release and push it again; this one is quarantined".to_owned()
+        }
+        Outcome::FailedInMigration | Outcome::Failed | Outcome::RolledBack => {
+            format!("`deployinator status --service {service}` shows how it stands now")
+        }
+        Outcome::RollbackFailed => {
+            format!("`deployinator status --service {service}` names the hosts that did not come back")
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl From<&TimedHold> for HoldStatus {
         Self {
             name: why.name().to_owned(),
             text: why.to_string(),
-            ends_when: why.ends_when(),
+            ends_when: timed.hold.ends_when(),
             lasted: timed.lasted,
             ends_in: timed.ends_in,
             host: why.host().cloned(),

@@ -1,6 +1,8 @@
 //! The command line's arguments: one file for what moves and shows rollouts, one for what operators do beside them.
 
 mod logs;
+#[cfg(test)]
+mod named;
 mod operators;
 mod rollouts;
 

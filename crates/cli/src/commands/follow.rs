@@ -33,11 +33,15 @@ pub(super) struct What {
 impl What {
     /// The command that follows it again.
     fn again(&self) -> String {
-        let service = &self.service;
-        match self.rollout {
-            Some(rollout) => format!("deployinator watch {rollout} --service {service}"),
-            None => format!("deployinator watch --service {service}"),
-        }
+        watching(&self.service, self.rollout)
+    }
+}
+
+/// The command that follows a rollout.
+pub(super) fn watching(service: &ServiceName, rollout: Option<RolloutId>) -> String {
+    match rollout {
+        Some(rollout) => format!("deployinator watch {rollout} --service {service}"),
+        None => format!("deployinator watch --service {service}"),
     }
 }
 

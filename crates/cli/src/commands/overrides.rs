@@ -68,9 +68,7 @@ pub(super) async fn release(context: &mut Context, args: QuarantineRelease) -> R
     let ask = Ask { service: service.clone(), by: word.operator(), request };
     let revision = context.client.operate(ask).await?;
     let text = format!("{release} of {service} may be used again; nothing is moved to it by that");
-    let next = "push it, or go on with what was halted: `deployinator resume --service ".to_owned()
-        + service.as_str()
-        + "`";
+    let next = format!("push it, or go on with what was halted: `deployinator resume --service {service}`");
     let done = Done::of("quarantine release", service, revision).says(text).next(next);
     context.printer.done(&Done { release: Some(release), ..done });
     Ok(0)

@@ -3,7 +3,7 @@
 use api::view::{Ask, ServiceStatus};
 use model::fleet::{PartState, Request, Rollout, RolloutPhase};
 
-use super::{Context, operator};
+use super::{Context, follow::watching, operator};
 use crate::{
     args::{Abort, Of},
     failure::Failure,
@@ -72,8 +72,7 @@ pub(super) async fn resume(context: &mut Context, args: Of) -> Result<u8, Failur
         }
         None => (format!("the rollout of {service} goes on"), None),
     };
-    let named = rollout.map(|rollout| format!(" {rollout}")).unwrap_or_default();
-    let next = format!("`deployinator watch{named} --service {service}` follows it");
+    let next = format!("`{}` follows it", watching(&service, rollout));
     context.printer.done(&Done { rollout, ..Done::of("resume", service, revision).says(text).next(next) });
     Ok(0)
 }
@@ -92,11 +91,11 @@ pub(super) async fn abort(context: &mut Context, args: Abort) -> Result<u8, Fail
     done.rollback = back.map(|back| back.id);
     let (text, next) = if let Some(back) = back {
         let to = back.target.as_ref().map_or_else(|| "nothing".to_owned(), |to| short(&to.id));
-        let watch = given_up.map(|given_up| format!(" {given_up}")).unwrap_or_default();
         (
             format!("gave up {named} of {service}: {} takes {} hosts back to {to}", back.id, all(back)),
             format!(
-                "`deployinator watch{watch} --service {service}` follows it: exit code 1 when all are back, 2 when not"
+                "`{}` follows it: exit code 1 when all are back, 2 when not",
+                watching(&service, given_up)
             ),
         )
     } else if now.as_ref().is_some_and(|now| now.mixed) {

@@ -146,14 +146,21 @@ impl Scene<'_> {
         let rollout = self.rollout(id)?;
         let goes_on = match rollout.phase {
             RolloutPhase::Halted { during: Halting::Migrating, .. } => {
-                let verb = "say how the migration ended: `migration resolve`";
-                return Err(Refusal::NotNow(format!("the end of the migration is unknown; {verb}")));
+                let release = rollout.target.as_ref().map_or("RELEASE", |target| target.id.as_str());
+                let of = self.name;
+                return Err(Refusal::NotNow(format!(
+                    "the end of the migration is unknown; say how it ended: \
+                     `deployinator migration resolve {release} succeeded|failed|retry --service {of} --reason WHY`"
+                )));
             }
             RolloutPhase::Halted { during: Halting::Rolling, .. } => {
-                let target = rollout.target.as_ref();
-                if target.is_some_and(|target| self.service.quarantine.contains_key(&target.id)) {
-                    let verb = "`abort` to roll back, or release it first: `quarantine release`";
-                    return Err(Refusal::NotNow(format!("the release is quarantined; {verb}")));
+                let target = rollout.target.as_ref().map(|target| &target.id);
+                if let Some(release) = target.filter(|target| self.service.quarantine.contains_key(*target)) {
+                    let of = self.name;
+                    return Err(Refusal::NotNow(format!(
+                        "the release is quarantined; `deployinator abort --service {of}` rolls back, or release it first: \
+                         `deployinator quarantine release {release} --service {of} --reason WHY`"
+                    )));
                 }
                 Some(RolloutPhase::Rolling)
             }

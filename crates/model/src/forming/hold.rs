@@ -138,7 +138,8 @@ impl FormingHold {
     /// What would end it, for people.
     #[must_use]
     pub fn ends_when(&self) -> String {
-        let without = |host: &HostId| format!("`cluster bootstrap --without {host}`");
+        let without =
+            |host: &HostId| format!("`deployinator cluster bootstrap --without {host} --reason WHY`");
         match self {
             Self::NotListed => "the inventory lists this host".into(),
             Self::WaitingForHosts { needed, .. } => {

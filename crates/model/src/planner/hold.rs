@@ -17,6 +17,89 @@ pub struct Hold {
     pub why: Why,
 }
 
+impl Hold {
+    /// What would end it, with the command that helps where there is one, as it can be typed.
+    #[must_use]
+    pub fn ends_when(&self) -> String {
+        let of = &self.service;
+        let gives_up = || match self.rollout {
+            Some(_) => format!("; `deployinator abort --service {of}` gives up"),
+            None => String::new(),
+        };
+        let breaks = |host: &HostId| format!("`deployinator locks break {host} --service {of} --reason WHY`");
+        match &self.why {
+            Why::LeaderLearning => "the new leader has heard from the hosts for one interval".into(),
+            Why::Staging { host, .. } => {
+                let deadline = if self.rollout.is_some() { ", or the staging deadline passes" } else { "" };
+                format!("{host} has the release{deadline}{}", gives_up())
+            }
+            Why::Migrating { .. } => "bin/migrate ends, or its deadline passes".into(),
+            Why::MigrationUnknown { release, .. } => format!(
+                "an operator says how it ended: `deployinator migration resolve {release} succeeded|failed|retry --service {of} \
+                 --reason WHY`"
+            ),
+            Why::MigrationFailed { release, .. } => format!(
+                "`deployinator migration resolve {release} retry --service {of} --reason WHY`, or another release is pushed"
+            ),
+            Why::Changing { .. } => "its steps end; each has a deadline".into(),
+            Why::NoFreeSlot { .. } => {
+                format!("a holder is done; `deployinator locks list --service {of}` shows them")
+            }
+            Why::BudgetSpent { out, .. } => {
+                let host = if let [(host, _)] = &out[..] { host.as_str() } else { "HOST" };
+                format!(
+                    "a host is back in service or terminated, or you take one out of the sum: {}",
+                    leaves(host)
+                )
+            }
+            Why::HostSilent { holds_slot: true, host } => format!(
+                "{host} is back or terminated; or your word replaces that: {} if it is gone, else {}",
+                removes(host),
+                breaks(host)
+            ),
+            Why::HostSilent { host, .. } => {
+                format!(
+                    "{host} is back or terminated, or you take it out of the sum: {}",
+                    leaves(host.as_str())
+                )
+            }
+            Why::HostStuck { host, .. } => {
+                format!("{host} is healthy again, or its slot is broken: {}", breaks(host))
+            }
+            Why::HostFailed { host, .. } => {
+                format!(
+                    "another release is pushed, or `deployinator hosts exclude {host} --service {of} --reason WHY`"
+                )
+            }
+            Why::RetryLater { .. } => {
+                format!("the pause before the next attempt is over{}", gives_up())
+            }
+            Why::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
+            Why::Paused { .. } => format!("`deployinator resume --service {of}`"),
+            Why::Halted { quarantined: None, .. } => format!(
+                "`deployinator abort --service {of}`, or `deployinator resume --service {of}` once its cause is gone"
+            ),
+            Why::Halted { quarantined: Some(release), .. } => format!(
+                "`deployinator abort --service {of}`; or, to go on with it, \
+                 `deployinator quarantine release {release} --service {of} --reason WHY` and `deployinator resume --service {of}`"
+            ),
+            Why::Queued { behind } => format!("{behind} ends"),
+            Why::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
+            Why::NoHosts => format!("a host joins, is admitted or included{}", gives_up()),
+        }
+    }
+}
+
+fn removes(host: &HostId) -> String {
+    format!("`deployinator hosts remove {host} --reason WHY`")
+}
+
+fn leaves(host: &str) -> String {
+    format!(
+        "`deployinator hosts remove {host} --reason WHY` if it is gone, else `deployinator hosts exclude {host} --reason WHY`"
+    )
+}
+
 /// Why the planner waits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
@@ -110,6 +193,8 @@ pub enum Why {
     Halted {
         /// Why.
         reason: String,
+        /// The release, when it is quarantined: it has to be released before it can go on.
+        quarantined: Option<ReleaseId>,
     },
     /// Another rollout must end first.
     Queued {
@@ -169,42 +254,6 @@ impl Why {
             _ => None,
         }
     }
-
-    /// What would end it, with the verb that helps where there is one.
-    #[must_use]
-    pub fn ends_when(&self) -> String {
-        match self {
-            Self::LeaderLearning => "the new leader has heard from the hosts for one interval".into(),
-            Self::Staging { host, .. } => {
-                format!("{host} has the release, or the staging deadline passes; `abort` gives up")
-            }
-            Self::Migrating { .. } => "bin/migrate ends, or its deadline passes".into(),
-            Self::MigrationUnknown { release, .. } => {
-                format!("an operator says how it ended: `migration resolve {release} succeeded|failed|retry`")
-            }
-            Self::MigrationFailed { release, .. } => {
-                format!("`migration resolve {release} retry`, or another release is pushed")
-            }
-            Self::Changing { .. } => "its steps end; each has a deadline".into(),
-            Self::NoFreeSlot { .. } => "a holder is done; `locks list` shows them".into(),
-            Self::BudgetSpent { .. } => "a host is back in service, terminated, removed or excluded".into(),
-            Self::HostSilent { holds_slot: true, host } => {
-                format!("{host} is back, terminated, removed, or its slot is broken: `locks break`")
-            }
-            Self::HostSilent { host, .. } => format!("{host} is back, terminated, removed or excluded"),
-            Self::HostStuck { host, .. } => {
-                format!("{host} is healthy again, or its slot is broken: `locks break`")
-            }
-            Self::HostFailed { .. } => "another release is pushed".into(),
-            Self::RetryLater { .. } => "the pause before the next attempt is over; `abort` gives up".into(),
-            Self::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
-            Self::Paused { .. } => "`resume`".into(),
-            Self::Halted { .. } => "`abort`, or `resume` once its cause is gone".into(),
-            Self::Queued { behind } => format!("{behind} ends"),
-            Self::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
-            Self::NoHosts => "a host joins, is admitted or included; `abort` gives up".into(),
-        }
-    }
 }
 
 impl fmt::Display for Why {
@@ -242,7 +291,7 @@ impl fmt::Display for Why {
             Self::RetryLater { host, reason } => write!(f, "{host} gave up and tries again later: {reason}"),
             Self::WaveSoak { wave } => write!(f, "wave {wave} soaks"),
             Self::Paused { by } => write!(f, "paused by {by}"),
-            Self::Halted { reason } => write!(f, "halted: {reason}"),
+            Self::Halted { reason, .. } => write!(f, "halted: {reason}"),
             Self::Queued { behind } => write!(f, "waits for {behind}"),
             Self::ConfigurationDiffers { key, values } => {
                 let values = values

@@ -25,8 +25,8 @@ pub use self::{
 use crate::{
     HostId, Release, ServiceName, Timestamp,
     fleet::{
-        Act, Availability, Fleet, HostService, PhaseKind, Rollout, RolloutPhase, SUPPORTED_LEVEL, Service,
-        Step, Timer,
+        Act, Availability, Fleet, Halt, HostService, PhaseKind, Rollout, RolloutPhase, SUPPORTED_LEVEL,
+        Service, Step, Timer,
     },
 };
 
@@ -141,7 +141,7 @@ impl<'a> Desk<'a> {
             RolloutPhase::Rolling => self.roll(rollout),
             RolloutPhase::Halted { why, .. } => {
                 if !self.unknown_migration(rollout) {
-                    self.hold(Some(rollout), Why::Halted { reason: why.to_string() });
+                    self.hold(Some(rollout), self.halted(rollout, why));
                 }
             }
             RolloutPhase::Queued | RolloutPhase::RollingBack { .. } | RolloutPhase::Ended { .. } => (),
@@ -160,10 +160,16 @@ impl<'a> Desk<'a> {
         match &next.phase {
             RolloutPhase::Staging => self.stage(next, may && paused.is_none()),
             RolloutPhase::Halted { why, .. } => {
-                self.hold(Some(next), Why::Halted { reason: why.to_string() });
+                self.hold(Some(next), self.halted(next, why));
             }
             _ => (),
         }
+    }
+
+    fn halted(&self, rollout: &Rollout, why: &Halt) -> Why {
+        let target = rollout.target.as_ref().map(|target| &target.id);
+        let quarantined = target.filter(|target| self.service.quarantine.contains_key(*target));
+        Why::Halted { reason: why.to_string(), quarantined: quarantined.cloned() }
     }
 
     fn hold(&mut self, rollout: Option<&Rollout>, why: Why) {

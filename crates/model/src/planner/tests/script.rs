@@ -282,7 +282,7 @@ impl Script {
         self.play.react();
         for (hold, ends_in) in &self.play.holds {
             let time = ends_in.map_or(String::new(), |left| format!(", in {left:?}"));
-            let _ = writeln!(out, "{}; ends when {}{time}", hold.why, hold.why.ends_when());
+            let _ = writeln!(out, "{}; ends when {}{time}", hold.why, hold.ends_when());
         }
     }
 
