@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use api::v1;
-use demo::releases::Recipe;
+use demo::{fleet::SERVICE, releases::Recipe};
 use rustix::process::Signal;
-use tests::{PATIENCE, Stage, by, client, host, policy, within};
+use tests::{PATIENCE, Stage, by, client, hold, host, phase_of, policy, web, within};
 
 /// The cluster as one agent shows it.
 async fn show(stage: &Stage, number: usize) -> Result<v1::ClusterShowResponse> {
@@ -94,5 +94,154 @@ async fn a_host_that_knows_only_a_follower_joins_through_it() -> Result<()> {
     };
     stage.fleet.wait_for("the joiner serves", PATIENCE, there).await?;
     stage.wait_at(joiner, "the joiner gives a fresh status", |status| !status.stale).await?;
+    Ok(())
+}
+
+/// Waits until a host serves `release`, in service and with nothing under way, whatever the others do.
+async fn serves(stage: &Stage, at: usize, name: &str, release: &str) -> Result<()> {
+    let there = |status: &v1::StatusResponse| {
+        host(status, name).is_some_and(|host| {
+            host.current.as_ref().is_some_and(|current| current.id == release)
+                && host.change.is_none()
+                && host.availability() == v1::Availability::In
+        })
+    };
+    stage.wait_at(at, &format!("{name} serves {release}"), there).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_leader_is_replaced_as_a_voter_once_its_host_is_removed_and_not_before() -> Result<()> {
+    let (mut stage, follower) = five_of_six().await?;
+    let leader = stage.leader().await?;
+    let name = stage.fleet.agents[leader].host.clone();
+    stage.fleet.lose(leader)?;
+    let silent = |status: &v1::StatusResponse| {
+        hold(status, "host_silent").is_some_and(|hold| hold.host.as_deref() == Some(&*name))
+            || host(status, &name).is_some_and(|host| host.availability() == v1::Availability::Unknown)
+    };
+    stage.wait_at(follower, "the lost host is silent", silent).await?;
+    let shown = show(&stage, follower).await?;
+    assert!(shown.voters.iter().any(|voter| voter.host == name), "silence is no evidence: {shown:#?}");
+
+    remove(&stage, follower, &name).await?;
+    let now = voters(&stage, follower, 5, std::slice::from_ref(&name)).await?;
+    ensure!(now.contains(&stage.fleet.agents[follower].host), "{now:?}");
+    rolls(&mut stage, follower, "release-2").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_disk_was_emptied_is_another_host_and_takes_the_name_only_once_the_old_one_is_removed()
+-> Result<()> {
+    let (mut stage, first) = Stage::serving(5).await?;
+    let release = first.release.context("a release")?.id;
+    let before = show(&stage, 0).await?.voters;
+    stage.fleet.lose(3)?;
+    stage.fleet.start(3)?;
+    let log = stage.fleet.agents[3].log.clone();
+    let refused = within("the log says that the name is taken", async || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.contains("the fleet does not take this host").then_some(())
+    });
+    refused.await?;
+    remove(&stage, 0, "h4").await?;
+    serves(&stage, 0, "h4", &release).await?;
+    let now = within("five hosts vote, the new h4 among them", async || {
+        let shown = show(&stage, 0).await.ok().filter(|shown| !shown.stale && shown.voters.len() == 5)?;
+        let new = shown.voters.iter().any(|voter| voter.host == "h4" && !before.contains(voter));
+        (new && shown.learners.is_empty()).then_some(shown.voters)
+    });
+    let now = now.await?;
+    assert_eq!(now.iter().filter(|voter| before.contains(voter)).count(), 4, "{before:#?} {now:#?}");
+
+    // The same machine under a new name, before the old one is removed: two hosts to the fleet.
+    stage.fleet.lose(4)?;
+    let renamed = stage.fleet.add()?;
+    stage.fleet.start(renamed)?;
+    serves(&stage, 0, "h6", &release).await?;
+    remove(&stage, 0, "h5").await?;
+    let now = voters(&stage, 0, 5, &["h5".into()]).await?;
+    ensure!(now.contains(&"h6".to_owned()), "{now:?}");
+    rolls(&mut stage, renamed, "release-2").await?;
+    Ok(())
+}
+
+/// Takes a host out of service in order, ends it with its disk, and removes it.
+async fn retire(stage: &mut Stage, at: usize, number: usize) -> Result<()> {
+    let name = stage.fleet.agents[number].host.clone();
+    let ask = v1::HostRequest { service: SERVICE.into(), host: name.clone(), by: by("it is replaced") };
+    client(stage.fleet.agents[at].address).await?.drain_host(ask).await?;
+    let parked = |status: &v1::StatusResponse| phase_of(status, &name) == v1::HostPhase::Parked;
+    stage.wait_at(at, &format!("{name} is out of service"), parked).await?;
+    let what = format!("{name} votes no more");
+    let passed = within(&what, async || {
+        let shown = show(stage, at).await.ok().filter(|shown| !shown.stale)?;
+        (!shown.voters.iter().any(|voter| voter.host == name)).then_some(())
+    });
+    passed.await?;
+    stage.fleet.lose(number)?;
+    remove(stage, at, &name).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_hosts_are_replaced_one_by_one_while_rollouts_go_on() -> Result<()> {
+    let (mut stage, first) = Stage::serving(5).await?;
+    let load = stage.load()?;
+    let mut release = first.release.context("a release")?.id;
+    let mut rollouts = vec![first.rollout];
+    for number in 0..5 {
+        let joiner = stage.fleet.add()?;
+        stage.fleet.start(joiner)?;
+        let name = stage.fleet.agents[joiner].host.clone();
+        let listed = |status: &v1::StatusResponse| host(status, &name).is_some();
+        stage.wait_at(joiner, "the new host has enrolled", listed).await?;
+        // A push while the host joins, and the old one leaves in the middle of it.
+        let source = stage.release(&Recipe::good(&format!("release-{}", number + 2)))?;
+        let push = stage.push_at(joiner, &source, Some(policy())).await??;
+        serves(&stage, joiner, &name, &push.release.clone().context("a release")?.id).await?;
+        retire(&mut stage, joiner, number).await?;
+        let gone: Vec<usize> = (0..=number).collect();
+        let ended = stage.watch_without(&push, &gone).ended().await?;
+        ensure!((ended.outcome(), ended.exit_code) == (v1::Outcome::Completed, 0), "{ended:#?}");
+        release = push.release.context("a release")?.id;
+        rollouts.push(push.rollout);
+    }
+    let totals = load.stop().await;
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+
+    let originals: Vec<String> = (1..=5).map(|number| format!("h{number}")).collect();
+    let now = voters(&stage, 9, 5, &originals).await?;
+    assert_eq!(now.len(), 5, "{now:?}");
+    let status = stage.all_on(&release).await?;
+    let web = web(&status).context("the service")?;
+    let hosts: Vec<&str> = web.hosts.iter().map(|host| &*host.host).collect();
+    assert_eq!(hosts, ["h10", "h6", "h7", "h8", "h9"], "no host of the first five is left");
+    let history: Vec<u64> = stage.history_at(9).await?.iter().rev().map(|rollout| rollout.id).collect();
+    assert_eq!(history, rollouts, "every rollout is remembered, in order");
+    let events = stage.events_at(9).await?;
+    ensure!(events == stage.events_at(5).await?, "all tell the same story");
+    for kind in ["rollout_began", "rollout_ended"] {
+        assert_eq!(events.iter().filter(|event| event.kind == kind).count(), 6, "{kind} of each rollout");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_host_alone_rolls_survives_its_agent_and_hands_everything_to_another() -> Result<()> {
+    let (mut stage, _) = Stage::serving(1).await?;
+    let pids = stage.pids().await?;
+    stage.fleet.kill(0)?;
+    stage.fleet.start(0)?;
+    assert_eq!(stage.pids().await?, pids);
+    let release = rolls(&mut stage, 0, "release-2").await?;
+
+    let other = stage.fleet.add()?;
+    stage.fleet.start(other)?;
+    serves(&stage, other, "h2", &release).await?;
+    assert_eq!(voters(&stage, other, 1, &[]).await?, ["h1"], "two hosts have one voter");
+    retire(&mut stage, other, 0).await?;
+    assert_eq!(voters(&stage, other, 1, &[]).await?, ["h2"]);
+    rolls(&mut stage, other, "release-3").await?;
+    assert_eq!(stage.history_at(other).await?.len(), 3);
     Ok(())
 }

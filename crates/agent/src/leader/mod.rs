@@ -17,7 +17,7 @@ use model::{
     planner::{self, Hold, Sightings, TimedHold},
 };
 use ports::Inventory;
-use raft::Role;
+use raft::{Role, Standing};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -151,15 +151,16 @@ async fn plan(link: &Link, reign: &Reign) {
     }
 }
 
-async fn wait<A, B>(
+async fn wait<A>(
     state: &mut watch::Receiver<A>,
-    standing: &mut watch::Receiver<B>,
+    standing: &mut watch::Receiver<Standing>,
     heard: &Notify,
     wake: Option<Timestamp>,
 ) {
     tokio::select! {
         _ = state.changed() => (),
-        _ = standing.changed() => (),
+        // It changes with each heartbeat; all that matters here is its end.
+        _ = standing.wait_for(|now| now.role != Role::Leader) => (),
         () = heard.notified() => (),
         () = clock::sleep_until(wake) => (),
     }

@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use model::{
     HostId,
-    fleet::{Act, Evidence, Fleet},
-    forming::{Candidate, choose_voters},
+    fleet::{Act, Evidence, Fleet, Host},
+    forming::{Candidate, relieve_voters},
 };
 use ports::{Inventory, ListedState, fault::Chain};
 use raft::{ChangeError, NodeId, Standing};
@@ -20,17 +20,26 @@ use crate::{link::Link, node_id};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Only who was heard of within this time becomes a voter.
+const RESPONSIVE: Duration = Duration::from_secs(3);
+/// How long a host that did not catch up is passed over, so that another one takes the place.
+const PASSED_OVER: Duration = Duration::from_secs(120);
 /// Longest wait for one change of the group.
 const CHANGE: Duration = Duration::from_secs(20);
 
 /// Looks after the voters, for as long as this node leads.
 pub(super) async fn keep<I: Inventory>(link: &Link, inventory: &I, reign: &Reign) {
+    let mut behind = BTreeMap::new();
     loop {
         bury(link, inventory).await;
         let fleet = link.node().state().borrow().clone();
         let standing = link.node().standing().borrow().clone();
         link.members().are(standing.members().into_values().collect());
-        if let Err(error) = adjust(link, &fleet, &standing, reign).await {
+        behind.retain(|_, since: &mut Instant| since.elapsed() < PASSED_OVER);
+        if let Err(error) = adjust(link, &fleet, &standing, reign, &behind).await {
+            if let ChangeError::NotCaughtUp { node, .. } = &error {
+                behind.insert(node.clone(), Instant::now());
+            }
             warn!(error = %Chain(&error), "the voters are not as they should be");
         }
         tokio::time::sleep(INTERVAL).await;
@@ -58,7 +67,16 @@ async fn bury<I: Inventory>(link: &Link, inventory: &I) {
     }
 }
 
-async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) -> Result<(), ChangeError> {
+/// Hosts that did not catch up when they were to vote, and since when.
+type Behind = BTreeMap<NodeId, Instant>;
+
+async fn adjust(
+    link: &Link,
+    fleet: &Fleet,
+    standing: &Standing,
+    reign: &Reign,
+    behind: &Behind,
+) -> Result<(), ChangeError> {
     let nodes: BTreeMap<NodeId, (&HostId, SocketAddr)> = fleet
         .present()
         .filter_map(|(host, record)| Some((node_id(host, &record.state).ok()?, (host, record.address))))
@@ -81,8 +99,9 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
     let candidates: Vec<Candidate> = fleet
         .present()
         .filter(|(host, _)| {
-            current.contains(*host)
-                || responsive.get(*host).is_some_and(|(quiet, _)| *quiet < Duration::from_secs(3))
+            let answers = responsive.get(*host).is_some_and(|(quiet, _)| *quiet < RESPONSIVE);
+            let is_behind = by_host.get(host).is_some_and(|node| behind.contains_key(*node));
+            current.contains(*host) || answers && !is_behind
         })
         .map(|(host, record)| Candidate {
             host: host.clone(),
@@ -90,7 +109,8 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
             launched: record.enrolled.0,
         })
         .collect();
-    let chosen = choose_voters(&candidates, &current, &BTreeSet::new());
+    let leaving = fleet.present().filter(|(_, record)| is_drained(record)).map(|(host, _)| host.clone());
+    let chosen = relieve_voters(&candidates, &current, &leaving.collect());
     let mut wanted: BTreeSet<NodeId> =
         chosen.iter().filter_map(|host| by_host.get(host).map(|node| (*node).clone())).collect();
     wanted.extend(strangers);
@@ -106,6 +126,11 @@ async fn adjust(link: &Link, fleet: &Fleet, standing: &Standing, reign: &Reign) 
     }
     link.node().set_voters(wanted, CHANGE).await?;
     Ok(())
+}
+
+/// Whether an operator asked all that runs on the host out of service: then the machine is likely to go as well.
+fn is_drained(host: &Host) -> bool {
+    !host.services.is_empty() && host.services.values().all(|here| here.parked.is_some())
 }
 
 /// Whether the fleet knows that this node's host departed, or came back as another one.

@@ -34,4 +34,4 @@ pub use message::{Answer, Ask, Listing, Question, Refusal, Said};
 pub use record::{Gone, Record, Standing};
 pub use roster::{Identity, InvalidStateUuid, Malformed, Roster, Seat, StateUuid};
 pub use rule::Rule;
-pub use voters::{Candidate, choose_voters, voters_wanted};
+pub use voters::{Candidate, choose_voters, relieve_voters, voters_wanted};

@@ -60,9 +60,63 @@ pub fn choose_voters(
     voters
 }
 
+/// Chooses the voters as [`choose_voters`] does, but so that hosts which are about to leave pass their vote on where another host can take
+/// it. Without another one they keep it: fewer voters would make the group weaker, not safer.
+#[must_use]
+pub fn relieve_voters(
+    hosts: &[Candidate],
+    current: &BTreeSet<HostId>,
+    leaving: &BTreeSet<HostId>,
+) -> BTreeSet<HostId> {
+    let (going, staying): (Vec<_>, Vec<_>) =
+        hosts.iter().cloned().partition(|candidate| leaving.contains(&candidate.host));
+    let mut voters = choose_voters(hosts, current, &BTreeSet::new());
+    for candidate in &going {
+        let (seated, free): (Vec<&Candidate>, Vec<&Candidate>) =
+            staying.iter().partition(|other| voters.contains(&other.host));
+        if voters.contains(&candidate.host)
+            && let Some(best) = best(&seated, &free)
+        {
+            voters.remove(&candidate.host);
+            voters.insert(best);
+        }
+    }
+    voters
+}
+
+/// The one of `free` for the next place: of the zone with the fewest voters, and there the oldest.
+fn best(seated: &[&Candidate], free: &[&Candidate]) -> Option<HostId> {
+    let beside = |c: &Candidate| seated.iter().filter(|seated| seated.zone == c.zone).count();
+    free.iter().min_by_key(|c| (beside(c), c.launched, &c.host)).map(|c| c.host.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_leave_pass_their_vote_on_where_another_can_take_it() {
+        #[rustfmt::skip]
+        let table = [
+            // hosts in launch order        current             leaving   voters
+            ("h1 h2",                       "h1",               "h1",     "h2"),
+            ("h1 h2",                       "h1",               "h1 h2",  "h1"),
+            ("h1 h2 h3",                    "h1 h2 h3",         "h1",     "h1 h2 h3"),
+            ("h1 h2 h3 h4",                 "h1 h2 h3",         "h2",     "h1 h3 h4"),
+            ("h1 h2 h3 h4",                 "h1 h2 h3",         "h1 h2",  "h2 h3 h4"),
+            ("h1/a h2/b h3/c h4/a h5/b h6/b h7/c", "h1 h2 h3 h4 h5", "h2", "h1 h3 h4 h5 h6"),
+            ("h1/a h2/b h3/c h4/a h5/b h6/b h7/c", "h1 h2 h3 h4 h5", "h3", "h1 h2 h4 h5 h7"),
+            // Who leaves is not chosen as long as another can be.
+            ("h1 h2 h3 h4",                 "h2 h3",            "h1",     "h2 h3 h4"),
+            ("h1 h2 h3",                    "h2 h3",            "h1",     "h1 h2 h3"),
+        ];
+        for (listed, current, leaving, expected) in table {
+            let chosen = relieve_voters(&hosts(listed), &set(current), &set(leaving));
+            assert_eq!(chosen, set(expected), "hosts {listed}, current {current}, leaving {leaving}");
+            let again = relieve_voters(&hosts(listed), &chosen, &set(leaving));
+            assert_eq!(again, chosen, "choosing twice changed the voters of {listed}");
+        }
+    }
 
     fn id(name: &str) -> HostId {
         name.parse().unwrap()
