@@ -5,11 +5,12 @@ use std::{
     process::{Output as Ended, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use api::v1;
 use demo::releases::{Bad, Recipe};
 use rustix::process::Signal;
 use serde_json::Value;
-use tests::{Output, PATIENCE, Stage, policy, within};
+use tests::{Output, PATIENCE, Stage, client, policy, within};
 use tokio::time::timeout;
 
 /// What the command line did.
@@ -211,4 +212,86 @@ async fn a_host_that_joins_is_followed_and_a_follower_shows_all_hosts() -> Resul
             .then_some(())
     });
     shown.await
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("its resident memory")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
+
+/// How much the service has written on a host, whether it is still there or not.
+fn written(stage: &Stage, number: usize) -> Result<u64> {
+    let logs = stage.fleet.agents[number].state.join("services/web/logs");
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(logs)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
+}
+
+/// A fleet whose service writes two megabytes a second, of which one is kept.
+async fn chattering() -> Result<Stage> {
+    let mut stage = Stage::set(3).await?;
+    for agent in &stage.fleet.agents {
+        let text = std::fs::read_to_string(&agent.config)?;
+        let limited = text.replace("[service.web]", "[service.web]\nlog_limit_bytes = 1048576");
+        ensure!(text != limited, "no section of the service in {text}");
+        std::fs::write(&agent.config, limited)?;
+    }
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    let first = "(i=0; while :; do i=$((i + 1)); echo \"tick $i\"; yes \"$(printf '%01000d' 0)\" | head -n 200; \
+                 sleep 0.1; done) &";
+    let source = stage.release(&Recipe { first: first.to_owned(), ..Recipe::good("release-1") })?;
+    let push = stage.push(&source, policy()).await?;
+    let ended = stage.watch(&push).ended().await?;
+    ensure!(ended.exit_code == 0, "release 1 ended with {ended:#?}");
+    Ok(stage)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_does_not_read_costs_neither_memory_nor_others_their_lines() -> Result<()> {
+    let stage = chattering().await?;
+    let request =
+        v1::LogsRequest { service: "web".into(), tail_lines: 10, follow: true, ..Default::default() };
+    let agent = &stage.fleet.agents[0];
+    let mut slow = client(agent.address).await?.logs(request).await?.into_inner();
+    ensure!(slow.message().await?.is_some(), "a first message");
+    let pid = agent.pid().context("the agent's pid")?;
+    let wrote = async |bytes: u64| {
+        let before = written(&stage, 1)?;
+        let what = format!("h2 wrote {bytes} bytes more");
+        within(&what, async || written(&stage, 1).ok().filter(|now| before + bytes <= *now)).await
+    };
+    // What a stream takes at the most, it takes soon.
+    wrote(4 << 20).await?;
+    let before = resident(pid)?;
+
+    let mut other =
+        Output::start(&stage, &["logs", "-f", "--service", "web", "--host", "h2", "--tail", "0"])?;
+    let mut last = 0;
+    for _ in 0..3 {
+        // More than is kept of it.
+        wrote(4 << 20).await?;
+        let next =
+            other.until("another reader sees what is new", |item| tick(item).is_some_and(|tick| last < tick));
+        last = tick(&next.await?).context("a tick")?;
+    }
+    let grown = resident(pid)?.saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes more, while three hosts wrote 12 MiB each");
+
+    // It reads on, and is told what it has missed.
+    let told = timeout(PATIENCE, async {
+        while let Some(answer) = slow.message().await? {
+            if let Some(v1::logs_response::Item::Gap(gap)) = answer.item {
+                return anyhow::Ok(gap.lost_bytes);
+            }
+        }
+        bail!("the stream ended")
+    });
+    let lost = told.await.context("waited until the slow reader was told of a gap")??;
+    assert!(lost.is_some_and(|lost| 1 << 20 < lost), "{lost:?}");
+    Ok(())
 }

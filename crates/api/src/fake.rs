@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -22,6 +23,8 @@ pub enum Play<T> {
     Say(T),
     /// Breaks off with this status, or as if the agent had died.
     Cut(Option<Status>),
+    /// Says nothing for so long.
+    Silence(Duration),
     /// Stays open and silent.
     Stay,
 }
@@ -161,12 +164,16 @@ where
 {
     let plays = plays.ok_or_else(unscripted)?;
     let stays = matches!(plays.last(), Some(Play::Stay));
-    let messages = plays.into_iter().filter_map(|play| match play {
-        Play::Say(item) => Some(Ok(item.into())),
+    let message = async |play| match play {
+        Play::Say(item) => Some(Ok(T::into(item))),
         Play::Cut(status) => Some(Err(status.unwrap_or_else(|| Status::unavailable("the agent is gone")))),
+        Play::Silence(time) => {
+            tokio::time::sleep(time).await;
+            None
+        }
         Play::Stay => None,
-    });
-    let messages = tokio_stream::iter(messages.collect::<Vec<_>>());
+    };
+    let messages = tokio_stream::iter(plays).then(message).filter_map(|message| message);
     if stays {
         return Ok(Response::new(Box::pin(messages.chain(tokio_stream::pending()))));
     }

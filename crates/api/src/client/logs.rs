@@ -109,3 +109,6 @@ impl Source for LogsSource {
         Quorum::NotSaid
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -347,3 +347,24 @@ async fn a_patient_watch_outlasts_a_lost_quorum_and_misses_nothing() {
     tokio::join!(follow, come_back);
     assert_eq!(seen, [8, 9]);
 }
+
+#[tokio::test]
+async fn a_stream_that_was_silent_for_long_is_taken_up_again_with_patience() {
+    let event = |revision| Play::Say(EventItem::Event(event(revision)));
+    let first = vec![event(8), Play::Cut(None)];
+    let silent = vec![Play::Silence(2 * PATIENCE.stream), Play::Cut(None)];
+    let first = FakeAgent::start(Script { events: [first].into(), ..Script::default() }).await;
+    // Nothing happens for longer than patience lasts; then this agent is lost too.
+    let second = FakeAgent::start(Script { events: [silent].into(), ..Script::default() }).await;
+    let third =
+        FakeAgent::start(Script { events: [vec![event(9), Play::Stay]].into(), ..Script::default() }).await;
+    let client = client(&[first.address(), second.address(), third.address()]);
+    let mut events = client.events(None, None, true);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&9) {
+        if let Step::Item(EventItem::Event(event)) = events.next().await.unwrap().unwrap() {
+            seen.push(event.cursor.revision.0);
+        }
+    }
+    assert_eq!(seen, [8, 9]);
+}

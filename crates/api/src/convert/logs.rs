@@ -153,3 +153,52 @@ fn read_lines(wire: v1::LogLines) -> Result<LogItem, Invalid> {
     };
     Ok(LogItem::Lines(source, wire.lines.into_iter().map(line).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Fence, Incarnation, Revision};
+
+    use super::*;
+    use crate::view::LogStream;
+
+    #[test]
+    fn output_comes_back_as_it_was() {
+        let host = || "h1".parse().unwrap();
+        let spot = |stream| LogSpot { host: host(), instance: 3, stream };
+        let place = |attempt, offset| LogPlace { spot: spot(LogStream::Migrate), attempt, offset };
+        let source = LogSource {
+            spot: spot(LogStream::Serve),
+            attempt: 7,
+            fence: Fence { incarnation: Incarnation(2), revision: Revision(17) },
+            release: Some("abc-web-2".parse().unwrap()),
+            restored: true,
+        };
+        let line =
+            LogLine { offset: 5, next: 9, text: "\u{1b}[31m\u{fffd}".into(), cut: true, continued: true };
+        let unlabelled = LogSource { release: None, restored: false, ..source.clone() };
+        for item in [
+            LogItem::Host(LogHost { host: host(), reached: Ok(vec![place(1, u64::MAX), place(2, 0)]) }),
+            LogItem::Host(LogHost { host: host(), reached: Err("connection refused".into()) }),
+            LogItem::Lines(source, vec![line.clone(), LogLine { cut: false, continued: false, ..line }]),
+            LogItem::Lines(unlabelled, vec![]),
+            LogItem::Gap(LogGap { from: place(1, 2), to: place(3, 0), lost_bytes: None }),
+            LogItem::Gap(LogGap { from: place(1, 2), to: place(1, 9), lost_bytes: Some(7) }),
+        ] {
+            assert_eq!(LogItem::try_from(v1::LogsResponse::from(item.clone())).unwrap(), item);
+        }
+        let query = LogsQuery {
+            service: "web".parse().unwrap(),
+            hosts: vec![host()],
+            release: Some("abc".into()),
+            attempt: Some(4),
+            stream: Some(LogStream::Migrate),
+            tail_lines: 9,
+            follow: true,
+            after: vec![place(1, 2)],
+        };
+        assert_eq!(LogsQuery::try_from(v1::LogsRequest::from(query.clone())).unwrap(), query);
+        let mut wire = v1::LogsRequest::from(query);
+        wire.after[0].stream = 0;
+        assert_eq!(LogsQuery::try_from(wire).unwrap_err().to_string(), "after.stream: must be given");
+    }
+}
