@@ -71,6 +71,9 @@ async fn lines_of_all_hosts_come_together_and_are_labelled() -> Result<()> {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:#?}");
     let items: Vec<Value> = ran.out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert!(items.iter().all(is_line), "{items:#?}");
+    let mut hosts: Vec<&Value> = items.iter().map(|item| &item["host"]).collect();
+    hosts.dedup();
+    assert_eq!(hosts.len(), 3, "what there was comes host by host: {hosts:#?}");
     let migrated: Vec<&Value> = items.iter().filter(|item| item["stream"] == "migrate").collect();
     assert_eq!(migrated.len(), 1, "once in the fleet: {items:#?}");
     assert!(migrated[0]["text"].as_str().context("a text")?.starts_with("migrated "), "{migrated:#?}");

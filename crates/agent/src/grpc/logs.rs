@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{Backend, passed::Passed, public::Public, refusals, status};
 use crate::{
     core::Core,
-    logs::{Channel, Gone, Host, Own, Places, Sender},
+    logs::{Channel, Gone, Host, Own, Places, Sender, Turns},
 };
 
 /// Time between two looks for hosts that have joined or left.
@@ -55,8 +55,15 @@ pub(super) async fn all_hosts(public: &Public, request: v1::LogsRequest) -> Resu
         return Err(refusal::refused(&Refusal::UnknownHost { host: unknown.clone() }));
     }
     let (to, receiver) = mpsc::channel(1);
-    let caller =
-        Caller { public: public.clone(), core, query, to, asked: BTreeMap::new(), running: JoinSet::new() };
+    let caller = Caller {
+        public: public.clone(),
+        core,
+        query,
+        to,
+        asked: BTreeMap::new(),
+        running: JoinSet::new(),
+        turns: Turns::default(),
+    };
     tokio::spawn(async move {
         // The reader has gone, or has all.
         let _ = caller.run(hosts).await;
@@ -109,6 +116,7 @@ struct Caller {
     to: Sender,
     asked: BTreeMap<HostId, Asked>,
     running: JoinSet<Result<(), Gone>>,
+    turns: Turns,
 }
 
 impl Caller {
@@ -141,7 +149,7 @@ impl Caller {
                 asked.running.abort();
             }
             let reason = format!("it no longer declares {}", self.query.service);
-            let left = LogItem::Host(LogHost { host, reached: Err(reason) });
+            let left = LogItem::Host(LogHost { host, reached: Err(reason), current: false });
             self.to.send(Ok(left)).await.map_err(|_| Gone)?;
         }
         for (host, address) in hosts {
@@ -158,7 +166,13 @@ impl Caller {
             };
             let channel = self.channel(&host, address);
             let query = self.query.clone();
-            let asked = Host { host: host.clone(), channel, query, places: places.clone() };
+            let asked = Host {
+                host: host.clone(),
+                channel,
+                query,
+                places: places.clone(),
+                turns: self.turns.clone(),
+            };
             let to = self.to.clone();
             let running = self.running.spawn(async move { asked.run(&to).await });
             self.asked.insert(host, Asked { address, places, running });

@@ -23,6 +23,9 @@ const OPEN: Duration = Duration::from_secs(2);
 /// Pause before a host that was lost is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Longest wait for another host to send what there was.
+const TURN: Duration = Duration::from_secs(1);
+
 /// How a host's output is had.
 pub enum Channel {
     /// It is this host.
@@ -48,7 +51,12 @@ pub struct Host {
     pub query: LogsQuery,
     /// Where the caller is.
     pub places: Places,
+    /// Whose turn it is to send what there was.
+    pub turns: Turns,
 }
+
+/// Hosts send what there was one after the other, so that it can be read; what comes then, as it comes.
+pub type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// Where a caller is, at each spot of one host. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -99,21 +107,21 @@ impl Host {
     /// # Errors
     /// The reader has gone.
     pub async fn run(self, to: &Sender) -> Result<(), Gone> {
-        let mut away = false;
+        let (mut away, mut late) = (false, true);
         loop {
             let lost = match self.open().await {
-                Ok(stream) => self.pass_on(stream, &mut away, to).await?,
+                Ok(stream) => self.pass_on(stream, &mut away, &mut late, to).await?,
                 Err(reason) => Some(reason),
             };
             let Some(reason) = lost else { return Ok(()) };
             if !away {
-                let host = LogHost { host: self.host.clone(), reached: Err(reason) };
+                let host = LogHost { host: self.host.clone(), reached: Err(reason), current: false };
                 send(to, LogItem::Host(host)).await?;
             }
             if !self.query.follow {
                 return Ok(());
             }
-            away = true;
+            (away, late) = (true, false);
             tokio::select! {
                 () = to.closed() => return Err(Gone),
                 () = tokio::time::sleep(PAUSE) => (),
@@ -121,13 +129,15 @@ impl Host {
         }
     }
 
-    /// Passes on what one stream brings. Returns why it ended, if it should not have.
+    /// Passes on what one stream brings, and waits for its turn with what there was. Returns why the stream ended, if it should not have.
     async fn pass_on(
         &self,
         mut stream: Stream,
         away: &mut bool,
+        late: &mut bool,
         to: &Sender,
     ) -> Result<Option<String>, Gone> {
+        let mut turn = None;
         loop {
             let next = tokio::select! {
                 () = to.closed() => return Err(Gone),
@@ -140,6 +150,16 @@ impl Host {
                 Err(status) => return Ok(Some(words(&status))),
             };
             *away = false;
+            match &item {
+                LogItem::Host(host) if host.current => (*late, turn) = (false, None),
+                LogItem::Host(_) => (),
+                LogItem::Lines(..) | LogItem::Gap(_) if *late && turn.is_none() => {
+                    turn = timeout(TURN, self.turns.lock()).await.ok();
+                    // A host that does not get on keeps nobody waiting for long.
+                    *late = turn.is_some();
+                }
+                LogItem::Lines(..) | LogItem::Gap(_) => (),
+            }
             // Noted when it is sent: what the caller did not get is asked for again.
             let noted = item.clone();
             send(to, item).await?;

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::Status;
 
 pub use self::{
-    host::{Channel, Host, Places},
+    host::{Channel, Host, Places, Turns},
     own::Own,
 };
 

@@ -87,7 +87,9 @@ impl Readers {
     }
 
     async fn run(mut self, places: Vec<LogPlace>, follow: bool, to: &Sender) -> Result<io::Result<()>, Gone> {
-        send(to, LogItem::Host(LogHost { host: self.host.clone(), reached: Ok(places) })).await?;
+        let mut current = false;
+        let host = LogHost { host: self.host.clone(), reached: Ok(places), current };
+        send(to, LogItem::Host(host)).await?;
         loop {
             let round = blocking(move || {
                 let items = self.round()?;
@@ -101,6 +103,11 @@ impl Readers {
             let quiet = items.is_empty();
             for item in items {
                 send(to, item).await?;
+            }
+            if quiet && !current {
+                current = true;
+                let host = LogHost { host: self.host.clone(), reached: Ok(self.places()), current };
+                send(to, LogItem::Host(host)).await?;
             }
             if quiet && !follow {
                 return Ok(Ok(()));

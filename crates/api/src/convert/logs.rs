@@ -102,7 +102,7 @@ impl From<LogHost> for v1::LogHost {
             Ok(places) => (places, String::new()),
             Err(reason) => (Vec::new(), reason),
         };
-        Self { host: host.host.into(), reached, reason, places: each(places) }
+        Self { host: host.host.into(), reached, reason, places: each(places), current: host.current }
     }
 }
 
@@ -111,7 +111,8 @@ impl TryFrom<v1::LogHost> for LogHost {
     fn try_from(wire: v1::LogHost) -> Result<Self, Invalid> {
         let host = named("host", &wire.host)?;
         let places = all("places", wire.places)?;
-        Ok(Self { host, reached: if wire.reached { Ok(places) } else { Err(wire.reason) } })
+        let reached = if wire.reached { Ok(places) } else { Err(wire.reason) };
+        Ok(Self { host, reached, current: wire.current })
     }
 }
 
@@ -177,8 +178,16 @@ mod tests {
             LogLine { offset: 5, next: 9, text: "\u{1b}[31m\u{fffd}".into(), cut: true, continued: true };
         let unlabelled = LogSource { release: None, restored: false, ..source.clone() };
         for item in [
-            LogItem::Host(LogHost { host: host(), reached: Ok(vec![place(1, u64::MAX), place(2, 0)]) }),
-            LogItem::Host(LogHost { host: host(), reached: Err("connection refused".into()) }),
+            LogItem::Host(LogHost {
+                host: host(),
+                reached: Ok(vec![place(1, u64::MAX), place(2, 0)]),
+                current: true,
+            }),
+            LogItem::Host(LogHost {
+                host: host(),
+                reached: Err("connection refused".into()),
+                current: false,
+            }),
             LogItem::Lines(source, vec![line.clone(), LogLine { cut: false, continued: false, ..line }]),
             LogItem::Lines(unlabelled, vec![]),
             LogItem::Gap(LogGap { from: place(1, 2), to: place(3, 0), lost_bytes: None }),

@@ -110,6 +110,8 @@ pub struct LogHost {
     pub host: HostId,
     /// Where its lines go on; or why it is not reached, in words.
     pub reached: Result<Vec<LogPlace>, String>,
+    /// All that was written when the host was asked has been sent.
+    pub current: bool,
 }
 
 /// Output that is no longer there.
@@ -126,7 +128,7 @@ pub struct LogGap {
 /// One message of a stream of output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogItem {
-    /// A host is reached, or is not.
+    /// A host is reached, is not, or has sent all that there was.
     Host(LogHost),
     /// Lines of one attempt, in order.
     Lines(LogSource, Vec<LogLine>),

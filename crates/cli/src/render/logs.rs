@@ -63,7 +63,11 @@ impl Printer {
             });
             return self.write(&text.to_string());
         }
-        let next = if follow { "it is asked again until it answers" } else { "its lines are missing here" };
+        let next = if follow {
+            format!("it is asked again as long as it declares {service}")
+        } else {
+            "its lines are missing here".to_owned()
+        };
         match &host.reached {
             Ok(_) => eprintln!("{}: reached again", host.host),
             Err(reason) => eprintln!("{}: not reached, {reason}; {next}", host.host),

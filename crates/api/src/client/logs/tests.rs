@@ -15,7 +15,11 @@ fn place(host: &str, attempt: u64, offset: u64) -> LogPlace {
 }
 
 fn reached(places: Vec<LogPlace>) -> Play<LogItem> {
-    Play::Say(LogItem::Host(LogHost { host: places[0].spot.host.clone(), reached: Ok(places) }))
+    Play::Say(LogItem::Host(LogHost {
+        host: places[0].spot.host.clone(),
+        reached: Ok(places),
+        current: false,
+    }))
 }
 
 fn source(host: &str, attempt: u64) -> LogSource {
