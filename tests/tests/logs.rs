@@ -234,24 +234,40 @@ fn written(stage: &Stage, number: usize) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A fleet whose service writes two megabytes a second, of which one is kept.
-async fn chattering() -> Result<Stage> {
-    let mut stage = Stage::set(3).await?;
+/// A fleet that runs this release, and says more about its service.
+async fn configured(hosts: usize, service: &str, recipe: &Recipe) -> Result<Stage> {
+    let mut stage = Stage::set(hosts).await?;
     for agent in &stage.fleet.agents {
         let text = std::fs::read_to_string(&agent.config)?;
-        let limited = text.replace("[service.web]", "[service.web]\nlog_limit_bytes = 1048576");
-        ensure!(text != limited, "no section of the service in {text}");
-        std::fs::write(&agent.config, limited)?;
+        let more = text.replace("[service.web]", &format!("[service.web]\n{service}"));
+        ensure!(text != more, "no section of the service in {text}");
+        std::fs::write(&agent.config, more)?;
     }
     stage.fleet.start_all()?;
     stage.fleet.formed().await?;
-    let first = "(i=0; while :; do i=$((i + 1)); echo \"tick $i\"; yes \"$(printf '%01000d' 0)\" | head -n 200; \
-                 sleep 0.1; done) &";
-    let source = stage.release(&Recipe { first: first.to_owned(), ..Recipe::good("release-1") })?;
+    let source = stage.release(recipe)?;
     let push = stage.push(&source, policy()).await?;
     let ended = stage.watch(&push).ended().await?;
     ensure!(ended.exit_code == 0, "release 1 ended with {ended:#?}");
     Ok(stage)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_of_a_host_are_told_apart() -> Result<()> {
+    let stage = configured(1, "instances = 2", &Recipe::good("release-1")).await?;
+    let ran = run(&stage, &["--tail", "1"]).await?;
+    let mut labels: Vec<&str> = ran.out.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    labels.sort_unstable();
+    assert_eq!((ran.code, labels), (Some(0), vec!["h1/0", "h1/1"]), "{ran:#?}");
+    Ok(())
+}
+
+/// A fleet whose service writes two megabytes a second, of which one is kept.
+async fn chattering() -> Result<Stage> {
+    let first = "(i=0; while :; do i=$((i + 1)); echo \"tick $i\"; yes \"$(printf '%01000d' 0)\" | head -n 200; \
+                 sleep 0.1; done) &";
+    let recipe = Recipe { first: first.to_owned(), ..Recipe::good("release-1") };
+    configured(3, "log_limit_bytes = 1048576", &recipe).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

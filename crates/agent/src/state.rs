@@ -159,10 +159,10 @@ impl StateDir {
         self.path.join("releases")
     }
 
-    /// The directories of a service's keepers, with their instances; whether they are there is another matter.
+    /// Where the directory of a service is, if it has one.
     #[must_use]
-    pub fn keepers(&self, service: &ServiceName) -> Vec<(u32, PathBuf)> {
-        vec![(0, self.path.join("services").join(service.as_str()))]
+    pub fn place_of(&self, service: &ServiceName) -> PathBuf {
+        self.path.join("services").join(service.as_str())
     }
 
     /// The directory of a service's keeper and ledger, made when there is none.
@@ -170,7 +170,7 @@ impl StateDir {
     /// # Errors
     /// It cannot be made.
     pub fn service(&self, service: &ServiceName) -> Result<PathBuf, StateError> {
-        let path = self.path.join("services").join(service.as_str());
+        let path = self.place_of(service);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|source| StateError::NotWritable { path: path.clone(), source })?;
         Ok(path)

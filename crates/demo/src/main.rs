@@ -271,6 +271,7 @@ impl Stage {
         println!("  {cli} status");
         println!("  {cli} history --service {SERVICE}");
         println!("  {cli} events --service {SERVICE}");
+        println!("  {cli} logs --follow --service {SERVICE}");
         println!(
             "  {cli} push {} --service {SERVICE} --wait",
             self.dir.path().join("pushed/release-1").display()

@@ -36,7 +36,7 @@ pub(super) fn this_host(
     let query = LogsQuery::try_from(request.unwrap_or_default())?;
     let parts = backend.cell.parts();
     let place = parts.logs.reader()?;
-    let own = Own { host: host.clone(), keepers: parts.state.keepers(&query.service) };
+    let own = Own { host: host.clone(), service: parts.state.place_of(&query.service) };
     let (to, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         own.send(query, to).await;
@@ -183,8 +183,8 @@ impl Caller {
     fn channel(&self, host: &HostId, address: SocketAddr) -> Channel {
         let parts = self.public.backend().cell.parts();
         if host == self.core.link.host() {
-            let keepers = parts.state.keepers(&self.query.service);
-            return Channel::Own(Own { host: host.clone(), keepers });
+            let service = parts.state.place_of(&self.query.service);
+            return Channel::Own(Own { host: host.clone(), service });
         }
         let (channels, cluster) = (parts.channels.clone(), self.core.link.cluster().clone());
         Channel::Other { channels, address, cluster }

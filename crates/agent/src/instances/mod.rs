@@ -41,6 +41,7 @@ pub use prober::Probers;
 pub use supervisor::Supervisors;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -52,6 +53,14 @@ pub const INSTANCE_VARIABLE: &str = "DEPLOYINATOR_INSTANCE";
 #[must_use]
 pub fn dir_of(service: &Path, instance: usize) -> PathBuf {
     if instance == 0 { service.to_owned() } else { service.join("instances").join(instance.to_string()) }
+}
+
+/// All directories of keepers that there are in a service's own, those of instances that it once had among them.
+#[must_use]
+pub fn dirs_in(service: &Path) -> BTreeMap<u32, PathBuf> {
+    let below = std::fs::read_dir(service.join("instances")).into_iter().flatten().flatten();
+    let numbered = below.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    std::iter::once((0, service.to_owned())).chain(numbered).collect()
 }
 
 /// Where an instance listens, when the first one listens at `first`.

@@ -1,6 +1,11 @@
 //! What programs wrote on this host, from its files.
 
-use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    time::Duration,
+};
 
 use api::view::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogStream, LogsQuery};
 use model::HostId;
@@ -8,6 +13,7 @@ use supervisor::logs::{Gap, Line, Place, Read, Reader, Wanted, Writer, last_line
 use tonic::Status;
 
 use super::{Gone, Sender, send};
+use crate::instances;
 
 /// Time between two looks for something new.
 const LOOK: Duration = Duration::from_millis(200);
@@ -17,27 +23,29 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Own {
     /// This host.
     pub host: HostId,
-    /// The directory of each instance's keeper.
-    pub keepers: Vec<(u32, PathBuf)>,
+    /// The service's directory, with those of its instances below.
+    pub service: PathBuf,
 }
 
 /// The readers of all programs and instances.
 struct Readers {
-    host: HostId,
+    own: Own,
+    writers: Vec<Writer>,
+    wanted: Wanted,
+    follow: bool,
+    instances: BTreeSet<u32>,
     all: Vec<(u32, Reader)>,
 }
+
+/// Where a caller is, by instance and program.
+type After = BTreeMap<(u32, LogStream), Place>;
 
 impl Own {
     /// Sends what is asked for, until all is sent, or until the reader has gone. Files are read on threads that may block.
     pub async fn send(self, query: LogsQuery, to: Sender) {
-        let follow = query.follow;
-        let opened = blocking(move || {
-            let readers = Readers::open(self, &query)?;
-            let places = readers.places();
-            Ok((readers, places))
-        });
-        let result = match opened.await {
-            Ok((readers, places)) => readers.run(places, follow, &to).await,
+        let opened = blocking(move || Readers::open(self, &query)).await;
+        let result = match opened {
+            Ok(readers) => readers.run(&to).await,
             Err(error) => Ok(Err(error)),
         };
         if let Ok(Err(error)) = result {
@@ -54,62 +62,73 @@ async fn blocking<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send
 
 impl Readers {
     fn open(own: Own, query: &LogsQuery) -> io::Result<Self> {
-        let writers: Vec<Writer> = Writer::ALL
-            .into_iter()
-            .filter(|writer| query.stream.is_none_or(|stream| stream == stream_of(*writer)))
-            .collect();
-        let wanted = Wanted { release: query.release.clone(), attempt: query.attempt };
-        let after: BTreeMap<(u32, LogStream), Place> = query
-            .after
-            .iter()
-            .filter(|place| place.spot.host == own.host)
-            .map(|place| {
-                (
-                    (place.spot.instance, place.spot.stream),
-                    Place { attempt: place.attempt, offset: place.offset },
-                )
-            })
-            .collect();
-        let mut all = Vec::new();
-        for (instance, keeper) in own.keepers {
-            let places = if after.is_empty() {
-                last_lines(&keeper, &writers, &wanted, u64::from(query.tail_lines))?
-            } else {
-                // What began since the reader was here, it has not seen.
-                let known = |writer| after.get(&(instance, stream_of(writer))).copied();
-                writers.iter().map(|writer| (*writer, known(*writer).unwrap_or(Place::START))).collect()
-            };
-            for (writer, place) in places {
-                all.push((instance, Reader::new(&keeper, writer, wanted.clone(), place, query.follow)?));
-            }
-        }
-        Ok(Self { host: own.host, all })
+        let is_wanted = |writer: &Writer| query.stream.is_none_or(|stream| stream == stream_of(*writer));
+        let here = query.after.iter().filter(|place| place.spot.host == own.host);
+        let place = |place: &LogPlace| Place { attempt: place.attempt, offset: place.offset };
+        let after: After = here.map(|at| ((at.spot.instance, at.spot.stream), place(at))).collect();
+        let mut readers = Self {
+            writers: Writer::ALL.into_iter().filter(is_wanted).collect(),
+            wanted: Wanted { release: query.release.clone(), attempt: query.attempt },
+            follow: query.follow,
+            instances: BTreeSet::new(),
+            all: Vec::new(),
+            own,
+        };
+        let lines = after.is_empty().then_some(query.tail_lines);
+        readers.add(lines, &after)?;
+        Ok(readers)
     }
 
-    async fn run(mut self, places: Vec<LogPlace>, follow: bool, to: &Sender) -> Result<io::Result<()>, Gone> {
+    /// Reads the instances that are there and were not: their last lines, or else all that the caller has not seen. Returns whether there
+    /// are any.
+    fn add(&mut self, lines: Option<u32>, after: &After) -> io::Result<bool> {
+        let mut keepers = instances::dirs_in(&self.own.service);
+        keepers.retain(|instance, _| !self.instances.contains(instance));
+        for (&instance, keeper) in &keepers {
+            let places = match lines {
+                Some(lines) => last_lines(keeper, &self.writers, &self.wanted, u64::from(lines))?,
+                None => {
+                    let known = |writer| after.get(&(instance, stream_of(writer))).copied();
+                    let place = |writer: &Writer| (*writer, known(*writer).unwrap_or(Place::START));
+                    self.writers.iter().map(place).collect()
+                }
+            };
+            for (writer, place) in places {
+                let reader = Reader::new(keeper, writer, self.wanted.clone(), place, self.follow)?;
+                self.all.push((instance, reader));
+            }
+            self.instances.insert(instance);
+        }
+        Ok(!keepers.is_empty())
+    }
+
+    async fn run(mut self, to: &Sender) -> Result<io::Result<()>, Gone> {
         let mut current = false;
-        let host = LogHost { host: self.host.clone(), reached: Ok(places), current };
-        send(to, LogItem::Host(host)).await?;
+        send(to, self.reached(current)).await?;
         loop {
             let round = blocking(move || {
+                // An instance that begins while it is followed is followed from its beginning.
+                let new = self.add(None, &After::new())?;
                 let items = self.round()?;
-                Ok((self, items))
+                Ok((self, items, new))
             });
-            let items;
-            (self, items) = match round.await {
+            let (items, new);
+            (self, items, new) = match round.await {
                 Ok(done) => done,
                 Err(error) => return Ok(Err(error)),
             };
             let quiet = items.is_empty();
+            if new {
+                send(to, self.reached(current)).await?;
+            }
             for item in items {
                 send(to, item).await?;
             }
             if quiet && !current {
                 current = true;
-                let host = LogHost { host: self.host.clone(), reached: Ok(self.places()), current };
-                send(to, LogItem::Host(host)).await?;
+                send(to, self.reached(current)).await?;
             }
-            if quiet && !follow {
+            if quiet && !self.follow {
                 return Ok(Ok(()));
             }
             if quiet {
@@ -119,6 +138,10 @@ impl Readers {
                 }
             }
         }
+    }
+
+    fn reached(&self, current: bool) -> LogItem {
+        LogItem::Host(LogHost { host: self.own.host.clone(), reached: Ok(self.places()), current })
     }
 
     /// One batch of each reader that has one; whoever is at an older attempt comes first.
@@ -148,7 +171,7 @@ impl Readers {
 
     fn spot(&self, at: usize) -> LogSpot {
         let (instance, reader) = &self.all[at];
-        LogSpot { host: self.host.clone(), instance: *instance, stream: stream_of(reader.writer()) }
+        LogSpot { host: self.own.host.clone(), instance: *instance, stream: stream_of(reader.writer()) }
     }
 
     fn places(&self) -> Vec<LogPlace> {

@@ -23,7 +23,7 @@ pub(crate) struct Logs {
     /// The output of bin/migrate only.
     #[arg(long)]
     pub(crate) migration: bool,
-    /// So many lines of each host at the most, the newest; 0 for none but what comes.
+    /// So many lines of each host at the most (of each instance, where it runs several), the newest; 0 for none but what comes.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
     pub(crate) tail: u32,
 }

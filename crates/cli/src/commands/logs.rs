@@ -33,6 +33,7 @@ pub(super) async fn logs(context: &mut Context, args: Logs) -> Result<u8, Failur
             }
             Step::Item(LogItem::Gap(gap)) => context.printer.log_gap(&args.service, &gap),
             Step::Item(LogItem::Host(host)) => {
+                context.printer.log_places(&host.host, host.reached.as_deref().unwrap_or_default());
                 if is_news(&mut away, &host) {
                     context.printer.log_host(&args.service, &host, follow);
                 }

@@ -1,10 +1,10 @@
 //! What programs wrote: a label before each line tells whose it is.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use api::{
     Attempt,
-    view::{LogGap, LogHost, LogLine, LogSource, LogSpot, LogStream},
+    view::{LogGap, LogHost, LogLine, LogPlace, LogSource, LogSpot, LogStream},
 };
 use model::{HostId, ServiceName};
 use serde_json::{Value, json};
@@ -22,10 +22,11 @@ const ATTEMPT: usize = 4;
 /// Columns of what kind of output it is.
 const KIND: usize = 8;
 
-/// How wide hosts' names have been so far, so that lines stand below each other.
+/// How wide hosts' names have been so far, so that lines stand below each other; and which hosts have several instances.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     host: usize,
+    several: BTreeSet<HostId>,
 }
 
 impl Printer {
@@ -52,6 +53,13 @@ impl Printer {
             format!("{service} {} {}", self.columns.host(spot), self.paint.bad(&gap_text(gap)))
         };
         self.write(&text);
+    }
+
+    /// Where output stands on a host.
+    pub(crate) fn log_places(&mut self, host: &HostId, places: &[LogPlace]) {
+        if places.iter().any(|place| 0 < place.spot.instance) {
+            self.columns.several.insert(host.clone());
+        }
     }
 
     /// A host is not reached, or is again. Beside the lines, as it is none of them.
@@ -114,14 +122,11 @@ impl Columns {
     }
 
     fn host(&mut self, spot: &LogSpot) -> String {
-        let name = name(&spot.host, spot.instance);
+        let several = self.several.contains(&spot.host);
+        let name = if several { format!("{}/{}", spot.host, spot.instance) } else { spot.host.to_string() };
         self.host = self.host.max(name.len());
         pad(&name, self.host)
     }
-}
-
-fn name(host: &HostId, instance: u32) -> String {
-    if instance == 0 { host.to_string() } else { format!("{host}/{instance}") }
 }
 
 fn line_text(line: &LogLine, restored: bool, paint: Paint) -> String {
@@ -214,7 +219,6 @@ fn gap_json(service: &ServiceName, gap: &LogGap) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use api::view::LogPlace;
     use model::{Fence, Incarnation, Revision};
 
     use super::*;
@@ -240,6 +244,7 @@ mod tests {
         assert_eq!(columns.label(&web, &source(false), plain), "web h1 dir-01234567 #3   serve    │");
         let mut other = source(true);
         (other.spot.host, other.spot.instance) = ("host-2".parse().unwrap(), 4);
+        columns.several.insert(other.spot.host.clone());
         assert_eq!(columns.label(&web, &other, plain), "web host-2/4 dir-01234567 #3   restored │");
         (other.restored, other.spot.stream, other.release) = (false, LogStream::Migrate, None);
         assert_eq!(columns.label(&web, &other, plain), "web host-2/4 ?            #3   migrate  │");
