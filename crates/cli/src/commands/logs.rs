@@ -39,7 +39,7 @@ pub(super) async fn logs(context: &mut Context, args: Logs) -> Result<u8, Failur
                 }
             }
             Step::Lost(attempt) => context.printer.log_lost(&attempt),
-            Step::Waits(waits) => context.printer.nobody_says(&waits),
+            Step::Waits(waits) => context.printer.log_waits(&waits),
         }
         if context.printer.is_unread() {
             return Ok(0);

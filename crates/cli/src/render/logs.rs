@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _};
 
 use api::{
-    Attempt,
+    Attempt, Waits,
     view::{LogGap, LogHost, LogLine, LogPlace, LogSource, LogSpot, LogStream},
 };
 use model::{HostId, ServiceName};
@@ -89,6 +89,14 @@ impl Printer {
             return self.write(&text.to_string());
         }
         eprintln!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason);
+    }
+
+    /// No agent answers at present. Beside the lines, too.
+    pub(crate) fn log_waits(&mut self, waits: &Waits) {
+        if self.json {
+            return self.nobody_says(waits);
+        }
+        eprintln!("({})", waits.reason);
     }
 
     pub(crate) fn log_nothing(&mut self, service: &ServiceName) {

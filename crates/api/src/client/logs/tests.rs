@@ -73,6 +73,7 @@ async fn shown(logs: &mut Logs, until: (&str, u64, u64)) -> Vec<String> {
             Step::Item(LogItem::Gap(_)) => shown.push("gap".into()),
             Step::Item(LogItem::Host(host)) => shown.push(host.host.to_string()),
             Step::Lost(_) => shown.push("lost".into()),
+            Step::Waits(_) => (),
         }
     }
     shown
