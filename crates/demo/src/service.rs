@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub mod migrate;
+pub mod odd;
 mod slow;
 
 /// Names the release in every answer.

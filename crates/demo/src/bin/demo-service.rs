@@ -3,13 +3,18 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use demo::{
-    service::{Options, STOP_GRACE, Service, migrate},
+    service::{
+        Options, STOP_GRACE, Service, migrate,
+        odd::{self, Odd},
+    },
     timeline::{Mark, Moment},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,6 +50,8 @@ struct Arguments {
     /// Short for `--bad health`, from the environment.
     #[arg(long, env = "DEMO_UNHEALTHY", hide = true, value_parser = FalseyValueParser::new())]
     unhealthy: bool,
+    #[command(flatten)]
+    odd: Odd,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
         Some(Command::Migrate { count_file, fail, take_ms }) => {
             migrate(&arguments, count_file, *fail, Duration::from_millis(*take_ms))
         }
+        None if arguments.odd.fork => arguments.odd.fork_away().context("start again in the background"),
         None => serve(&arguments),
     };
     match done {
@@ -107,18 +115,39 @@ fn mark(arguments: &Arguments, moment: Moment) -> anyhow::Result<()> {
     written.map_err(|error| anyhow::Error::new(error).context(format!("write {}", file.display())))
 }
 
+/// Runs until it is told to stop. What still listens then is returned.
+async fn run(odd: &Odd, service: Service, told: impl Future<Output = ()>) -> Option<Service> {
+    let mut service = Some(service);
+    let (mut told, mut speaks, mut closing) = (pin!(told), pin!(odd.speak()), pin!(odd.closing()));
+    let mut spoke = false;
+    loop {
+        tokio::select! {
+            () = &mut told => return service,
+            () = &mut speaks, if !spoke => spoke = true,
+            () = &mut closing, if service.is_some() => {
+                println!("closes its port");
+                if let Some(service) = service.take() {
+                    service.stop(Duration::ZERO).await;
+                }
+            }
+        }
+    }
+}
+
 #[tokio::main]
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     mark(arguments, Moment::Began)?;
     // Before anything else, so that no signal finds the service without a handler.
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let heeds_term = !arguments.odd.ignore_term;
     let told = async move {
         tokio::select! {
-            _ = term.recv() => (),
+            _ = term.recv(), if heeds_term => (),
             _ = interrupt.recv() => (),
         }
     };
     tokio::pin!(told);
+    arguments.odd.begin().context("begin what it was told to do")?;
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(arguments.start_ms)) => (),
         () = &mut told => return Ok(()),
@@ -132,10 +161,13 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         .map_err(|error| anyhow::Error::new(error).context(format!("listen on {listen}")))?;
     mark(arguments, Moment::Listens)?;
     println!("{} listens on {}", arguments.release, service.address());
-    told.await;
+    let service = run(&arguments.odd, service, told).await;
     mark(arguments, Moment::Told)?;
     println!("{} stops", arguments.release);
-    service.stop(STOP_GRACE).await;
+    odd::say("STOPPING=1");
+    if let Some(service) = service {
+        service.stop(STOP_GRACE).await;
+    }
     tokio::time::sleep(Duration::from_millis(arguments.stop_ms)).await;
     mark(arguments, Moment::Stopped)?;
     Ok(())

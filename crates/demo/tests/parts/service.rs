@@ -143,3 +143,83 @@ async fn a_migration_is_counted_whether_it_fails_or_not() {
     assert_eq!(end(migrate(&[]).env("DEMO_MIGRATE_FAIL", "1")).await.status.code(), Some(1));
     assert_eq!(migrate::runs(&file).unwrap(), 3);
 }
+
+#[tokio::test]
+async fn it_closes_its_port_and_runs_on_if_it_is_told_so() {
+    let (mut child, address) = serve(command().args(["--close-ms", "10"])).await;
+    wait_for("the port to close", || async { TcpStream::connect(address).await.err().map(drop) }).await;
+    assert_eq!(child.try_wait().unwrap(), None);
+}
+
+#[tokio::test]
+async fn it_heeds_no_sigterm_if_it_is_told_so() {
+    let (mut child, address) = serve(command().arg("--ignore-term")).await;
+    terminate(&child);
+    for _ in 0..10 {
+        assert_eq!(get(address, "/").await.0, 200);
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+}
+
+/// Ends every process that carries this in its environment.
+struct Marked(String);
+
+impl Marked {
+    fn pids(&self) -> Vec<i32> {
+        let carries = |pid: &i32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|&byte| byte == 0).any(|pair| pair == self.0.as_bytes())
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(carries).collect()
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        for pid in self.pids() {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_goes_to_the_background_and_leaves_others_behind_if_it_is_told_so() {
+    let host = format!("fork-{}", std::process::id());
+    let marked = Marked(format!("DEPLOYINATOR_HOST={host}"));
+    let mut command = command();
+    command.env("DEPLOYINATOR_HOST", &host).env("PATH", std::env::var_os("PATH").unwrap());
+    let mut child = command.args(["--fork", "--grandchildren", "2"]).spawn().unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(30), child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).await.unwrap();
+    let address = line.trim().strip_prefix("r7 listens on ").unwrap().parse().unwrap();
+    assert_eq!(get(address, "/").await, (200, format!("r7 on {host}\n")));
+    assert_eq!(marked.pids().len(), 3, "the service and two that it started");
+}
+
+#[tokio::test]
+async fn it_writes_as_much_as_it_is_told_to_and_says_when_it_is_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut command = command();
+    command.args(["--spew-bytes", "100000", "--ready-ms", "10"]).env("NOTIFY_SOCKET", &path);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reading = tokio::spawn(async move {
+        let mut written = 0;
+        while written < 100_000 {
+            written += lines.next_line().await.unwrap().expect("it writes on").len() + 1;
+        }
+        lines
+    });
+    for wanted in ["STATUS=warming up", "READY=1\nSTATUS="] {
+        let mut bytes = [0; 100];
+        let heard = tokio::time::timeout(Duration::from_secs(30), socket.recv(&mut bytes)).await;
+        assert_eq!(std::str::from_utf8(&bytes[..heard.expect("it speaks").unwrap()]).unwrap(), wanted);
+    }
+    let read = tokio::time::timeout(Duration::from_secs(30), reading).await;
+    drop(read.expect("it writes so much").unwrap());
+}
