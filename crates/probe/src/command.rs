@@ -9,7 +9,9 @@ use std::{
     future::pending,
     io,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +19,7 @@ use ports::prober::ProbeFailure;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{net::unix::pipe, sync::Mutex, task, time};
 
-use crate::{Surroundings, words::shown};
+use crate::{Find, Surroundings, words::shown};
 
 /// What is kept of the end of a program's output, in bytes.
 const KEPT_BYTES: usize = 4096;
@@ -27,14 +29,13 @@ const REASON_LIMIT: usize = 300;
 const GONE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs programs, one at a time.
-#[derive(Debug, Default)]
 pub(crate) struct Runner {
-    surroundings: Surroundings,
+    surroundings: Arc<Find>,
     turn: Mutex<()>,
 }
 
 impl Runner {
-    pub(crate) fn new(surroundings: Surroundings) -> Self {
+    pub(crate) fn new(surroundings: Arc<Find>) -> Self {
         Self { surroundings, turn: Mutex::new(()) }
     }
 
@@ -44,9 +45,11 @@ impl Runner {
             return Err(ProbeFailure("no program was named".into()));
         };
         let _turn = self.turn.lock().await;
-        let begun = self.begin(program, arguments);
-        let (mut group, mut output) =
-            begun.map_err(|error| ProbeFailure(format!("run {program}: {}", why(&error))))?;
+        let failed = |why: String| ProbeFailure(format!("run {program}: {why}"));
+        let find = self.surroundings.clone();
+        let found = task::spawn_blocking(move || find()).await.map_err(|error| failed(error.to_string()))?;
+        let begun = begin(program, arguments, &found.map_err(failed)?);
+        let (mut group, mut output) = begun.map_err(|error| failed(why(&error)))?;
         let ended = tokio::select! {
             ended = time::timeout(timeout, group.ended()) => ended,
             never = output.read_on() => match never {},
@@ -68,23 +71,28 @@ impl Runner {
             status => Err(ProbeFailure(format!("{program} {}{}", how(status), output.last_words()))),
         }
     }
+}
 
-    fn begin(&self, program: &str, arguments: &[String]) -> io::Result<(Group, Output)> {
-        let (read, write) = io::pipe()?;
-        // The command has ends of the pipe too, until it is dropped here.
-        let child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .envs(&self.surroundings.environment)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(write.try_clone()?)
-            .stderr(write)
-            .process_group(0)
-            .spawn()?;
-        let group = Group::new(child)?;
-        Ok((group, Output { pipe: pipe::Receiver::from_owned_fd(read.into())?, kept: Vec::new() }))
+fn begin(program: &str, arguments: &[String], surroundings: &Surroundings) -> io::Result<(Group, Output)> {
+    let (read, write) = io::pipe()?;
+    let mut command = Command::new(program);
+    if let Some(account) = &surroundings.account {
+        // Whoever becomes another user this way leaves all other groups.
+        command.uid(account.uid).gid(account.gid);
     }
+    // The command has ends of the pipe too, until it is dropped here.
+    let child = command
+        .args(arguments)
+        .env_clear()
+        .envs(&surroundings.environment)
+        .current_dir(surroundings.working_directory.as_deref().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .stdout(write.try_clone()?)
+        .stderr(write)
+        .process_group(0)
+        .spawn()?;
+    let group = Group::new(child)?;
+    Ok((group, Output { pipe: pipe::Receiver::from_owned_fd(read.into())?, kept: Vec::new() }))
 }
 
 /// The process group of a program. Dropping it kills what is left of it.
