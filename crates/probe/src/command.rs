@@ -155,37 +155,35 @@ struct Output {
 impl Output {
     /// Reads for as long as it is asked to.
     async fn read_on(&mut self) -> Infallible {
+        let mut buffer = [0; KEPT_BYTES];
         loop {
-            if self.pipe.readable().await.is_err() || !self.read() {
+            if self.pipe.readable().await.is_err() {
                 return pending().await;
+            }
+            match self.pipe.try_read(&mut buffer) {
+                Ok(0) => return pending().await,
+                Ok(count) => self.keep(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return pending().await,
             }
         }
     }
 
-    /// Reads what is there now; false once there will be no more.
-    fn read(&mut self) -> bool {
-        let mut buffer = [0; KEPT_BYTES];
-        loop {
-            match self.pipe.try_read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    self.kept.extend_from_slice(&buffer[..count]);
-                    let surplus = self.kept.len().saturating_sub(KEPT_BYTES);
-                    self.kept.drain(..surplus);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
+    fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        let surplus = self.kept.len().saturating_sub(KEPT_BYTES);
+        self.kept.drain(..surplus);
     }
 
     /// The last line that says something, to be put after other words.
     fn last_words(&mut self) -> String {
-        // What is in the pipe now is all that counts: whoever fled the group may hold it open for ever.
+        let mut buffer = [0; KEPT_BYTES];
+        // What is in the pipe now is all that counts: whoever fled the group may hold it open, and write, for ever. Asked of the
+        // system itself: the runtime may not have heard of it yet.
         for _ in 0..64 {
-            if !self.read() {
-                break;
+            match rustix::io::retry_on_intr(|| rustix::io::read(&self.pipe, &mut buffer[..])) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.keep(&buffer[..count]),
             }
         }
         let text = String::from_utf8_lossy(&self.kept);

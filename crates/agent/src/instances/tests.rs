@@ -53,11 +53,12 @@ async fn all_join_and_all_leave_whatever_the_configuration_says_by_then() {
     assert_eq!(standings(&balancer).await, 0);
 }
 
-/// How many are registered.
+/// How many are registered, and do not drain.
 async fn standings(balancer: &FakeBalancer) -> usize {
     let mut registered = 0;
     for number in 0..4 {
-        registered += usize::from(balancer.standing(&target(number)).await.unwrap() != Standing::Absent);
+        let standing = balancer.standing(&target(number)).await.unwrap();
+        registered += usize::from(!matches!(standing, Standing::Absent | Standing::Draining));
     }
     registered
 }
