@@ -25,10 +25,17 @@ fn is_keeper(pid: Pid) -> bool {
 /// # Errors
 /// There is none.
 pub fn service_pid(agent: &Agent) -> Result<u32> {
+    service_pids(agent).first().copied().with_context(|| format!("a service on {}", agent.host))
+}
+
+/// All processes of the service on an agent's host, as the system has them.
+#[must_use]
+pub fn service_pids(agent: &Agent) -> Vec<u32> {
     let service = |pid: &Pid| !is_keeper(*pid) && reaper::is_of(*pid, &agent.state);
-    let found = reaper::descendants().into_iter().find(service);
-    let pid = found.with_context(|| format!("a service on {}", agent.host))?;
-    Ok(pid.as_raw_nonzero().get().unsigned_abs())
+    let found = reaper::descendants().into_iter().filter(service);
+    let mut pids: Vec<u32> = found.map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect();
+    pids.sort_unstable();
+    pids
 }
 
 /// Sends a signal.

@@ -66,7 +66,16 @@ impl Stage {
     /// A program is missing, or the balancer cannot be started.
     pub async fn set(hosts: usize) -> Result<Self> {
         let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-        Self::build(hosts, Some(balancer), "", Fleet::new)
+        Self::build(hosts, Some(balancer), "", "", Fleet::new)
+    }
+
+    /// The same, with more lines in the service's configuration.
+    ///
+    /// # Errors
+    /// A program is missing, or the balancer cannot be started.
+    pub async fn set_with(hosts: usize, service: &str) -> Result<Self> {
+        let balancer = Server::start(Options::default()).await.context("start the balancer")?;
+        Self::build(hosts, Some(balancer), "", service, Fleet::new)
     }
 
     /// A fleet without a balancer, with more configuration; not started.
@@ -74,13 +83,14 @@ impl Stage {
     /// # Errors
     /// A program is missing.
     pub fn headless(hosts: usize, extra: &str) -> Result<Self> {
-        Self::build(hosts, None, extra, Fleet::new)
+        Self::build(hosts, None, extra, "", Fleet::new)
     }
 
     fn build(
         hosts: usize,
         balancer: Option<Server>,
         extra: &str,
+        service: &str,
         fleet: fn(&Path, &Shape, Programs) -> Result<Fleet>,
     ) -> Result<Self> {
         adopt_and_clean_up_when_interrupted();
@@ -88,7 +98,8 @@ impl Stage {
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
         let programs = Programs::find()?;
         let url = balancer.as_ref().map(Server::admin_url);
-        let shape = Shape { hosts, balancer: url, extra: format!("{TIMERS}{extra}"), ..Shape::default() };
+        let (extra, service) = (format!("{TIMERS}{extra}"), service.to_owned());
+        let shape = Shape { hosts, balancer: url, extra, service, ..Shape::default() };
         let fleet = fleet(dir.path(), &shape, programs.clone())?;
         Ok(Self { fleet, balancer, programs, dir })
     }
@@ -128,7 +139,7 @@ impl Stage {
     /// It does not get there.
     pub async fn wired(hosts: usize) -> Result<(Self, Wires)> {
         let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-        let mut stage = Self::build(hosts, Some(balancer), "", Fleet::proxied)?;
+        let mut stage = Self::build(hosts, Some(balancer), "", "", Fleet::proxied)?;
         let wires = Wires::between(&stage.fleet).await?;
         stage.fleet.start_all()?;
         stage.fleet.formed().await?;

@@ -46,14 +46,22 @@ pub fn rollout_word(status: &v1::StatusResponse) -> Option<v1::RolloutWord> {
 /// # Errors
 /// It does not answer.
 pub async fn answer(ip: IpAddr) -> Result<String> {
+    answer_at(ip, SERVICE_PORT).await
+}
+
+/// The same, of the instance on one port.
+///
+/// # Errors
+/// It does not answer.
+pub async fn answer_at(ip: IpAddr, port: u16) -> Result<String> {
     let asked = async {
-        let mut stream = TcpStream::connect((ip, SERVICE_PORT)).await?;
+        let mut stream = TcpStream::connect((ip, port)).await?;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
         std::io::Result::Ok(text)
     };
-    let text = asked.await.with_context(|| format!("ask the service on {ip}"))?;
+    let text = asked.await.with_context(|| format!("ask the service on {ip}, port {port}"))?;
     let body = text.split("\r\n\r\n").nth(1).unwrap_or_default();
     Ok(body.split(" on ").next().unwrap_or_default().to_owned())
 }

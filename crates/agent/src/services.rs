@@ -93,7 +93,8 @@ fn world(
         let port = instances::address_of(mine.address, instance).port();
         environment.insert("PORT".into(), port.to_string());
         environment.insert(instances::INSTANCE_VARIABLE.into(), instance.to_string());
-        probe::ServiceProber::new(probe::Surroundings { environment })
+        let programs = mine.programs.clone();
+        probe::ServiceProber::new(move || shell::surroundings(&environment, &programs))
     };
     let probers = Probers::new(prober, count.clone());
     let keeper = |instance| keeper(service, mine, instances::dir_of(dir, instance));

@@ -40,6 +40,8 @@ pub struct Shape {
     pub extra: String,
     /// Lines to add to the section `agent` of every host.
     pub agent: String,
+    /// Lines to add to the service of every host.
+    pub service: String,
 }
 
 /// One agent.

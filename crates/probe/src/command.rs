@@ -9,7 +9,9 @@ use std::{
     future::pending,
     io,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +19,7 @@ use ports::prober::ProbeFailure;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{net::unix::pipe, sync::Mutex, task, time};
 
-use crate::{Surroundings, words::shown};
+use crate::{Find, Surroundings, words::shown};
 
 /// What is kept of the end of a program's output, in bytes.
 const KEPT_BYTES: usize = 4096;
@@ -27,14 +29,13 @@ const REASON_LIMIT: usize = 300;
 const GONE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs programs, one at a time.
-#[derive(Debug, Default)]
 pub(crate) struct Runner {
-    surroundings: Surroundings,
+    surroundings: Arc<Find>,
     turn: Mutex<()>,
 }
 
 impl Runner {
-    pub(crate) fn new(surroundings: Surroundings) -> Self {
+    pub(crate) fn new(surroundings: Arc<Find>) -> Self {
         Self { surroundings, turn: Mutex::new(()) }
     }
 
@@ -44,9 +45,11 @@ impl Runner {
             return Err(ProbeFailure("no program was named".into()));
         };
         let _turn = self.turn.lock().await;
-        let begun = self.begin(program, arguments);
-        let (mut group, mut output) =
-            begun.map_err(|error| ProbeFailure(format!("run {program}: {}", why(&error))))?;
+        let failed = |why: String| ProbeFailure(format!("run {program}: {why}"));
+        let find = self.surroundings.clone();
+        let found = task::spawn_blocking(move || find()).await.map_err(|error| failed(error.to_string()))?;
+        let begun = begin(program, arguments, &found.map_err(failed)?);
+        let (mut group, mut output) = begun.map_err(|error| failed(why(&error)))?;
         let ended = tokio::select! {
             ended = time::timeout(timeout, group.ended()) => ended,
             never = output.read_on() => match never {},
@@ -68,23 +71,28 @@ impl Runner {
             status => Err(ProbeFailure(format!("{program} {}{}", how(status), output.last_words()))),
         }
     }
+}
 
-    fn begin(&self, program: &str, arguments: &[String]) -> io::Result<(Group, Output)> {
-        let (read, write) = io::pipe()?;
-        // The command has ends of the pipe too, until it is dropped here.
-        let child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .envs(&self.surroundings.environment)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(write.try_clone()?)
-            .stderr(write)
-            .process_group(0)
-            .spawn()?;
-        let group = Group::new(child)?;
-        Ok((group, Output { pipe: pipe::Receiver::from_owned_fd(read.into())?, kept: Vec::new() }))
+fn begin(program: &str, arguments: &[String], surroundings: &Surroundings) -> io::Result<(Group, Output)> {
+    let (read, write) = io::pipe()?;
+    let mut command = Command::new(program);
+    if let Some(account) = &surroundings.account {
+        // Whoever becomes another user this way leaves all other groups.
+        command.uid(account.uid).gid(account.gid);
     }
+    // The command has ends of the pipe too, until it is dropped here.
+    let child = command
+        .args(arguments)
+        .env_clear()
+        .envs(&surroundings.environment)
+        .current_dir(surroundings.working_directory.as_deref().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .stdout(write.try_clone()?)
+        .stderr(write)
+        .process_group(0)
+        .spawn()?;
+    let group = Group::new(child)?;
+    Ok((group, Output { pipe: pipe::Receiver::from_owned_fd(read.into())?, kept: Vec::new() }))
 }
 
 /// The process group of a program. Dropping it kills what is left of it.
@@ -147,37 +155,35 @@ struct Output {
 impl Output {
     /// Reads for as long as it is asked to.
     async fn read_on(&mut self) -> Infallible {
+        let mut buffer = [0; KEPT_BYTES];
         loop {
-            if self.pipe.readable().await.is_err() || !self.read() {
+            if self.pipe.readable().await.is_err() {
                 return pending().await;
+            }
+            match self.pipe.try_read(&mut buffer) {
+                Ok(0) => return pending().await,
+                Ok(count) => self.keep(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return pending().await,
             }
         }
     }
 
-    /// Reads what is there now; false once there will be no more.
-    fn read(&mut self) -> bool {
-        let mut buffer = [0; KEPT_BYTES];
-        loop {
-            match self.pipe.try_read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    self.kept.extend_from_slice(&buffer[..count]);
-                    let surplus = self.kept.len().saturating_sub(KEPT_BYTES);
-                    self.kept.drain(..surplus);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
+    fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        let surplus = self.kept.len().saturating_sub(KEPT_BYTES);
+        self.kept.drain(..surplus);
     }
 
     /// The last line that says something, to be put after other words.
     fn last_words(&mut self) -> String {
-        // What is in the pipe now is all that counts: whoever fled the group may hold it open for ever.
+        let mut buffer = [0; KEPT_BYTES];
+        // What is in the pipe now is all that counts: whoever fled the group may hold it open, and write, for ever. Asked of the
+        // system itself: the runtime may not have heard of it yet.
         for _ in 0..64 {
-            if !self.read() {
-                break;
+            match rustix::io::retry_on_intr(|| rustix::io::read(&self.pipe, &mut buffer[..])) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => self.keep(&buffer[..count]),
             }
         }
         let text = String::from_utf8_lossy(&self.kept);

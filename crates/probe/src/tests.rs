@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -73,8 +73,13 @@ fn http(path: &str, timeout: Duration) -> ProbeSpec {
     ProbeSpec::Http { path: path.into(), status: 200, headers: BTreeMap::new(), timeout }
 }
 
+/// A prober without surroundings: for all but programs.
+fn bare() -> ServiceProber {
+    ServiceProber::new(|| Ok(Surroundings::default()))
+}
+
 async fn probe(spec: &ProbeSpec, address: SocketAddr) -> Result<(), String> {
-    let probed = time::timeout(PATIENCE, ServiceProber::default().probe(spec, address)).await;
+    let probed = time::timeout(PATIENCE, bare().probe(spec, address)).await;
     probed.expect("a probe ends within its own time-out").map_err(|failure| failure.0)
 }
 

@@ -108,7 +108,8 @@ fn find<T>(
 }
 
 /// Whether the account is this process's own, so that nothing has to be changed to run as it.
-pub(crate) fn is_own(account: &Account) -> bool {
+#[must_use]
+pub fn is_own(account: &Account) -> bool {
     account.uid == geteuid().as_raw() && account.gid == getegid().as_raw()
 }
 

@@ -69,3 +69,6 @@ pub fn address_of(first: SocketAddr, instance: usize) -> SocketAddr {
     let past = u16::try_from(instance).unwrap_or(u16::MAX);
     SocketAddr::new(first.ip(), first.port().saturating_add(past))
 }
+
+#[cfg(test)]
+mod tests;

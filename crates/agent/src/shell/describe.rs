@@ -5,11 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use config::Programs;
 use model::{Fence, Release, host::Denied};
 use ports::{
     Balancer, Fault, FaultKind, Prober, ReleaseStore, Supervisor,
+    fault::Chain,
     supervisor::{Launch, Manner, Readiness, StopSignal},
 };
+use probe::Surroundings;
 use supervisor::account::{self, Login};
 
 use super::{perform::World, seen};
@@ -62,15 +65,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         migrate: bool,
     ) -> BTreeMap<String, String> {
         let mut environment = self.environment.clone();
-        if let Some(Login { account, home, shell }) = login {
-            let known = [("USER", Some(account.user.clone())), ("LOGNAME", Some(account.user.clone()))];
-            let paths =
-                [("HOME", home), ("SHELL", shell)].map(|(name, path)| (name, path.as_deref().map(shown)));
-            for (name, value) in known.into_iter().chain(paths) {
-                if let Some(value) = value {
-                    environment.entry(name.to_owned()).or_insert(value);
-                }
-            }
+        if let Some(login) = login {
+            add_known(login, &mut environment);
         }
         environment.insert("DEPLOYINATOR_RELEASE".into(), release.id.to_string());
         if migrate {
@@ -78,6 +74,41 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         }
         environment
     }
+}
+
+/// What the system knows of the user, where nothing else was said.
+fn add_known(Login { account, home, shell }: &Login, environment: &mut BTreeMap<String, String>) {
+    let known = [("USER", Some(account.user.clone())), ("LOGNAME", Some(account.user.clone()))];
+    let paths = [("HOME", home), ("SHELL", shell)].map(|(name, path)| (name, path.as_deref().map(shown)));
+    for (name, value) in known.into_iter().chain(paths) {
+        if let Some(value) = value {
+            environment.entry(name.to_owned()).or_insert(value);
+        }
+    }
+}
+
+/// What a program that probes the service finds: the service's own surroundings, but for its release.
+///
+/// # Errors
+/// In words: its account is not there, or an environment file is of no use.
+pub(crate) fn surroundings(
+    environment: &BTreeMap<String, String>,
+    programs: &Programs,
+) -> Result<Surroundings, String> {
+    let words = |error: &dyn std::error::Error| Chain(error).to_string();
+    let login = account::resolve(programs.user.as_deref(), programs.group.as_deref());
+    let login = login.map_err(|error| words(&error))?;
+    let mut environment = environment.clone();
+    if let Some(login) = &login {
+        add_known(login, &mut environment);
+    }
+    let files = supervisor::environment::read(&programs.environment_files);
+    environment.extend(files.map_err(|error| words(&error))?);
+    Ok(Surroundings {
+        environment,
+        account: login.map(|login| login.account).filter(|account| !account::is_own(account)),
+        working_directory: programs.working_directory.clone(),
+    })
 }
 
 fn shown(path: &Path) -> String {

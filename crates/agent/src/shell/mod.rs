@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+pub(crate) use self::describe::surroundings;
 pub use self::perform::World;
 use crate::{
     clock,

@@ -28,9 +28,10 @@ pub(super) fn text(
          [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
          [inventory]\nkind = \"static\"\nhosts = [\n{list}]\n\n[store]\nkind = \"directory\"\n\n\
          [service.{SERVICE}]\nport = {SERVICE_PORT}\naddress = \"{ip}\"\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n{balancer}\
-         environment = {{ DEMO_BIND = \"{ip}\" }}\n{}",
+         environment = {{ DEMO_BIND = \"{ip}\" }}\n{}{}",
         state.display(),
         shape.agent,
+        shape.service,
         shape.extra,
     )
 }

@@ -39,8 +39,9 @@ impl Script {
             ("PORT", "8080".to_owned()),
             ("DIR", self.dir.path().display().to_string()),
         ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value));
-        ServiceProber::new(Surroundings { environment: environment.into() })
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let found = Surroundings { environment, account: None, working_directory: None };
+        ServiceProber::new(move || Ok(found.clone()))
     }
 
     async fn probe(&self, timeout: Duration) -> Result<(), String> {
@@ -129,7 +130,7 @@ async fn the_last_line_is_the_reason_whichever_output_it_is_on() {
 
 #[tokio::test]
 async fn what_cannot_be_run_says_why() {
-    let prober = ServiceProber::default();
+    let prober = bare();
     let run = async |program: &str| {
         let spec = ProbeSpec::Command { argv: vec![program.to_owned()], timeout: PATIENCE };
         prober.probe(&spec, address()).await.map_err(|failure| failure.0)
@@ -206,4 +207,26 @@ async fn one_that_is_given_up_leaves_nothing_behind_and_the_next_one_runs() {
     gone(&pids).await;
     until("the program itself was reaped", || state(pids[2]).is_none().then_some(())).await;
     assert_eq!(prober.probe(&spec, address()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn it_runs_where_and_as_whom_it_is_told() {
+    // Becoming who one is needs no rights.
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let script = Script::new(&format!("[ \"$(id -u):$(id -g):$PWD\" = {uid}:{gid}:/tmp ]"));
+    let found = Surroundings {
+        environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
+        account: Some(Account { user: "me".into(), uid, gid }),
+        working_directory: Some("/tmp".into()),
+    };
+    let prober = ServiceProber::new(move || Ok(found.clone()));
+    assert_eq!(prober.probe(&script.spec(&[], PATIENCE), address()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_not_there_to_be_given_is_the_reason() {
+    let prober = ServiceProber::new(|| Err("there is no user www on this host".to_owned()));
+    let spec = ProbeSpec::Command { argv: vec!["/bin/true".into()], timeout: PATIENCE };
+    let failed = prober.probe(&spec, address()).await.map_err(|failure| failure.0);
+    assert_eq!(failed, Err("run /bin/true: there is no user www on this host".into()));
 }
