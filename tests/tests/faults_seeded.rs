@@ -16,7 +16,7 @@ fn release(dice: &mut Dice, bad: Option<Bad>) -> Recipe {
         bad,
         start_ms: dice.pick(&[0, 200, 800]),
         migrate_ms: dice.pick(&[0, 300, 1000]),
-        ballast_bytes: dice.pick(&[0, 0, 8 << 20]),
+        ballast_bytes: dice.pick(&[0, 0, 1 << 20]),
         ..Recipe::good("release-2")
     }
 }
