@@ -24,8 +24,8 @@ pub struct Disturbed {
     pub push: v1::PushResponse,
     /// Follows it from its start.
     pub watch: Follower,
-    /// Whether a keeper was killed, so that the end of a migration may have been seen by nobody.
-    pub keepers_die: bool,
+    /// Whether nobody may have seen the end of a migration: its keeper was killed, or could not write it down.
+    pub migration_unseen: bool,
     recipe: Recipe,
     load: Load,
     /// What every host served before.
@@ -45,7 +45,7 @@ impl Disturbed {
         let source = stage.release(&recipe)?;
         let push = stage.push(&source, policy).await?;
         let watch = stage.watch(&push);
-        Ok(Self { push, watch, keepers_die: false, recipe, load, before, pids })
+        Ok(Self { push, watch, migration_unseen: false, recipe, load, before, pids })
     }
 
     /// The release that was pushed.
@@ -63,7 +63,7 @@ impl Disturbed {
     /// It is not.
     pub async fn ends_as_promised(mut self, stage: &mut Stage) -> Result<Vec<v1::Event>> {
         let mut ended = self.watch.ended().await?;
-        if self.keepers_die && ended.exit_code == 3 {
+        if self.migration_unseen && ended.exit_code == 3 {
             self.say_how_the_migration_ended(stage).await?;
             self.watch = stage.watch(&self.push);
             ended = self.watch.ended().await?;

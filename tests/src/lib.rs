@@ -7,6 +7,7 @@
 mod asks;
 mod daemon;
 mod dice;
+mod disk;
 mod disturbed;
 mod follower;
 mod mischief;
@@ -19,6 +20,7 @@ mod views;
 pub use asks::{by, client, exit_of, next_of};
 pub use daemon::{Ended, OneDaemon};
 pub use dice::{Dice, seeded};
+pub use disk::{Disk, with_own_mounts};
 pub use disturbed::{Disturbed, steps};
 pub use follower::Follower;
 pub use mischief::{Blow, Victim};

@@ -24,6 +24,7 @@ use tonic::Status;
 
 use crate::{
     asks::{by, client},
+    disk::Disk,
     follower::Follower,
     proxy::Wires,
     views,
@@ -131,6 +132,19 @@ impl Stage {
         let stage = Self::formed(hosts).await?;
         let first = stage.serve(recipe).await?;
         Ok((stage, first))
+    }
+
+    /// A fleet that runs release 1 everywhere, and whose hosts have their state on small disks of their own.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn with_disks(hosts: usize) -> Result<(Self, Vec<Disk>)> {
+        let mut stage = Self::set(hosts).await?;
+        let disks = stage.fleet.agents.iter().map(Disk::of).collect::<Result<_>>()?;
+        stage.fleet.start_all()?;
+        stage.fleet.formed().await?;
+        stage.serve(&Recipe::good("release-1")).await?;
+        Ok((stage, disks))
     }
 
     /// A fleet that runs release 1 everywhere, whose agents reach each other through proxies.

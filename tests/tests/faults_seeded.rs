@@ -2,11 +2,13 @@
 //!
 //! Promise: each test takes the seed of `DEPLOYINATOR_SEED` in place of its own ones, and says which seed failed.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use api::v1;
 use demo::releases::{Bad, Recipe};
-use tests::{Blow, Dice, Disturbed, Stage, Victim, Wires, policy, seeded};
-use tokio::time::sleep;
+use tests::{Blow, Dice, Disturbed, PATIENCE, Stage, Victim, Wires, policy, seeded, with_own_mounts};
+use tokio::time::{Instant, sleep};
 
 /// A release whose steps take long enough to be met by some blow.
 fn release(dice: &mut Dice, bad: Option<Bad>) -> Recipe {
@@ -14,7 +16,7 @@ fn release(dice: &mut Dice, bad: Option<Bad>) -> Recipe {
         bad,
         start_ms: dice.pick(&[0, 200, 800]),
         migrate_ms: dice.pick(&[0, 300, 1000]),
-        ballast_bytes: dice.pick(&[0, 0, 8 << 20]),
+        ballast_bytes: dice.pick(&[0, 0, 1 << 20]),
         ..Recipe::good("release-2")
     }
 }
@@ -31,7 +33,8 @@ async fn blows(mut dice: Dice, bad: Option<Bad>, draw: fn(&mut Dice, usize) -> V
     let (mut stage, _) = Stage::serving(3).await?;
     let mut rollout = Disturbed::push(&mut stage, recipe, policy).await?;
     // Without its keeper nobody sees a migration end, so that an operator may have to say how it did.
-    rollout.keepers_die = blows.iter().any(|blow| matches!(blow.victim, Victim::Keeper(_) | Victim::Both(_)));
+    rollout.migration_unseen =
+        blows.iter().any(|blow| matches!(blow.victim, Victim::Keeper(_) | Victim::Both(_)));
     for blow in &blows {
         blow.deal(&mut stage).await?;
     }
@@ -66,6 +69,59 @@ async fn freezes_change_nothing_about_the_end_of_a_rollout() -> Result<()> {
     .await
 }
 
+/// Starts agents that ended again, as the system would, until `until`; then until all of them answer.
+async fn revive(stage: &mut Stage, until: Instant) -> Result<()> {
+    let hosts = 0..stage.fleet.agents.len();
+    loop {
+        for number in hosts.clone() {
+            if let Some(status) = stage.fleet.take_ended(number) {
+                eprintln!("the agent of {} ended: {status}", stage.fleet.agents[number].host);
+                stage.fleet.start(number)?;
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+        if until < Instant::now() {
+            let mut answers = 0;
+            for number in hosts.clone() {
+                answers += usize::from(stage.fleet.status_of(number).await.is_ok_and(|status| !status.stale));
+            }
+            if answers == hosts.len() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until + PATIENCE, "waited {PATIENCE:?} until all agents answer again");
+        }
+    }
+}
+
+/// Fills one host's disk, or makes some of it read-only, for a while.
+async fn spoil_a_disk(mut dice: Dice) -> Result<()> {
+    let bad = dice.pick(&[None, None, Some(Bad::Health), Some(Bad::Exit), Some(Bad::Migrate)]);
+    let (recipe, policy) = (release(&mut dice, bad), patient(&mut dice));
+    let (mut stage, mut disks) = Stage::with_disks(3).await?;
+    let mut rollout = Disturbed::push(&mut stage, recipe, policy).await?;
+    rollout.migration_unseen = true;
+    let hit = dice.index(3);
+    sleep(dice.millis(0..=3000)).await;
+    let read_only = dice.pick(&[None, None, Some(""), Some("services"), Some("releases")]);
+    eprintln!("spoil the disk of h{}: {read_only:?}", hit + 1);
+    match read_only {
+        Some(below) => disks[hit].make_read_only(below)?,
+        None => disks[hit].fill()?,
+    }
+    revive(&mut stage, Instant::now() + dice.millis(200..=5000)).await?;
+    disks[hit].mend()?;
+    revive(&mut stage, Instant::now() + Duration::from_secs(1)).await?;
+    rollout.watch = stage.watch(&rollout.push);
+    rollout.ends_as_promised(&mut stage).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spoilt_disks_change_nothing_about_the_end_of_a_rollout() -> Result<()> {
+    let name = "spoilt_disks_change_nothing_about_the_end_of_a_rollout";
+    with_own_mounts(name, || seeded(name, 1..=1, spoil_a_disk)).await
+}
+
 /// Cuts, mutes, parts and tears at random for some seconds, and then lets everything through.
 async fn flap(mut dice: Dice, wires: &Wires) {
     for _ in 0..dice.number(4..=12) {
@@ -84,7 +140,7 @@ async fn flap(mut dice: Dice, wires: &Wires) {
         }
     }
     wires.heal();
-    wires.delay(std::time::Duration::ZERO);
+    wires.delay(Duration::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,9 @@ fn silent(status: &v1::StatusResponse, host: &str) -> bool {
 async fn one_is_frozen(recipe: Recipe, who: fn(&Stage, usize, usize) -> Result<usize>) -> Result<()> {
     let (mut stage, _) = Stage::serving(3).await?;
     let leader = stage.leader().await?;
-    let mut rollout = Disturbed::push(&mut stage, recipe, policy()).await?;
+    // The deadline of the holder passes while it is frozen.
+    let policy = v1::Policy { healthy_deadline_ms: Some(1500), ..policy() };
+    let mut rollout = Disturbed::push(&mut stage, recipe, policy).await?;
     let holder = rollout.watch.until_phase(HostPhase::Probing).await?;
     let number = stage.number(&holder)?;
     let frozen = who(&stage, number, leader)?;
@@ -39,12 +41,17 @@ async fn one_is_frozen(recipe: Recipe, who: fn(&Stage, usize, usize) -> Result<u
 }
 
 fn slow() -> Recipe {
-    Recipe { start_ms: 1200, ..Recipe::good("release-2") }
+    Recipe { start_ms: 700, ..Recipe::good("release-2") }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_leader_is_replaced_and_steps_back_when_it_thaws() -> Result<()> {
     one_is_frozen(slow(), |_, _, leader| Ok(leader)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_holder_of_a_good_release_condemns_nothing_when_it_thaws() -> Result<()> {
+    one_is_frozen(Recipe { start_ms: 700, ..Recipe::good("release-2") }, |_, holder, _| Ok(holder)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

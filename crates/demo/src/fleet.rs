@@ -259,6 +259,14 @@ impl Fleet {
             .find_map(|agent| Some((agent.host.clone(), agent.child.as_mut()?.try_wait().ok()??)))
     }
 
+    /// How an agent ended by itself, if it did; it can be started again then.
+    pub fn take_ended(&mut self, number: usize) -> Option<ExitStatus> {
+        let child = &mut self.agents[number].child;
+        let status = child.as_mut()?.try_wait().ok()??;
+        *child = None;
+        Some(status)
+    }
+
     /// The agents' addresses, for the command line.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {

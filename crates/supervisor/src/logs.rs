@@ -17,6 +17,7 @@ mod cut;
 mod lines;
 mod places;
 mod reader;
+mod room;
 
 pub(crate) use self::cut::bound;
 pub use self::{
@@ -182,6 +183,7 @@ impl Logs {
         let mut beside =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file.label_path())?;
         beside.write_all(&serde_json::to_vec(&label)?)?;
+        self.give_up_room(writer)?;
         let open = OpenOptions::new().append(true).create(true).mode(0o600).open(&file.path)?;
         self.prune(writer)?;
         Ok(open)
@@ -193,6 +195,20 @@ impl Logs {
         let same = files.iter().rev().find(|file| file.writer == Writer::Service && file.fence == fence);
         // The last one knows of those before it, also when their files are gone.
         Ok(same.and_then(LogFile::label).is_some_and(|last| last.restored != (last.release != *release)))
+    }
+
+    /// Keeps room on the disk for what the newest run of a program is about to write, where `limit_bytes` of it are kept.
+    pub(crate) fn keep_room(&self, writer: Writer, limit_bytes: u64) -> io::Result<()> {
+        let files = files(&self.dir)?;
+        let newest = files.iter().rfind(|file| file.writer == writer);
+        newest.map_or(Ok(()), |file| room::keep(&file.path, limit_bytes))
+    }
+
+    /// The run before has ended, and needs none any more.
+    fn give_up_room(&self, writer: Writer) -> io::Result<()> {
+        let files = files(&self.dir)?;
+        let newest = files.iter().rfind(|file| file.writer == writer);
+        newest.map_or(Ok(()), |file| room::give_up(&file.path))
     }
 
     fn prune(&self, writer: Writer) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! Builds binaries of ours, and says where they are.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -17,10 +20,15 @@ pub(crate) fn executable(
 ) -> Result<Option<PathBuf>> {
     let mut command = shell.cargo(["build", "--quiet", "--bins"]);
     command.args(packages.iter().flat_map(|package| ["-p", package]));
-    command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     if release {
         command.arg("--release");
     }
+    built(command, name)
+}
+
+/// Runs a build, and says where the binary of this name came out of it; nothing when cargo has already said why it did not.
+pub(crate) fn built(mut command: Command, name: &str) -> Result<Option<PathBuf>> {
+    command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let what = describe(&command);
     let output = command.output().with_context(|| format!("start {what}"))?;
     if !output.status.success() {

@@ -1,5 +1,6 @@
 //! The project's own tools: `cargo verify` checks everything and writes nothing to the tree, `cargo xtask fix`
-//! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks.
+//! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks, `cargo xtask soak` looks for
+//! bugs for as long as it is given.
 //!
 //! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
 //! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
@@ -13,6 +14,7 @@ mod house;
 mod layers;
 mod metadata;
 mod shell;
+mod soak;
 mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -35,6 +37,8 @@ enum Task {
     Verify(verify::Options),
     /// Format, and let clippy mend what it can.
     Fix,
+    /// Play the seeded scenarios of the cluster tests with many seeds; stop at the first that fails.
+    Soak(soak::Options),
     /// Build the demo and run it; everything after the options is for the demo itself.
     #[command(disable_help_flag = true)]
     Demo {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
             Shell::new(options.verbose).and_then(|shell| verify::verify(&shell, &options))
         }
         Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
+        Task::Soak(options) => Shell::new(false).and_then(|shell| soak::soak(&shell, &options)),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

@@ -97,6 +97,42 @@ impl Host {
         limit <= self.wait.elapsed(now)
     }
 
+    /// The step's deadline has passed, and what was seen last is from before: that is no ground for a verdict. Where the balancer does not
+    /// answer there is nothing to look at.
+    fn must_look_again(&self, change: &Change, now: Timestamp) -> bool {
+        let Some(limit) = self.limit().filter(|limit| self.over(*limit, now)) else { return false };
+        match change.phase.step() {
+            // It is being verified, which takes as long as it is large, and has an end of its own; or the answer waits to be read.
+            Some(Step::Starting) => self.calls.act.is_out(),
+            Some(Step::Probing) => !self.wait.seen_after(self.wait.probed, limit),
+            Some(Step::Checking | Step::Leaving | Step::Joining) => {
+                let fault = self.calls.standing.fault().or(self.calls.act.fault());
+                fault.is_none() && !self.wait.seen_after(self.wait.read, limit)
+            }
+            _ => false,
+        }
+    }
+
+    /// Looks once more where a verdict needs it.
+    pub(super) fn look_again(&mut self, now: Timestamp) {
+        let Some(change) = self.ledger.change.as_ref().filter(|change| !change.is_stuck()) else { return };
+        if self.must_look_again(change, now) {
+            let probing = change.phase.step() == Some(Step::Probing);
+            let look = if probing { &mut self.calls.probe } else { &mut self.calls.standing };
+            look.advance(now);
+        }
+    }
+
+    /// The agent was frozen. Nobody has looked at a host that was to be watched while it soaks: it soaks anew.
+    pub(super) fn thaw(&mut self, now: Timestamp) {
+        if let Some(change) = &mut self.ledger.change
+            && change.phase.step() == Some(Step::Soaking)
+        {
+            change.elapsed = Duration::ZERO;
+            self.enter_step(now);
+        }
+    }
+
     fn judge_checking(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
         if !self.setup.headful {
             return Some(Outcome::Done);
@@ -132,7 +168,7 @@ impl Host {
     /// a process that is gone has nothing to drain.
     fn judge_drain_deadline(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
         let limit = self.policy().deadlines.drain;
-        if !self.over(limit, now) {
+        if !self.over(limit, now) || self.must_look_again(change, now) {
             return None;
         }
         if matches!(change.phase, Phase::Going { .. }) {
@@ -180,7 +216,7 @@ impl Host {
             };
         }
         let limit = self.policy().deadlines.healthy;
-        if self.over(limit, now) && !change.is_stuck() {
+        if self.over(limit, now) && !change.is_stuck() && !self.must_look_again(change, now) {
             let why = self.calls.act.fault().unwrap_or("no answer from the supervisor");
             return Some(
                 change.failed(Cause::Surroundings, format!("not started within {}: {why}", words(limit))),
@@ -213,7 +249,7 @@ impl Host {
             return Some(Outcome::Done);
         }
         let limit = self.policy().deadlines.healthy;
-        if !self.over(limit, now) || change.is_stuck() {
+        if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
         let why = self.wait.miss.as_deref().unwrap_or("no answer yet");
@@ -233,7 +269,7 @@ impl Host {
             return Some(Outcome::Done);
         }
         let limit = self.policy().deadlines.join;
-        if !self.over(limit, now) || change.is_stuck() {
+        if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
         let says = standing_words(standing);

@@ -45,6 +45,9 @@ pub const TAIL_LIMIT_BYTES: usize = 16 * 1024;
 /// Longest time between the proposal to begin a change and its acceptance; after that the fleet is asked again.
 pub const GRANT_FRESH: Duration = Duration::from_secs(3);
 
+/// An agent that comes so much later than it wanted to has been frozen.
+const FROZEN: Duration = Duration::from_secs(3);
+
 /// What the host's configuration says of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setup {
@@ -147,7 +150,12 @@ impl Host {
     /// Takes note of what happened, and says what is to be done, in this order.
     #[must_use]
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let began = self.seen.observed.is_some();
+        let was_frozen = began && self.deadline().is_some_and(|due| FROZEN < now.since(due));
         self.take(event, now);
+        if was_frozen {
+            self.thaw(now);
+        }
         if self.seen.observed.is_some() {
             self.go_on(now);
         }
@@ -238,6 +246,7 @@ impl Host {
             let Some(outcome) = self.judge(now) else { break };
             self.proceed(outcome, now);
         }
+        self.look_again(now);
         self.checkpoint(now);
         self.read_tails();
         self.act(now);
@@ -260,11 +269,13 @@ impl Host {
         if self.setup.headful && self.calls.standing.is_due(now) {
             let ticket = self.ticket();
             self.calls.standing.sent(ticket);
+            self.wait.reading = now;
             self.emit(Effect::QueryStanding { ticket });
         }
         if self.setup.probe && self.calls.probe.is_due(now) {
             let ticket = self.ticket();
             self.calls.probe.sent(ticket);
+            self.wait.probing = now;
             self.emit(Effect::Probe { ticket });
         }
     }

@@ -48,6 +48,13 @@ pub(super) struct Wait {
     pub(super) misses: u32,
     /// Why the last one did not.
     pub(super) miss: Option<String>,
+    /// When the last reading that worked was asked for.
+    pub(super) read: Option<Timestamp>,
+    /// When the last probe that was answered was sent.
+    pub(super) probed: Option<Timestamp>,
+    /// The same of those that are under way.
+    pub(super) reading: Timestamp,
+    pub(super) probing: Timestamp,
     /// A refusal of the supervisor that ends the step.
     pub(super) denied: Option<Denial>,
 }
@@ -88,6 +95,12 @@ impl Wait {
     /// When it will have lasted so long.
     pub(super) fn reaches(&self, length: Duration) -> Timestamp {
         self.began + length.saturating_sub(self.before)
+    }
+
+    /// Whether a look from `at` is one from after so long: a verdict on what was to be by then needs one. An agent that was frozen past a
+    /// deadline has only older ones.
+    pub(super) fn seen_after(&self, at: Option<Timestamp>, length: Duration) -> bool {
+        at.is_some_and(|at| length <= self.elapsed(at))
     }
 
     /// The pause before the next reading, which grows.
@@ -203,6 +216,7 @@ impl Host {
             Ok(standing) => {
                 self.calls.standing.worked();
                 self.wait.standing_ok = true;
+                self.wait.read = Some(self.wait.reading);
                 self.wait.readings += 1;
                 let good = standing == StandingSeen::InService;
                 self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
@@ -222,6 +236,7 @@ impl Host {
         if !self.calls.probe.answered(ticket) {
             return;
         }
+        self.wait.probed = Some(self.wait.probing);
         match result {
             Ok(()) => (self.wait.passes, self.wait.misses, self.wait.miss) = (self.wait.passes + 1, 0, None),
             Err(why) => {

@@ -72,8 +72,17 @@ impl Store {
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> io::Result<T> {
         let database = self.inner.database.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         match database.as_ref() {
-            Some(database) => act(database).map_err(io::Error::other),
+            Some(database) => act(database).map_err(|error| self.of_this_file(&error)),
             None => Err(io::Error::new(io::ErrorKind::NotConnected, "the store is closed")),
+        }
+    }
+
+    /// redb says what happened, and not to which file.
+    fn of_this_file(&self, error: &redb::Error) -> io::Error {
+        let path = self.path().display();
+        match error {
+            redb::Error::Io(error) => io::Error::new(error.kind(), format!("use {path}: {error}")),
+            error => io::Error::other(format!("use {path}: {error}")),
         }
     }
 

@@ -47,6 +47,7 @@ impl Keeper {
         self.save().map_err(|e| Reply::fault(&attempted, &e))?;
         let log = self.logs.create(writer, launch.fence, self.record.attempts, &launch.release);
         let log = log.map_err(|e| Reply::fault(&attempted, &e))?;
+        self.keep_room(writer);
         let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
         let borne = Borne::take_on(&launch.manner.limits).map_err(|e| Reply::fault(&attempted, &e))?;
         let spawned = spawn(&launch, &environment, ears.map(Ears::address), log);

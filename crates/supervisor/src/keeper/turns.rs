@@ -214,8 +214,16 @@ impl Keeper {
         }
     }
 
+    /// Without room it is as it is everywhere: a full disk takes no more output.
+    pub(super) fn keep_room(&self, writer: Writer) {
+        if let Err(error) = self.logs.keep_room(writer, self.log_limit_bytes()) {
+            tracing::warn!(%error, ?writer, "keep room for a log");
+        }
+    }
+
     fn look_at_logs(&mut self) {
         let bounded = self.logs.bound(self.log_limit_bytes());
+        BOTH.into_iter().filter(|writer| self.lane(*writer).alive).for_each(|writer| self.keep_room(writer));
         let _ = logs::bound(&self.dir.join(logs::OWN), OWN_LOG_LIMIT_BYTES);
         let pause = match bounded {
             Ok(bytes) if bytes == self.logged_bytes => LOGS_QUIET,

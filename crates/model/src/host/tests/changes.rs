@@ -223,3 +223,13 @@ fn a_drain_waits_for_the_instances_that_run() {
     let next = |world: &World| world.acts.contains(&"start b".to_owned());
     assert!(world.run_until(secs(60), next), "{:?}", world.host.sighting(world.now));
 }
+
+#[test]
+fn a_release_that_takes_long_to_verify_has_all_its_time_to_get_healthy() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.verify_ms = 300_000;
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(600), settled));
+    assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
+    assert_eq!((world.was_told("failed"), world.was_told("changed")), (0, 1), "{:?}", world.told());
+}

@@ -4,6 +4,7 @@ mod changes;
 mod crashes;
 mod disorder;
 mod failures;
+mod frozen;
 mod migrations;
 mod outside;
 mod phases;

@@ -59,7 +59,7 @@ impl World {
             }
             Effect::VerifyAndStart { ticket, fence, release } => {
                 let result = self.start(fence, release.id);
-                self.later(10, Event::Started { ticket, result });
+                self.later(self.verify_ms, Event::Started { ticket, result });
             }
             Effect::KeepRunning { ticket, fence, keep } => {
                 let result = self.welcome(fence);

@@ -84,6 +84,8 @@ pub(super) struct World {
     pub(super) stage_faults: u32,
     pub(super) cut_off: bool,
     pub(super) slow_answer: Duration,
+    /// What verifying and starting takes.
+    pub(super) verify_ms: u64,
     pub(super) refuses: bool,
     // What happened.
     pub(super) acts: Vec<String>,
@@ -128,6 +130,7 @@ impl World {
             stage_faults: 0,
             cut_off: false,
             slow_answer: Duration::from_millis(10),
+            verify_ms: 10,
             refuses: false,
             acts: vec![],
             reports: vec![],

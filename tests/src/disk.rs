@@ -1,0 +1,173 @@
+//! State directories on small disks of their own, which get full and read-only.
+//!
+//! A test that wants one runs in a mount namespace of its own: whatever it mounts is gone with its last process, however that ends.
+
+use std::{
+    fs::{self, File},
+    future::Future,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use demo::fleet::Agent;
+
+/// Set for a test that runs in its own namespace already.
+const INSIDE: &str = "DEPLOYINATOR_OWN_MOUNTS";
+/// Large enough for the state of a small fleet, and for the reserve that staging leaves.
+const BYTES: u64 = 128 << 20;
+/// As many files.
+const FILES: u64 = 2000;
+/// Fills what is left of a disk.
+const BALLAST: &str = "ballast";
+
+/// Runs `body` where it may mount: the test of this name is started once more, in a namespace of its own.
+///
+/// # Errors
+/// The body's; or there is no namespace to be had, and `CI=true` says that there must be.
+pub async fn with_own_mounts<F: Future<Output = Result<()>>>(
+    name: &str,
+    body: impl FnOnce() -> F,
+) -> Result<()> {
+    if std::env::var_os(INSIDE).is_some() {
+        return body().await;
+    }
+    let Some(mut command) = namespace(&["--mount", "--propagation", "private"]) else {
+        ensure!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "this machine lets nobody mount, and this test must be run"
+        );
+        eprintln!("skipped: this machine lets nobody mount");
+        return Ok(());
+    };
+    command.arg(std::env::current_exe().context("find this program")?);
+    command.args(["--exact", name, "--include-ignored", "--nocapture"]).env(INSIDE, "1");
+    let mut child = tokio::process::Command::from(command);
+    let status =
+        child.kill_on_drop(true).status().await.context("start this test in a namespace of its own")?;
+    ensure!(status.success(), "in its own namespace the test ended with {status}");
+    Ok(())
+}
+
+/// `unshare` with these arguments, as far as this user may.
+pub(crate) fn namespace(arguments: &[&str]) -> Option<Command> {
+    let as_root: &[&str] = &["--user", "--map-root-user"];
+    [&[], as_root].into_iter().find_map(|first| {
+        let command = || {
+            let mut command = Command::new("unshare");
+            command.args(first).args(arguments).arg("--");
+            command
+        };
+        let mut tried = command();
+        let tried =
+            tried.arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success()).then(command)
+    })
+}
+
+/// A disk that holds the state directory of one host, and nothing else.
+#[derive(Debug)]
+pub struct Disk {
+    at: PathBuf,
+    read_only: Option<PathBuf>,
+}
+
+impl Disk {
+    /// Mounts an empty disk for an agent that was never started.
+    ///
+    /// # Errors
+    /// It cannot be mounted.
+    pub fn of(agent: &Agent) -> Result<Self> {
+        fs::create_dir_all(&agent.state)?;
+        let options = format!("size={BYTES},nr_inodes={FILES},mode=700");
+        mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], &agent.state)?;
+        Ok(Self { at: agent.state.clone(), read_only: None })
+    }
+
+    /// Writes until there is no space left.
+    ///
+    /// # Errors
+    /// Something else is in the way.
+    pub fn fill(&self) -> Result<()> {
+        self.fill_but(0)
+    }
+
+    /// Writes until only so many bytes are free.
+    ///
+    /// # Errors
+    /// Something else is in the way.
+    pub fn fill_but(&self, left: u64) -> Result<()> {
+        let mut file = File::options().create(true).append(true).open(self.at.join(BALLAST))?;
+        let block = vec![0; 4096];
+        let free = || rustix::fs::statvfs(&self.at).map(|disk| disk.f_bavail * disk.f_frsize);
+        while left < free()? {
+            match file.write_all(&block) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                written => written.context("fill a disk")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes files until only `left` more can be made.
+    ///
+    /// # Errors
+    /// Something else is in the way.
+    pub fn leave_room_for(&self, left: u64) -> Result<()> {
+        let dir = self.at.join("files");
+        fs::create_dir_all(&dir)?;
+        let mut number = 0;
+        while left < rustix::fs::statvfs(&self.at)?.f_ffree {
+            File::create(dir.join(format!("{number}")))?;
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets nobody write any more who does not have the file open already. What is in `below` is meant, or everything.
+    ///
+    /// # Errors
+    /// It cannot be mounted so.
+    pub fn make_read_only(&mut self, below: &str) -> Result<()> {
+        let at = self.at.join(below);
+        let source = at.display().to_string();
+        mount(&["--bind", &source], &at)?;
+        self.read_only = Some(at.clone());
+        mount(&["-o", "remount,bind,ro"], &at)
+    }
+
+    /// Takes back what was done to it.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn mend(&mut self) -> Result<()> {
+        if let Some(at) = self.read_only.take() {
+            // Whoever was started meanwhile has it open.
+            run("umount", &["--lazy"], &at)?;
+        }
+        for gone in [self.at.join(BALLAST), self.at.join("files")] {
+            let removed = if gone.is_dir() { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).context("mend a disk");
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> Result<()> {
+    run("mount", arguments, at)
+}
+
+fn run(program: &str, arguments: &[&str], at: &Path) -> Result<()> {
+    let output = Command::new(program).args(arguments).arg(at).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("start {program}"))?;
+    if !output.status.success() {
+        bail!("{program} {arguments:?} {}: {}", at.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
