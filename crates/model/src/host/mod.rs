@@ -260,6 +260,7 @@ impl Host {
         if self.setup.headful && self.calls.standing.is_due(now) {
             let ticket = self.ticket();
             self.calls.standing.sent(ticket);
+            self.wait.reading = now;
             self.emit(Effect::QueryStanding { ticket });
         }
         if self.setup.probe && self.calls.probe.is_due(now) {
