@@ -203,18 +203,19 @@ impl Link {
     /// Waits a little before everybody is asked again; no longer than until a member of the group hears of another leader than `before`.
     async fn pause(&self, before: Option<SocketAddr>, left: Duration) {
         let mut standing = self.inner.node.standing();
-        let elected = standing.wait_for(|now| {
-            let leader = now.leader.as_ref().and_then(|leader| now.address(leader));
-            leader.is_some() && leader != before
-        });
-        let limit = PAUSE.min(left);
-        if self.is_member() {
-            // A node that has stopped hears of nobody; the others are asked at the usual pace.
-            if let Ok(Err(_)) = timeout(limit, elected).await {
-                sleep(limit).await;
+        let elected = async {
+            let heard = standing.wait_for(|now| {
+                let leader = now.leader.as_ref().and_then(|leader| now.address(leader));
+                leader.is_some() && leader != before
+            });
+            if heard.await.is_err() {
+                // A node that has stopped hears of nobody.
+                std::future::pending::<()>().await;
             }
-        } else {
-            sleep(limit).await;
+        };
+        tokio::select! {
+            () = sleep(PAUSE.min(left)) => (),
+            () = elected, if self.is_member() => (),
         }
     }
 
