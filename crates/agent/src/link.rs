@@ -180,6 +180,7 @@ impl Link {
                     LinkError::NoLeader { within, last }
                 });
             }
+            let before = self.leader();
             let elsewhere = match self.offer(command, hint.take(), left.min(ANSWER)).await {
                 Ok(done) => return Ok(done),
                 Err(elsewhere) => elsewhere,
@@ -190,12 +191,31 @@ impl Link {
                 Some(leader) => {
                     if hinted == Some(leader) {
                         // It named another one, which names it again: an election is under way.
-                        sleep(PAUSE.min(left)).await;
+                        self.pause(before, left).await;
                     }
                     (hint, hinted) = (Some(leader), Some(leader));
                 }
-                None => sleep(PAUSE.min(left)).await,
+                None => self.pause(before, left).await,
             }
+        }
+    }
+
+    /// Waits a little before everybody is asked again; no longer than until a member of the group hears of another leader than `before`.
+    async fn pause(&self, before: Option<SocketAddr>, left: Duration) {
+        let mut standing = self.inner.node.standing();
+        let elected = async {
+            let heard = standing.wait_for(|now| {
+                let leader = now.leader.as_ref().and_then(|leader| now.address(leader));
+                leader.is_some() && leader != before
+            });
+            if heard.await.is_err() {
+                // A node that has stopped hears of nobody.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = sleep(PAUSE.min(left)) => (),
+            () = elected, if self.is_member() => (),
         }
     }
 

@@ -91,6 +91,8 @@ async fn send_events(
         if !follow {
             return Ok(());
         }
+        // Whoever keeps a state makes the next change copy it.
+        drop(fleet);
         tokio::select! {
             () = to.closed() => return Err(Gone),
             changed = state.changed() => if changed.is_err() { return Ok(()) },
@@ -228,6 +230,8 @@ impl Watcher {
                 self.picture(&mut last).await?;
                 return self.send(WatchItem::Ended(ended)).await;
             }
+            // Whoever keeps a state makes the next change copy it.
+            drop(fleet);
             tokio::select! {
                 () = self.to.closed() => return Err(Gone),
                 changed = state.changed() => if changed.is_err() { return Ok(()) },

@@ -9,7 +9,7 @@ use super::{
     event::{Denied, ExitSeen, FaultSeen, FaultWord, Observed, StandingSeen, Ticket},
     ledger::Change,
     phase::{Ending, Next, Outcome, Phase, Step, Terms},
-    seen::{Denial, Life, POLL_FIRST},
+    seen::{Denial, Life, POLL_LEAST},
 };
 use crate::{
     Timestamp,
@@ -234,7 +234,7 @@ impl Host {
                     (self.wait.began, self.wait.checkpoint) = (now, now);
                 }
                 self.wait.acted = Some(now);
-                self.calls.standing.hasten(now + POLL_FIRST);
+                self.calls.standing.hasten(now + POLL_LEAST);
             }
             Err(fault) => {
                 if fault.kind == FaultWord::Permanent {
@@ -242,7 +242,7 @@ impl Host {
                 }
                 self.calls.act.failed(fault.text, now, Backoff::BALANCER, self.setup.seed);
                 // It may have worked, and only the answer was lost.
-                self.calls.standing.plan(now + POLL_FIRST);
+                self.calls.standing.plan(now + POLL_LEAST);
             }
         }
     }

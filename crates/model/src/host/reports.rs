@@ -251,7 +251,11 @@ impl Host {
         match (kind, answer) {
             (Kind::Ask(fence), answer) => self.ask_answered(fence, answer, took, now),
             (Kind::Queued, answer) => {
-                if let Some(told) = self.remember().reports.pop_front()
+                // In the middle of a change the ledger is written soon, with the next step: a report that is told again after a crash in
+                // between is answered again, and no step waits for the disk on its account.
+                let changes = self.ledger.change.is_some();
+                let ledger = if changes { &mut self.ledger } else { self.remember() };
+                if let Some(told) = ledger.reports.pop_front()
                     && let Answer::Refused(why) = answer
                 {
                     self.log(format!("the fleet refused the report {}: {why}", subject(&told.report)));

@@ -40,8 +40,8 @@ pub(super) struct Wait {
     pub(super) not_in_service: u32,
     /// Readings in this wait.
     pub(super) readings: u32,
-    /// The pause before the next reading.
-    pub(super) poll: Duration,
+    /// When the reading under way was asked for.
+    pub(super) reading: Timestamp,
     /// Probes in a row that passed.
     pub(super) passes: u32,
     /// Probes in a row that did not.
@@ -78,14 +78,18 @@ pub(super) enum Life {
     Unsure,
 }
 
-/// First pause between two readings of the standing.
-pub(super) const POLL_FIRST: Duration = Duration::from_millis(100);
+/// Shortest pause between two readings of the standing.
+pub(super) const POLL_LEAST: Duration = Duration::from_millis(10);
 /// Longest pause between two readings while something is awaited.
 const POLL_MOST: Duration = Duration::from_secs(2);
+/// A pause is so many times as long as a reading takes, at the least: a balancer that is far away or busy is asked less often.
+const POLL_READINGS: u32 = 4;
+/// A wait is so many times as long as the pause, where that is not too short or too long: it is found to be over late by no more than that.
+const POLL_SHARE: u32 = 10;
 
 impl Wait {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { began: now, checkpoint: now, poll: POLL_FIRST, ..Self::default() }
+        Self { began: now, checkpoint: now, ..Self::default() }
     }
 
     pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
@@ -103,11 +107,10 @@ impl Wait {
         at.is_some_and(|at| length <= self.elapsed(at))
     }
 
-    /// The pause before the next reading, which grows.
-    fn next_poll(&mut self) -> Duration {
-        let poll = self.poll;
-        self.poll = (poll * 3 / 2).min(POLL_MOST);
-        poll
+    /// The pause before the next reading, which grows with the wait.
+    fn poll(&self, now: Timestamp) -> Duration {
+        let took = now.since(self.reading);
+        (self.elapsed(now) / POLL_SHARE).max(took * POLL_READINGS).clamp(POLL_LEAST, POLL_MOST)
     }
 }
 
@@ -221,7 +224,7 @@ impl Host {
                 let good = standing == StandingSeen::InService;
                 self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
                 self.seen.standing = Some(standing);
-                let pause = self.standing_pause().unwrap_or_else(|| self.wait.next_poll());
+                let pause = self.standing_pause().unwrap_or_else(|| self.wait.poll(now));
                 self.calls.standing.plan(now + pause);
                 self.act_again(now);
             }

@@ -93,7 +93,7 @@ pub(super) struct World {
     pub(super) logs: Vec<String>,
     pub(super) effects: usize,
     pub(super) crash_at: Option<usize>,
-    /// And again after so many effects.
+    /// And again after so many effects, not counting those that only look: there are as many of them as a wait is long.
     pub(super) crash_every: Option<usize>,
     /// The real fleet machine, where a test is about both; otherwise one that always says yes.
     pub(super) fleet: Option<Box<super::together::Real>>,
@@ -379,7 +379,11 @@ impl World {
                 self.crash_at = self.crash_every.map(|every| self.effects + every);
                 return self.crash();
             }
-            self.effects += 1;
+            let looks = matches!(
+                effect,
+                crate::host::Effect::QueryStanding { .. } | crate::host::Effect::Probe { .. }
+            );
+            self.effects += usize::from(self.crash_every.is_none() || !looks);
             self.perform(effect);
         }
     }
