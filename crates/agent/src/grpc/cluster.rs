@@ -34,11 +34,8 @@ pub(super) async fn cluster(public: &Public, passed: Passed) -> Result<v1::Clust
     }
     let standing = core.link.node().standing().borrow().clone();
     let fleet = core.link.node().state().borrow().clone();
-    let silent_after = public.backend().cell.parts().settings.timers.silent_after;
-    let heard = |host: &HostId| {
-        view.as_ref().is_none_or(|view| view.hosts.get(host).is_some_and(|(quiet, _)| *quiet < silent_after))
-    };
-    let silent = fleet.present().map(|(host, _)| host).filter(|host| !heard(host)).cloned().collect();
+    let is_silent = |host: &HostId| view.as_ref().is_some_and(|view| view.silent.contains_key(host));
+    let silent = fleet.present().map(|(host, _)| host).filter(|host| is_silent(host)).cloned().collect();
     let shown = view::ClusterView {
         cluster: core.link.cluster().to_string(),
         leader: standing.leader.as_ref().and_then(status::host_of),
@@ -66,12 +63,12 @@ fn members(nodes: &BTreeMap<NodeId, SocketAddr>) -> Vec<view::Member> {
 }
 
 fn fleet_host(host: &HostId, known: &Host, view: Option<&View>) -> view::FleetHost {
-    let heard = view.and_then(|view| view.hosts.get(host));
+    let heard = view.and_then(|view| view.hosts.get(host).map(|(quiet, _)| quiet).or(view.silent.get(host)));
     view::FleetHost {
         host: host.clone(),
         address: known.address.to_string(),
         zone: known.zone.clone(),
         level: known.level,
-        quiet: heard.map(|(quiet, _)| *quiet),
+        quiet: heard.copied(),
     }
 }

@@ -187,7 +187,7 @@ fn service_status(
             status.address = record.address.to_string();
             status.zone.clone_from(&record.zone);
         }
-        status.silent = heard.map(|(quiet, _)| *quiet);
+        status.silent = view.and_then(|view| view.silent.get(host)).copied();
         status
     });
     let holders = fleet.declaring(name).filter(|(_, here)| here.change.is_some());

@@ -51,6 +51,8 @@ pub struct View {
     pub holds: Vec<TimedHold>,
     /// How long ago each host was heard of, and what it said.
     pub hosts: BTreeMap<HostId, (Duration, Seen)>,
+    /// The hosts that have said nothing for too long, and for how long.
+    pub silent: BTreeMap<HostId, Duration>,
 }
 
 impl Reign {
@@ -77,7 +79,7 @@ impl Reign {
         let Now { sightings, holds, seen } = inner.as_mut()?;
         let holds = sightings.time(holds, now);
         let hosts = seen.iter().map(|(host, (at, seen))| (host.clone(), (now.since(*at), seen.clone())));
-        Some(View { holds, hosts: hosts.collect() })
+        Some(View { holds, hosts: hosts.collect(), silent: sightings.silences(now) })
     }
 
     /// What was heard, to look ahead from, and the time that it is now; nothing while another one leads.

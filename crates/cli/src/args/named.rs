@@ -149,7 +149,8 @@ fn holds() -> Vec<Hold> {
         Why::MigrationUnknown { host: host.clone(), release: release() },
         Why::MigrationFailed { host: host.clone(), release: release() },
         Why::Changing { host: host.clone() },
-        Why::NoFreeSlot { limit: 1, holders: vec![host.clone()] },
+        Why::NoFreeSlot { limit: 1, holders: vec![host.clone()], drained: vec![] },
+        Why::NoFreeSlot { limit: 1, holders: vec![host.clone()], drained: vec![host.clone()] },
         Why::BudgetSpent { out: vec![(host.clone(), reason())], limit: 1 },
         Why::BudgetSpent {
             out: vec![(host.clone(), reason()), ("h3".parse().expect("a name"), reason())],

@@ -91,8 +91,10 @@ pub(super) async fn abort(context: &mut Context, args: Abort) -> Result<u8, Fail
     done.rollback = back.map(|back| back.id);
     let (text, next) = if let Some(back) = back {
         let to = back.target.as_ref().map_or_else(|| "nothing".to_owned(), |to| short(&to.id));
+        let left = all(back) - count(back, PartState::Changed);
+        let hosts = if left == 1 { "1 host".to_owned() } else { format!("{left} hosts") };
         (
-            format!("gave up {named} of {service}: {} takes {} hosts back to {to}", back.id, all(back)),
+            format!("gave up {named} of {service}: {} takes {hosts} back to {to}", back.id),
             format!(
                 "`{}` follows it: exit code 1 when all are back, 2 when not",
                 watching(&service, given_up)

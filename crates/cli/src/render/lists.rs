@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use api::view::{ClusterView, HostStatus, MigrationStatus, ServiceStatus, Stale, Status};
 use model::{
     HostId,
-    fleet::{Availability, MigrationState},
+    fleet::{Availability, MigrationState, PhaseKind},
 };
 
 use super::{
@@ -73,7 +73,8 @@ fn stands(host: &HostStatus, paint: Paint) -> String {
     };
     let release = host.current.as_ref().map_or_else(|| "nothing".to_owned(), |release| short(&release.id));
     let mut text = format!("{availability} {release}");
-    if let Some(change) = &host.change {
+    let is_parked = host.change.as_ref().is_some_and(|change| change.phase == PhaseKind::Parked);
+    if let Some(change) = host.change.as_ref().filter(|_| !is_parked) {
         let _ = write!(text, ", {}", paint.busy(change.phase.word()));
     }
     if let Some(by) = &host.excluded {
@@ -81,7 +82,8 @@ fn stands(host: &HostStatus, paint: Paint) -> String {
     }
     if let Some(by) = &host.parked {
         let reason = if by.reason.is_empty() { String::new() } else { format!(": {}", by.reason) };
-        let _ = write!(text, ", {}", paint.busy(&format!("drained by {}{reason}", by.name)));
+        let drained = if is_parked { "drained" } else { "to be drained" };
+        let _ = write!(text, ", {}", paint.busy(&format!("{drained} by {}{reason}", by.name)));
     }
     text
 }

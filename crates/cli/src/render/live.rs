@@ -56,6 +56,12 @@ impl Live {
     }
 }
 
+/// Columns of the terminal that is written to, if it is one.
+pub(super) fn width() -> Option<usize> {
+    let size = tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns != 0)
+}
+
 fn size() -> (usize, usize) {
     tcgetwinsize(std::io::stdout())
         .ok()

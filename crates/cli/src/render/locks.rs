@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use api::view::{HoldStatus, ServiceStatus, Status};
-use model::{Fence, HostId, ReleaseId, ServiceName, fleet::MigrationState, time::WallTime};
+use model::{
+    Fence, HostId, ReleaseId, ServiceName,
+    fleet::{MigrationState, PhaseKind},
+    time::WallTime,
+};
 use serde_json::{Value, json};
 
 use super::{
+    lists,
     paint::Paint,
     table::Table,
     text::{date, seconds, short},
@@ -81,7 +86,12 @@ pub(crate) fn locks_of(service: &ServiceStatus) -> Vec<Lock> {
             since: change.granted_at,
             does: format!("{}{}", change.phase, since.unwrap_or_default()),
             silent: host.silent,
-            ends_when: ends(&host.host, "its steps end; each has a deadline"),
+            ends_when: match change.phase {
+                PhaseKind::Parked => {
+                    format!("the maintenance is over: `deployinator hosts admit {}`", host.host)
+                }
+                _ => ends(&host.host, "its steps end; each has a deadline"),
+            },
         })
     });
     migration.chain(slots).collect()
@@ -109,8 +119,10 @@ fn migrates(service: &ServiceStatus, holder: &HostId) -> String {
 pub(super) fn text(status: &Status, paint: Paint) -> String {
     let locks: Vec<Lock> = status.services.iter().flat_map(locks_of).collect();
     if locks.is_empty() {
-        return "no lock is held".to_owned();
+        let stale = lists::stale(status.stale.as_ref(), Some(&status.answered_by), paint);
+        return format!("{stale}no lock is held");
     }
+    let stale = lists::stale(status.stale.as_ref(), Some(&status.answered_by), paint);
     let mut table =
         Table::new(["service", "lock", "holder", "fence", "release", "since (UTC)", "the holder"]);
     for lock in &locks {
@@ -131,7 +143,7 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
         ]);
         table.note(&format!("until {}", lock.ends_when));
     }
-    table.text(paint)
+    stale + &table.text(paint)
 }
 
 pub(super) fn json(status: &Status) -> Value {

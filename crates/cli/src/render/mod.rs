@@ -1,6 +1,8 @@
 //! What people and programs see.
 
 mod done;
+mod holds;
+mod hosts;
 mod json;
 mod json_lists;
 mod lists;
@@ -77,8 +79,9 @@ impl Printer {
         self.write(text.trim_end());
     }
 
-    pub(crate) fn status(&mut self, status: &Status, _all: bool) {
-        self.answer(|| json::status(status), |paint| status::status(status, paint));
+    pub(crate) fn status(&mut self, status: &Status, all: bool) {
+        let how = |paint| status::How { paint, width: live::width(), all, whole: true };
+        self.answer(|| json::status(status), |paint| status::status(status, how(paint)));
     }
 
     pub(crate) fn history(&mut self, history: &History) {

@@ -73,6 +73,37 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// Breaks lines that are wider than the terminal at spaces; what follows is indented. A word that is too long for a line has one of its own.
+pub(crate) fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width.filter(|width| indent + 20 < *width) else { return text.to_owned() };
+    text.split('\n').map(|line| wrap_line(line, width, indent)).collect::<Vec<_>>().join("\n")
+}
+
+fn wrap_line(line: &str, width: usize, indent: usize) -> String {
+    if columns(line) <= width {
+        return line.to_owned();
+    }
+    let (mut out, mut used, mut fresh) = (String::new(), 0, true);
+    for word in line.split(' ') {
+        let needed = columns(word) + usize::from(!fresh);
+        if !fresh && width < used + needed && 0 < columns(word) {
+            let kept = out.trim_end_matches(' ').len();
+            out.truncate(kept);
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            (used, fresh) = (indent, true);
+        }
+        if !fresh {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += columns(word);
+        fresh = false;
+    }
+    out
+}
+
 /// Fills a text up to so many columns.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
@@ -90,5 +121,16 @@ mod tests {
         assert_eq!(columns(&cut(&painted, 3)), 3);
         assert_eq!(cut("four", 4), "four");
         assert_eq!(cut("fourteen", 4), "fou…");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_at_spaces_and_indented() {
+        let text = "  waits: one two three four five six seven eight nine";
+        let wrapped = wrap(text, Some(30), 9);
+        assert_eq!(wrapped, "  waits: one two three four\n         five six seven eight\n         nine");
+        assert_eq!(wrap(text, None, 9), text, "in a pipe nothing is broken");
+        let painted = Paint { colored: true }.bad("red");
+        let line = format!("{painted} {}", "x ".repeat(40));
+        assert!(wrap(&line, Some(40), 2).lines().all(|line| columns(line) <= 40));
     }
 }

@@ -12,6 +12,7 @@ use model::{
 use super::{
     lists,
     paint::{Paint, pad},
+    table::Table,
 };
 
 /// Lines of a failed process's output that are shown.
@@ -122,10 +123,7 @@ pub(crate) fn history(history: &History, paint: Paint) -> String {
         text.push_str("no rollout yet");
         return text;
     }
-    text += &paint.faint(&format!(
-        "{:<6} {:<20} {:<24} {:<16} {:<16} by",
-        "", "began (UTC)", "why", "release", "state"
-    ));
+    let mut table = Table::new(["", "began (UTC)", "why", "release", "state", "by"]);
     for rollout in &history.rollouts {
         let why = match rollout.kind {
             RolloutKind::Push => "push".to_owned(),
@@ -142,18 +140,11 @@ pub(crate) fn history(history: &History, paint: Paint) -> String {
             Some(_) => paint.bad(state),
             None => paint.busy(state),
         };
-        let _ = write!(
-            text,
-            "\n{:<6} {:<20} {:<24} {:<16} {} {}",
-            rollout.id.to_string(),
-            date(rollout.began),
-            why,
-            release,
-            pad(&state, 16),
-            rollout.by.name
-        );
+        let by = &rollout.by;
+        let by = if by.reason.is_empty() { by.name.clone() } else { format!("{}: {}", by.name, by.reason) };
+        table.row([rollout.id.to_string(), date(rollout.began), why, release, state, by]);
     }
-    text
+    text + &table.text(paint)
 }
 
 #[cfg(test)]

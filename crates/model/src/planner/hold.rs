@@ -42,13 +42,21 @@ impl Hold {
                 "`deployinator migration resolve {release} retry --service {of} --reason WHY`, or another release is pushed"
             ),
             Why::Changing { .. } => "its steps end; each has a deadline".into(),
-            Why::NoFreeSlot { .. } => {
-                format!("a holder is done; `deployinator locks list --service {of}` shows them")
-            }
+            Why::NoFreeSlot { drained, holders, .. } => match &drained[..] {
+                [] => format!("a holder is done; `deployinator locks list --service {of}` shows them"),
+                [host, ..] => {
+                    let others =
+                        if drained.len() < holders.len() { "another holder is done, or " } else { "" };
+                    format!(
+                        "{others}the maintenance is over: `deployinator hosts admit {host}`; until then \
+                         `deployinator hosts exclude {host} --reason WHY` takes it out of the sum"
+                    )
+                }
+            },
             Why::BudgetSpent { out, .. } => {
                 let host = if let [(host, _)] = &out[..] { host.as_str() } else { "HOST" };
                 format!(
-                    "a host is back in service or terminated, or you take one out of the sum: {}",
+                    "a host is back in service, admitted or terminated, or you take one out of the sum: {}",
                     leaves(host)
                 )
             }
@@ -143,6 +151,8 @@ pub enum Why {
         limit: u32,
         /// Who has them.
         holders: Vec<HostId>,
+        /// Those of them that an operator has drained: they keep theirs until they are admitted.
+        drained: Vec<HostId>,
     },
     /// P1: as many hosts are out as may be.
     BudgetSpent {
@@ -272,8 +282,14 @@ impl fmt::Display for Why {
                 write!(f, "the migration of {release} failed on {host}")
             }
             Self::Changing { host } => write!(f, "{host} is changing"),
-            Self::NoFreeSlot { limit, holders } => {
-                write!(f, "no free slot ({limit} of {limit} held by {})", join(holders))
+            Self::NoFreeSlot { limit, holders, drained } => {
+                write!(f, "no free slot ({limit} of {limit} held by {}", join(holders))?;
+                match drained.len() {
+                    0 => (),
+                    _ if drained == holders => f.write_str("; drained")?,
+                    _ => write!(f, "; drained: {}", join(drained))?,
+                }
+                f.write_str(")")
             }
             Self::BudgetSpent { out, limit } => {
                 let out =

@@ -139,7 +139,11 @@ impl Desk<'_> {
         let Some(here) = self.here(host) else { return false };
         let why = match self.room.take(host, here, slots) {
             Ok(()) => return true,
-            Err(Full::Slots) => Why::NoFreeSlot { limit: slots, holders: self.room.holders.clone() },
+            Err(Full::Slots) => {
+                let holders = self.room.holders.clone();
+                let drained = holders.iter().filter(|host| self.is_drained(host)).cloned().collect();
+                Why::NoFreeSlot { limit: slots, holders, drained }
+            }
             Err(Full::Budget) => {
                 let limit = self.service.policy.max_unavailable.get();
                 Why::BudgetSpent { out: self.room.out.clone(), limit }
@@ -147,6 +151,11 @@ impl Desk<'_> {
         };
         self.hold(rollout, why);
         false
+    }
+
+    fn is_drained(&self, host: &HostId) -> bool {
+        let change = self.here(host).and_then(|here| here.change.as_ref());
+        change.is_some_and(|change| change.phase == PhaseKind::Parked)
     }
 
     fn finish(&mut self, rollout: &Rollout) {

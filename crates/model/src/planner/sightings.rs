@@ -139,6 +139,14 @@ impl Sightings {
             .collect()
     }
 
+    /// The hosts that have said nothing for too long, and for how long.
+    #[must_use]
+    pub fn silences(&self, now: Timestamp) -> BTreeMap<HostId, Duration> {
+        let known = self.known.keys().chain(self.last.keys());
+        let quiet = known.map(|host| (host.clone(), self.quiet_for(host, now)));
+        quiet.filter(|(_, quiet)| self.silent_after <= *quiet).collect()
+    }
+
     /// When the next host would be silent.
     pub(super) fn next_silence(&self, fleet: &Fleet, now: Timestamp) -> Option<Timestamp> {
         let quiet = fleet
