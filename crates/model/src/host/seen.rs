@@ -40,8 +40,6 @@ pub(super) struct Wait {
     pub(super) not_in_service: u32,
     /// Readings in this wait.
     pub(super) readings: u32,
-    /// When the reading under way was asked for.
-    pub(super) reading: Timestamp,
     /// Probes in a row that passed.
     pub(super) passes: u32,
     /// Probes in a row that did not.
@@ -52,8 +50,9 @@ pub(super) struct Wait {
     pub(super) read: Option<Timestamp>,
     /// When the last probe that was answered was sent.
     pub(super) probed: Option<Timestamp>,
-    /// The same of those that are under way.
+    /// When the reading under way was asked for.
     pub(super) reading: Timestamp,
+    /// When the probe under way was sent.
     pub(super) probing: Timestamp,
     /// A refusal of the supervisor that ends the step.
     pub(super) denied: Option<Denial>,
