@@ -189,9 +189,12 @@ impl Printer {
     }
 
     pub(crate) fn lost(&mut self, attempt: &api::Attempt) {
-        if !self.json {
-            self.line(&format!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason));
+        if self.json {
+            let agent = attempt.address.to_string();
+            return self
+                .write(&json!({ "item": "lost", "agent": agent, "reason": attempt.reason }).to_string());
         }
+        self.line(&format!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason));
     }
 
     /// Nobody can say how it goes at present.
