@@ -5,6 +5,8 @@ use std::io::Write as _;
 use api::{ClientError, Exit};
 use serde_json::json;
 
+use crate::render;
+
 /// What was tried on what, why it failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -28,9 +30,9 @@ impl Failure {
             let _ = writeln!(std::io::stdout(), "{text}");
             return;
         }
-        eprintln!("deployinator: {}", self.text);
+        eprintln!("{}", render::for_errors(&format!("deployinator: {}", self.text)));
         if let Some(next) = &self.next {
-            eprintln!("  next: {next}");
+            eprintln!("{}", render::for_errors(&format!("  next: {next}")));
         }
     }
 }

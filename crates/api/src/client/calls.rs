@@ -16,6 +16,9 @@ use crate::{
     view::{Push, PushPreview, Pushed},
 };
 
+/// Longest time that an agent takes to find out that there is no quorum.
+const SEARCH: Duration = Duration::from_secs(4);
+
 /// How a call may be tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -111,7 +114,9 @@ impl Client {
         for (turn, &agent) in (0u32..).zip(&in_turn) {
             // However long an agent may take once it is there: that none is there shows as soon as for any call.
             let left = left_of(self.agents.patience.call);
-            if left.is_zero() {
+            // Cut off in the middle of its own search for a leader, an agent could no longer say that it has not done it.
+            let too_late = repeat != Repeat::Question && tries.no_quorum.is_some() && left < SEARCH;
+            if left.is_zero() || too_late {
                 tries.attempts.push(self.agents.attempt(agent, "not tried, as the time was up"));
                 continue;
             }

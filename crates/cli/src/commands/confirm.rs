@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use api::Exit;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, render};
 
 /// What somebody's word is about to replace.
 pub(super) struct Override {
@@ -30,12 +30,11 @@ impl Override {
         }
         let mut err = std::io::stderr().lock();
         // A terminal that is gone cannot be told; what was said is recorded all the same.
-        let _ = writeln!(err, "{what}");
-        for line in now {
-            let _ = writeln!(err, "  now: {line}");
+        let now = now.iter().map(|line| format!("  now: {line}"));
+        let rest = [format!("  your word replaces {replaces}"), format!("  {risk}")];
+        for line in [what.clone()].into_iter().chain(now).chain(rest) {
+            let _ = writeln!(err, "{}", render::for_errors(&line));
         }
-        let _ = writeln!(err, "  your word replaces {replaces}");
-        let _ = writeln!(err, "  {risk}");
         if !asks {
             return Ok(());
         }

@@ -117,7 +117,7 @@ async fn to_the_end(
             }
         }
         if soaked && what.until == Until::Canary {
-            context.printer.canary(service, rollout, &what.again());
+            context.printer.canary(service, rollout, &watching(service, rollout));
             return Ok(Exit::Done.code());
         }
     }

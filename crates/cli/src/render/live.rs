@@ -1,6 +1,6 @@
 //! A picture at the end of the terminal that is redrawn in place, with lines scrolling above it.
 
-use std::io::Write as _;
+use std::{io::Write as _, os::fd::AsFd};
 
 use rustix::termios::tcgetwinsize;
 
@@ -58,7 +58,11 @@ impl Live {
 
 /// Columns of the terminal that is written to, if it is one.
 pub(super) fn width() -> Option<usize> {
-    let size = tcgetwinsize(std::io::stdout()).ok()?;
+    columns_of(std::io::stdout())
+}
+
+pub(super) fn columns_of(terminal: impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(terminal).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns != 0)
 }
 

@@ -31,6 +31,11 @@ pub(crate) use self::{
 use self::{live::Live, paint::Paint};
 use crate::args::{Color, Output};
 
+/// A line for people who see errors, broken where their terminal ends.
+pub(crate) fn for_errors(line: &str) -> String {
+    paint::wrap(line, live::columns_of(std::io::stderr()), 4)
+}
+
 /// Prints what a command has to say: text in colour on a terminal with a picture that is redrawn in place, plain lines in a pipe, or
 /// JSON, one object a line.
 pub(crate) struct Printer {
@@ -54,6 +59,12 @@ impl Printer {
         Self { json, paint: Paint { colored }, live, columns: logs::Columns::default(), unread: false }
     }
 
+    /// A line of what goes on; on a terminal what is too long goes on `indent` columns further in.
+    fn line_in(&mut self, text: &str, indent: usize) {
+        let text = paint::wrap(text, live::width().filter(|_| !self.json), indent);
+        self.line(&text);
+    }
+
     fn line(&mut self, text: &str) {
         if let Some(live) = &mut self.live {
             live.print_above(text);
@@ -75,7 +86,8 @@ impl Printer {
 
     /// Prints one answer: as one object, or as text.
     fn answer(&mut self, json: impl FnOnce() -> Value, text: impl FnOnce(Paint) -> String) {
-        let text = if self.json { json().to_string() } else { text(self.paint) };
+        let text =
+            if self.json { json().to_string() } else { paint::wrap(&text(self.paint), live::width(), 4) };
         self.write(text.trim_end());
     }
 
@@ -158,7 +170,7 @@ impl Printer {
             self.write(&json::event(event).to_string());
         } else {
             let text = text::event(event, self.paint);
-            self.line(&text);
+            self.line_in(&text, text::EVENT_INDENT);
         }
     }
 
@@ -177,9 +189,12 @@ impl Printer {
     }
 
     pub(crate) fn lost(&mut self, attempt: &api::Attempt) {
-        if !self.json {
-            self.line(&format!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason));
+        if self.json {
+            let agent = attempt.address.to_string();
+            return self
+                .write(&json!({ "item": "lost", "agent": agent, "reason": attempt.reason }).to_string());
         }
+        self.line(&format!("(lost {}: {}; another agent is asked)", attempt.address, attempt.reason));
     }
 
     /// Nobody can say how it goes at present.
@@ -197,7 +212,7 @@ impl Printer {
             None => "trying until the time-out".to_owned(),
         };
         let line = self.paint.bad(&format!("({reason}; {trying})"));
-        self.line(&line);
+        self.line_in(&line, 4);
     }
 
     pub(crate) fn ended(&mut self, ended: &Ended) {
@@ -205,7 +220,7 @@ impl Printer {
         if self.json {
             self.write(&json::ended(ended).to_string());
         } else {
-            let text = text::ended(ended, self.paint);
+            let text = paint::wrap(&text::ended(ended, self.paint), live::width(), 6);
             self.write(text.trim_end());
         }
     }

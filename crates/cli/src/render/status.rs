@@ -14,6 +14,9 @@ use super::{
     text::{date, short},
 };
 
+/// Releases in quarantine that are told, the newest first; they are kept for good.
+const QUARANTINES: usize = 3;
+
 /// How a status is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct How {
@@ -114,8 +117,14 @@ fn details(service: &ServiceStatus, how: How, text: &mut String) {
             }
         }
     }
-    for kept in &service.quarantine {
+    let mut quarantine: Vec<_> = service.quarantine.iter().collect();
+    quarantine.sort_by_key(|kept| std::cmp::Reverse(kept.rollout));
+    for kept in quarantine.iter().take(QUARANTINES) {
         line(&format!("{} {}: {}", paint.bad("quarantined"), kept.release, kept.reason));
+    }
+    let more = quarantine.len().saturating_sub(QUARANTINES);
+    if 0 < more {
+        line(&format!("and {more} more: `deployinator quarantine list --service {}`", service.service));
     }
     if service.mixed {
         line(&paint.busy("an operator left the fleet mixed; push the release that all hosts shall run"));

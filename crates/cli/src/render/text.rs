@@ -18,6 +18,9 @@ use super::{
 /// Lines of a failed process's output that are shown.
 const TAIL_LINES: usize = 15;
 
+/// Where the sentence of an event begins.
+pub(crate) const EVENT_INDENT: usize = 29;
+
 /// Time of day in UTC: "14:03:59.120".
 pub(crate) fn clock(at: WallTime) -> String {
     let ms = at.0 % 86_400_000;

@@ -1,5 +1,10 @@
 //! The real binary, against agents with scripted answers.
 
+// Each test file is a program of its own, and uses what it needs.
+#![allow(dead_code)]
+
+pub(crate) mod fleet;
+
 use std::{process::Stdio, time::Duration};
 
 use api::{
