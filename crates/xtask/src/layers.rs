@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every crate of ours, with those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("api", &["model"]),
@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("bench", &["api", "demo", "localbalancer", "model", "raft"]),
     ("tests", &["api", "demo", "localbalancer", "model", "ports"]),
     ("xtask", &[]),
+    ("base2histogram", &[]),
 ];
 
 /// Their crates that only some of ours may use, by the beginning of the name. So an outside interface that
