@@ -106,6 +106,7 @@ fn world(
         environment,
         readiness: mine.readiness,
         programs: mine.programs.clone(),
+        cgroups: parts.cgroups.clone(),
     }
 }
 
