@@ -1,6 +1,7 @@
 //! The keeper's state: what is on disk, what runs, and what it tells of both.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -13,7 +14,7 @@ use std::{
 use ports::supervisor::{Exit, MigrationRun, Observation, Process};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::Interest,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -23,8 +24,10 @@ use super::{
     desk::Guests,
     lane::Lane,
     notify::{Ears, Word},
+    output::{Alarm, Growth},
 };
 use crate::{
+    cgroup::Group,
     logs::{Logs, Writer},
     processes::{self, Head, Identity, Stat},
     protocol::{Reply, Request},
@@ -39,6 +42,8 @@ const LOG_LIMIT_BYTES: u64 = 8 << 20;
 pub(super) enum Event {
     /// A client asked.
     Asked(Request, oneshot::Sender<Reply>),
+    /// A program wrote, after a time of quiet.
+    Wrote,
     /// An adopted process ended.
     Ended(Writer, Identity),
     /// A process spoke of the service; `done` is dropped once that was acted on.
@@ -62,7 +67,9 @@ pub(super) struct Keeper {
     pub(super) idle_since: Instant,
     pub(super) guests: Guests,
     pub(super) logs_due: Instant,
-    pub(super) logged_bytes: u64,
+    pub(super) growth: Growth,
+    /// Wakes the keeper when a quiet program writes; none where the system has no more of them.
+    pub(super) alarm: Option<Alarm>,
     /// Where the service speaks of itself, if it is to.
     pub(super) ears: Option<Ears>,
     /// When the name that an adopted service speaks to is tried again.
@@ -95,6 +102,9 @@ impl Keeper {
             after_reboot(&mut record, boot);
         }
         let now = Instant::now();
+        let alarm = Alarm::new(logs.dir(), &events)
+            .inspect_err(|error| tracing::warn!(%error, "watch the logs; they are looked at now and then"))
+            .ok();
         let mut keeper = Self {
             dir: dir.to_owned(),
             logs,
@@ -108,7 +118,8 @@ impl Keeper {
             idle_since: now,
             guests,
             logs_due: now,
-            logged_bytes: 0,
+            growth: Growth::new(now),
+            alarm,
             ears: None,
             listen_again: None,
             told: now,
@@ -180,11 +191,7 @@ impl Keeper {
         if !processes::is_alive(identity)? {
             return Ok(None);
         }
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe for the sake of other types; an OwnedFd keeps to what it asks"
-        )]
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
+        let fd = super::watch_fd(fd, Interest::READABLE)?;
         let events = self.events.clone();
         Ok(Some(tokio::spawn(async move {
             if fd.readable().await.is_ok() {
@@ -235,7 +242,22 @@ impl Keeper {
         let Some(head) = self.head(writer) else { return Ok(Vec::new()) };
         let other = writer.other();
         let beside = if self.lane(other).is_busy() { self.head(other) } else { None };
-        Ok(processes::members(&processes::all()?, head, beside, std::process::id()))
+        let everyone = processes::all()?;
+        let mut members = processes::members(&everyone, head, beside, std::process::id());
+        // A cgroup knows also those whom nobody else can tell: orphans from the time of an earlier keeper.
+        let inside = self.cgroup(writer).map_or_else(BTreeSet::new, |group| group.pids());
+        let known: BTreeSet<u32> = members.iter().map(|member| member.pid).collect();
+        let more = |stat: &&Stat| {
+            inside.contains(&stat.pid) && !known.contains(&stat.pid) && stat.pid != std::process::id()
+        };
+        members.extend(everyone.iter().filter(more));
+        Ok(members)
+    }
+
+    /// The cgroup of what was started last, if it was to have one.
+    pub(super) fn cgroup(&self, writer: Writer) -> Option<Group> {
+        let base = self.run(writer)?.launch.manner.cgroup.as_ref()?;
+        Some(Group::new(base, &self.dir, writer))
     }
 
     /// Signals all that lives of the program. Returns whether there was anything.

@@ -9,27 +9,17 @@ use ports::{fault::Chain, supervisor::Exit};
 use rustix::process::{Signal, WaitOptions, WaitStatus};
 
 use super::state::{Event, Keeper};
-use crate::{
-    logs::{self, Writer},
-    protocol::Reply,
-    record::Stage,
-};
+use crate::{logs::Writer, protocol::Reply, record::Stage};
 
 /// Between two looks at what is left while a stop or a sweep is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long what was killed may take to be gone.
 const SWEEP_LIMIT: Duration = Duration::from_secs(2);
-/// Between two looks at the logs while they grow.
-const LOGS_GROWING: Duration = Duration::from_millis(250);
-/// Between two looks at the logs while they do not.
-const LOGS_QUIET: Duration = Duration::from_secs(1);
 /// Between two tries to write the record.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// A keeper with nothing to do exits after this time; the next one knows what it knew.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-/// Longest log of the keeper itself, in bytes.
-const OWN_LOG_LIMIT_BYTES: u64 = 256 << 10;
-const BOTH: [Writer; 2] = [Writer::Service, Writer::Migration];
+pub(super) const BOTH: [Writer; 2] = [Writer::Service, Writer::Migration];
 
 impl Keeper {
     pub(super) async fn handle(&mut self, event: Event) {
@@ -42,6 +32,7 @@ impl Keeper {
                     self.ended(writer, Exit::Unknown).await;
                 }
             }
+            Event::Wrote => self.wrote(),
             Event::Said { pid, word, done } => {
                 self.heard(pid, word);
                 drop(done);
@@ -77,10 +68,14 @@ impl Keeper {
         if let Err(error) = self.signal(writer, Signal::KILL) {
             tracing::warn!(%error, "kill what a process left");
         }
+        let killed = self.cgroup(writer).map_or(0, |group| group.killed_for_memory());
+        let notes: Vec<String> =
+            killed_for_memory(killed).into_iter().chain(what_it_left(&exit, left)).collect();
+        let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         if writer == Writer::Service
             && let Some(service) = &mut self.record.service
         {
-            service.note = what_it_left(&exit, left);
+            service.note = note;
         }
         self.set_stage(writer, Stage::Ended(exit));
         // Durable first; told when nothing of it is left.
@@ -106,6 +101,9 @@ impl Keeper {
                 return Err(io::Error::other(format!("processes {pids:?} do not die")));
             }
             tokio::time::sleep(LOOK_AGAIN / 4).await;
+        }
+        if let Some(group) = self.cgroup(writer) {
+            group.remove();
         }
         Ok(())
     }
@@ -133,6 +131,9 @@ impl Keeper {
     /// All is gone.
     fn stopped(&mut self, writer: Writer) {
         let Some(stopping) = self.lane_mut(writer).stopping.take() else { return };
+        if let Some(group) = self.cgroup(writer) {
+            group.remove();
+        }
         match writer {
             Writer::Service => {
                 self.record.service = None;
@@ -221,24 +222,6 @@ impl Keeper {
         }
     }
 
-    fn look_at_logs(&mut self) {
-        let bounded = self.logs.bound(self.log_limit_bytes());
-        BOTH.into_iter().filter(|writer| self.lane(*writer).alive).for_each(|writer| self.keep_room(writer));
-        let _ = logs::bound(&self.dir.join(logs::OWN), OWN_LOG_LIMIT_BYTES);
-        let pause = match bounded {
-            Ok(bytes) if bytes == self.logged_bytes => LOGS_QUIET,
-            Ok(bytes) => {
-                self.logged_bytes = bytes;
-                LOGS_GROWING
-            }
-            Err(error) => {
-                tracing::warn!(%error, "bound the logs");
-                LOGS_QUIET
-            }
-        };
-        self.logs_due = Instant::now() + pause;
-    }
-
     fn is_quiet(&self) -> bool {
         !self.service.is_busy() && !self.migration.is_busy() && self.service.restart_at.is_none()
     }
@@ -253,6 +236,16 @@ impl Keeper {
         }
         let idle = self.is_quiet() && !self.unsaved && !self.guests.any();
         self.leaving || idle && self.idle_since.elapsed() >= IDLE_LIMIT
+    }
+}
+
+/// What the kernel did for want of memory.
+fn killed_for_memory(processes: u64) -> Option<String> {
+    let limit = "because it had reached limits.memory_bytes";
+    match processes {
+        0 => None,
+        1 => Some(format!("the kernel killed one of its processes {limit}")),
+        more => Some(format!("the kernel killed {more} of its processes {limit}")),
     }
 }
 
