@@ -1,6 +1,7 @@
-//! Who and what: one type for each kind of identity, so that the compiler tells them apart.
+//! Who and what: one type for each kind of identity, so that the compiler tells them apart. Names are shared, as the state is full of them
+//! and is copied often.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -52,21 +53,21 @@ macro_rules! name {
         impl TryFrom<String> for $type {
             type Error = InvalidId;
             fn try_from(value: String) -> Result<Self, InvalidId> {
-                check($kind, &value)?;
-                Ok(Self(value))
+                value.parse()
             }
         }
 
         impl FromStr for $type {
             type Err = InvalidId;
             fn from_str(value: &str) -> Result<Self, InvalidId> {
-                Self::try_from(value.to_owned())
+                check($kind, value)?;
+                Ok(Self(value.into()))
             }
         }
 
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0
+                name.as_str().to_owned()
             }
         }
 

@@ -1,6 +1,6 @@
 //! What is run: an immutable, content-addressed release.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::ids::InvalidId;
 /// It names a file in the state directory, so it holds no separator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ReleaseId(String);
+pub struct ReleaseId(Arc<str>);
 
 impl ReleaseId {
     /// The id as text.
@@ -28,7 +28,7 @@ impl TryFrom<String> for ReleaseId {
             && !value.starts_with('.')
             && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+?=".contains(&b));
         if fits {
-            return Ok(Self(value));
+            return Ok(Self(value.into()));
         }
         Err(InvalidId {
             kind: "release",
@@ -47,7 +47,7 @@ impl std::str::FromStr for ReleaseId {
 
 impl From<ReleaseId> for String {
     fn from(id: ReleaseId) -> Self {
-        id.0
+        id.as_str().to_owned()
     }
 }
 

@@ -6,7 +6,7 @@ use api::{
     v1::{self, deployinator_client::DeployinatorClient},
     view::{History, Stale},
 };
-use model::ServiceName;
+use model::{ServiceName, fleet::Rollout};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -74,7 +74,13 @@ fn here(
     let service = status::known(&fleet, name)?;
     let limit = if limit == 0 { usize::MAX } else { limit as usize };
     let history = History {
-        rollouts: service.rollouts.values().rev().take(limit).cloned().collect(),
+        rollouts: service
+            .rollouts
+            .values()
+            .rev()
+            .take(limit)
+            .map(|rollout| Rollout::clone(rollout))
+            .collect(),
         answered_by: Some(core.link.host().clone()),
         revision: fleet.revision,
         stale,

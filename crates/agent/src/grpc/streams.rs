@@ -264,7 +264,7 @@ impl Watcher {
     fn ended(&self, fleet: &Fleet) -> Option<Ended> {
         let rollouts = &fleet.services.get(&self.service)?.rollouts;
         let rollout = rollouts.get(&self.rollout)?;
-        let caused = |other: &&Rollout| matches!(other.kind, RolloutKind::RollbackOf { rollout, .. } if rollout == self.rollout);
+        let caused = |other: &&Arc<Rollout>| matches!(other.kind, RolloutKind::RollbackOf { rollout, .. } if rollout == self.rollout);
         let rollback = rollouts.values().find(caused);
         let (verdict, reason, next) = match &rollout.phase {
             RolloutPhase::Ended { outcome } => {

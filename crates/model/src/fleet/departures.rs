@@ -1,5 +1,7 @@
 //! Hosts that are no more. Only evidence brings them here, and it frees what they held (P5).
 
+use std::sync::Arc;
+
 use super::{
     Fleet,
     command::{Evidence, Refusal, Reply},
@@ -29,6 +31,7 @@ impl Fleet {
         if record.departed.is_some() {
             return Ok(Reply::Done);
         }
+        let record = Arc::make_mut(record);
         record.departed = Some(evidence.clone());
         record.services.clear();
         scribe.note(None, None, Some(host), EventKind::Departed { evidence: evidence.clone() });

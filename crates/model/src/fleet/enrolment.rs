@@ -1,5 +1,7 @@
 //! Hosts that join, come back, or fall silent.
 
+use std::sync::Arc;
+
 use super::{
     Fleet,
     command::{Enrolment, Evidence, Refusal, Reply},
@@ -31,15 +33,18 @@ impl Fleet {
         // A host that departed and is back under its name is a new host: nothing of the old record speaks for it.
         self.hosts.retain(|id, known| id != host || known.departed.is_none());
         let enrolled = scribe.revision;
-        let record = self.hosts.entry(host.clone()).or_insert_with(|| Host {
-            state: state.clone(),
-            address: *address,
-            zone: zone.clone(),
-            enrolled,
-            level: *level,
-            departed: None,
-            services: Default::default(),
+        let record = self.hosts.entry(host.clone()).or_insert_with(|| {
+            Arc::new(Host {
+                state: state.clone(),
+                address: *address,
+                zone: zone.clone(),
+                enrolled,
+                level: *level,
+                departed: None,
+                services: Default::default(),
+            })
         });
+        let record = Arc::make_mut(record);
         record.address = *address;
         record.zone.clone_from(zone);
         record.level = *level;
@@ -78,7 +83,7 @@ impl Fleet {
     pub(super) fn fall_silent(&mut self, host: &HostId, scribe: &mut Scribe) -> Result<Reply, Refusal> {
         let record = self.hosts.get_mut(host).filter(|record| record.departed.is_none());
         let record = record.ok_or_else(|| Refusal::UnknownHost { host: host.clone() })?;
-        for (name, here) in &mut record.services {
+        for (name, here) in &mut Arc::make_mut(record).services {
             if here.availability == Availability::Unknown {
                 continue;
             }

@@ -34,9 +34,10 @@ impl Scene<'_> {
             known => return Err(refuse(format!("it is {known}"))),
         }
         let (per, fence) = (self.service.policy.migrate, self.scribe.fence());
-        let known = self.service.migrations.entry(release.id.clone()).or_insert_with(|| Migrations::new(per));
+        let known = self.service.migrations.entry(release.id.clone());
+        let known = known.or_insert_with(|| Arc::new(Migrations::new(per)));
         let state = MigrationState::Running { host: host.clone(), started: false };
-        known.set(host, state.clone());
+        Arc::make_mut(known).set(host, state.clone());
         self.service.migration_lock =
             Some(MigrationLock { host: host.clone(), fence, release: release.clone() });
         self.note(rollout, Some(host), EventKind::Migration { release: release.id, state });
@@ -62,7 +63,7 @@ impl Scene<'_> {
             if *known.of(host) == state {
                 return Ok(());
             }
-            known.set(host, state.clone());
+            Arc::make_mut(known).set(host, state.clone());
         }
         let rollout = self.rollout_to(&release).map(|rollout| rollout.id);
         self.note(rollout, Some(host), EventKind::Migration { release, state });
@@ -106,7 +107,7 @@ impl Scene<'_> {
     /// Writes down what became of a migration, and what follows from it for the rollout that needs it.
     pub(super) fn migration_became(&mut self, release: &Release, host: &HostId, state: MigrationState) {
         if let Some(known) = self.service.migrations.get_mut(&release.id) {
-            known.set(host, state.clone());
+            Arc::make_mut(known).set(host, state.clone());
         }
         let id = self.rollout_to(&release.id).map(|rollout| rollout.id);
         self.note(id, Some(host), EventKind::Migration { release: release.id.clone(), state: state.clone() });

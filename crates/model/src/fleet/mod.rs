@@ -58,6 +58,9 @@ use crate::{HostId, Incarnation, Revision, ServiceName};
 pub const SUPPORTED_LEVEL: u32 = 1;
 
 /// What every voter knows of the fleet.
+///
+/// It is copied whenever somebody still looks at the state before (see `raft`), so its larger parts are shared between copies: a copy costs
+/// pointers, and a change the one part that it changes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Fleet {
     /// The last log entry applied.
@@ -67,7 +70,7 @@ pub struct Fleet {
     /// The behaviour of `apply` that is switched on.
     pub level: u32,
     /// Every host that ever enrolled and is remembered.
-    pub hosts: BTreeMap<HostId, Host>,
+    pub hosts: BTreeMap<HostId, Arc<Host>>,
     /// Every service that a host ever declared.
     pub services: BTreeMap<ServiceName, Service>,
     /// The last events, oldest first.
@@ -137,7 +140,8 @@ impl Fleet {
 
     /// The hosts that are there: enrolled and not departed.
     pub fn present(&self) -> impl Iterator<Item = (&HostId, &Host)> {
-        self.hosts.iter().filter(|(_, host)| host.departed.is_none())
+        let hosts = self.hosts.iter().map(|(id, host)| (id, &**host));
+        hosts.filter(|(_, host)| host.departed.is_none())
     }
 
     /// The hosts that declare `service`, with what they have of it.

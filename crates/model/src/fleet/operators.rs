@@ -1,5 +1,7 @@
 //! What operators and CI ask of a service.
 
+use std::sync::Arc;
+
 use super::{
     command::{Operator, Refusal, Reply, Request},
     event::EventKind,
@@ -231,7 +233,7 @@ impl Scene<'_> {
         verdict: Verdict,
         by: &Operator,
     ) -> Result<Reply, Refusal> {
-        let known = self.service.migrations.get_mut(release);
+        let known = self.service.migrations.get_mut(release).map(Arc::make_mut);
         let known =
             known.ok_or_else(|| Refusal::NotNow(format!("no migration of {release} was ever started")))?;
         let open = |state: &MigrationState| match state {
@@ -281,7 +283,7 @@ impl Scene<'_> {
         if self.service.quarantine.remove(release).is_none() {
             return Err(Refusal::NotNow(format!("{release} is not quarantined")));
         }
-        if let Some(known) = self.service.migrations.get_mut(release) {
+        if let Some(known) = self.service.migrations.get_mut(release).map(Arc::make_mut) {
             let states = std::iter::once(&mut known.fleet).chain(known.hosts.values_mut());
             for state in states.filter(|state| matches!(state, MigrationState::Failed { .. })) {
                 *state = MigrationState::Never;

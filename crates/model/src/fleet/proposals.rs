@@ -1,6 +1,6 @@
 //! What was answered to whom: a proposal that arrives twice gets its first reply again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ const PROPOSERS_KEPT: usize = 512;
 /// The replies of the last proposals of each proposer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Proposals {
-    proposers: BTreeMap<String, Answered>,
+    proposers: BTreeMap<Arc<str>, Arc<Answered>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ struct Answered {
 impl Proposals {
     /// The first reply to this proposal, if it was applied before.
     pub(super) fn answered(&self, command: &Command) -> Option<Reply> {
-        let answered = self.proposers.get(&command.proposer)?;
+        let answered = self.proposers.get(command.proposer.as_str())?;
         if command.sequence <= answered.floor {
             return Some(Reply::Refused(super::Refusal::Outdated {
                 assumed: format!("proposal {} is new", command.sequence),
@@ -40,7 +40,8 @@ impl Proposals {
     }
 
     pub(super) fn remember(&mut self, command: &Command, revision: Revision, reply: &Reply) {
-        let answered = self.proposers.entry(command.proposer.clone()).or_default();
+        let answered = self.proposers.entry(command.proposer.as_str().into()).or_default();
+        let answered = Arc::make_mut(answered);
         answered.last = revision;
         answered.replies.insert(command.sequence, reply.clone());
         while REPLIES_KEPT < answered.replies.len() {

@@ -1,11 +1,11 @@
 //! How rollouts begin, fail and end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     command::{Failure, Operator},
     event::EventKind,
-    host::{Availability, HostService, PhaseKind},
+    host::{Availability, Host, HostService, PhaseKind},
     rollout::{Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase},
     scene::Scene,
     service::{COMPLETED_KEPT, Quarantine, ROLLOUTS_KEPT},
@@ -40,7 +40,7 @@ impl Scene<'_> {
             target,
         };
         let release = rollout.target.as_ref().map(|release| release.id.clone());
-        self.service.rollouts.insert(id, rollout);
+        self.service.rollouts.insert(id, Arc::new(rollout));
         self.note(Some(id), None, EventKind::RolloutBegan { release, why: kind, by: by.clone() });
         self.forget_old();
         id
@@ -182,7 +182,7 @@ impl Scene<'_> {
     pub(super) fn count_failure(&mut self, id: RolloutId, host: &HostId, failure: &Failure) {
         self.set_part(id, host, PartState::Failed);
         let tolerance = self.service.policy.failure_tolerance as usize;
-        let Some(rollout) = self.service.rollouts.get_mut(&id) else { return };
+        let Some(rollout) = self.service.rollouts.get_mut(&id).map(Arc::make_mut) else { return };
         rollout.failures.push((host.clone(), failure.clone()));
         let hope = [PartState::Pending, PartState::Changing, PartState::Changed];
         let hopeless = !rollout.parts.values().any(|part| hope.contains(&part.state));
@@ -257,9 +257,13 @@ impl Scene<'_> {
     /// Tells the hosts in mid-step of a rollout to go back instead of finishing.
     fn turn_back(&mut self, id: RolloutId) {
         let name = self.name;
-        for record in self.hosts.values_mut() {
-            let change = record.services.get_mut(name).and_then(|here| here.change.as_mut());
-            if let Some(change) = change.filter(|change| change.purpose.rollout() == Some(id)) {
+        let busy = |record: &&mut Arc<Host>| {
+            let change = record.services.get(name).and_then(|here| here.change.as_ref());
+            change.is_some_and(|change| change.purpose.rollout() == Some(id))
+        };
+        for record in self.hosts.values_mut().filter(busy) {
+            let change = Arc::make_mut(record).services.get_mut(name).and_then(|here| here.change.as_mut());
+            if let Some(change) = change {
                 change.revert =
                     !matches!(change.phase, PhaseKind::Reverting | PhaseKind::Stuck | PhaseKind::Aborting);
             }

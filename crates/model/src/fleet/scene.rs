@@ -1,6 +1,6 @@
 //! What one command looks at: a service, the hosts, and the pen that writes the events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     command::Refusal,
@@ -46,7 +46,7 @@ impl Scribe {
 pub(super) struct Scene<'a> {
     pub(super) name: &'a ServiceName,
     pub(super) service: &'a mut Service,
-    pub(super) hosts: &'a mut BTreeMap<HostId, Host>,
+    pub(super) hosts: &'a mut BTreeMap<HostId, Arc<Host>>,
     pub(super) scribe: &'a mut Scribe,
 }
 
@@ -71,7 +71,7 @@ impl Scene<'_> {
 
     pub(super) fn host_mut(&mut self, host: &HostId) -> Result<&mut HostService, Refusal> {
         let record = self.hosts.get_mut(host).filter(|record| record.departed.is_none());
-        let found = record.and_then(|record| record.services.get_mut(self.name));
+        let found = record.and_then(|record| Arc::make_mut(record).services.get_mut(self.name));
         found.ok_or_else(|| Refusal::UnknownHost { host: host.clone() })
     }
 
@@ -82,15 +82,13 @@ impl Scene<'_> {
     }
 
     pub(super) fn rollout(&self, id: RolloutId) -> Result<&Rollout, Refusal> {
-        self.service.rollouts.get(&id).filter(|rollout| rollout.outcome().is_none()).ok_or(Refusal::NoRollout)
+        let found = self.service.rollouts.get(&id).filter(|rollout| rollout.outcome().is_none());
+        found.map(|rollout| &**rollout).ok_or(Refusal::NoRollout)
     }
 
     pub(super) fn rollout_mut(&mut self, id: RolloutId) -> Result<&mut Rollout, Refusal> {
-        self.service
-            .rollouts
-            .get_mut(&id)
-            .filter(|rollout| rollout.outcome().is_none())
-            .ok_or(Refusal::NoRollout)
+        let found = self.service.rollouts.get_mut(&id).filter(|rollout| rollout.outcome().is_none());
+        found.map(Arc::make_mut).ok_or(Refusal::NoRollout)
     }
 
     /// P1: the hosts of the sum that are out, granted leave to go, silent or unknown.
@@ -168,10 +166,17 @@ impl Scene<'_> {
     pub(super) fn forget_staged(&mut self) {
         let wanted: Vec<ReleaseId> = self.service.wanted().into_iter().map(|release| release.id).collect();
         for record in self.hosts.values_mut() {
-            let Some(here) = record.services.get_mut(self.name) else { continue };
+            let Some(here) = record.services.get(self.name) else { continue };
             let changing = here.change.iter().flat_map(|change| [&change.to, &change.from]).flatten();
             let own: Vec<&ReleaseId> = changing.chain(&here.current).map(|release| &release.id).collect();
-            here.staged.retain(|release| wanted.contains(release) || own.contains(&release));
+            let kept = |release: &&ReleaseId| wanted.contains(release) || own.contains(release);
+            if here.staged.iter().all(|release| kept(&release)) {
+                continue;
+            }
+            let staged = here.staged.iter().filter(kept).cloned().collect();
+            if let Some(here) = Arc::make_mut(record).services.get_mut(self.name) {
+                here.staged = staged;
+            }
         }
     }
 

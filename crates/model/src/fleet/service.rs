@@ -1,6 +1,6 @@
 //! A service as the fleet machine knows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Service {
     /// How it is rolled.
     pub policy: Policy,
     /// The last rollouts.
-    pub rollouts: BTreeMap<RolloutId, Rollout>,
+    pub rollouts: BTreeMap<RolloutId, Arc<Rollout>>,
     /// The one under way.
     pub active: Option<RolloutId>,
     /// The queue of one: the newest push that waits or stages behind the active one.
@@ -33,7 +33,7 @@ pub struct Service {
     /// Releases that failed.
     pub quarantine: BTreeMap<ReleaseId, Quarantine>,
     /// What is known of each release's migrations. Kept for good: a migration is started once, ever.
-    pub migrations: BTreeMap<ReleaseId, Migrations>,
+    pub migrations: BTreeMap<ReleaseId, Arc<Migrations>>,
     /// Who may run `bin/migrate`.
     pub migration_lock: Option<MigrationLock>,
     /// An operator left the fleet mixed, so hosts are not moved to the last completed release by themselves.
@@ -53,13 +53,13 @@ impl Service {
     /// The rollout under way.
     #[must_use]
     pub fn active(&self) -> Option<&Rollout> {
-        self.rollouts.get(&self.active?)
+        self.rollouts.get(&self.active?).map(|rollout| &**rollout)
     }
 
     /// The rollout that waits or stages behind it.
     #[must_use]
     pub fn next(&self) -> Option<&Rollout> {
-        self.rollouts.get(&self.next?)
+        self.rollouts.get(&self.next?).map(|rollout| &**rollout)
     }
 
     /// The last completed release: what joiners get (P7), and what a failed rollout goes back to.

@@ -88,6 +88,8 @@ struct Desk<'a> {
     room: Room,
     steps: Vec<Step>,
     holds: Vec<(Hold, Option<Duration>)>,
+    /// The same, to be found at once: a large fleet has many.
+    told: BTreeSet<Hold>,
     wake: Option<Timestamp>,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Desk<'a> {
             room,
             steps: Vec::new(),
             holds: Vec::new(),
+            told: BTreeSet::new(),
             wake: None,
         }
     }
@@ -178,7 +181,7 @@ impl<'a> Desk<'a> {
 
     fn hold_until(&mut self, rollout: Option<&Rollout>, why: Why, ends_in: Option<Duration>) {
         let hold = Hold { service: self.name.clone(), rollout: rollout.map(|rollout| rollout.id), why };
-        if self.holds.iter().any(|(other, _)| *other == hold) {
+        if !self.told.insert(hold.clone()) {
             return;
         }
         if let Some(ends_in) = ends_in.filter(|ends_in| !ends_in.is_zero()) {

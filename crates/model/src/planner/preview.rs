@@ -45,6 +45,27 @@ pub fn preview(
     release: &Release,
     policy: Option<&Policy>,
 ) -> Result<Preview, Refusal> {
+    let push = Push { service, release, policy };
+    within(LOOKS_LIMIT, fleet, sightings, now, push)
+}
+
+/// What is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Push<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) release: &'a Release,
+    pub(super) policy: Option<&'a Policy>,
+}
+
+/// The same, with so many looks at hosts.
+pub(super) fn within(
+    looks: usize,
+    fleet: &Fleet,
+    sightings: &Sightings,
+    now: Timestamp,
+    push: Push<'_>,
+) -> Result<Preview, Refusal> {
+    let Push { service, release, policy } = push;
     let mut stage = Stage {
         fleet: fleet.clone(),
         sightings: sightings.clone(),
@@ -64,7 +85,7 @@ pub fn preview(
     let start = start(&fleet.services[service], &stage.fleet.services[service], rollout, accepted);
     let replaces = fleet.services[service].next.filter(|next| accepted && *next != rollout);
     let ahead = stage.before(release, rollout, start, replaces);
-    let mut played = Played { stage, rollout, preview: Preview { ahead, holds: Vec::new() } };
+    let mut played = Played { stage, rollout, looks, preview: Preview { ahead, holds: Vec::new() } };
     played.learning(sightings);
     played.preview.ahead.end = played.run();
     Ok(played.done(accepted))
@@ -103,7 +124,7 @@ impl Stage<'_> {
     }
 
     fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
-        self.service().rollouts.get(&id)
+        self.service().rollouts.get(&id).map(|rollout| &**rollout)
     }
 
     /// What is known before anything moves.
@@ -155,6 +176,8 @@ impl Stage<'_> {
 struct Played<'a> {
     stage: Stage<'a>,
     rollout: RolloutId,
+    /// Looks at hosts that are left.
+    looks: usize,
     preview: Preview,
 }
 
@@ -170,15 +193,14 @@ impl Played<'_> {
     }
 
     fn run(&mut self) -> End {
-        let mut looks = 0;
         loop {
             if let Some(outcome) = self.stage.rollout(self.rollout).and_then(Rollout::outcome) {
                 return End::Over(outcome.clone());
             }
-            looks += self.stage.fleet.hosts.len() + 1;
-            if LOOKS_LIMIT < looks {
+            let Some(looks) = self.looks.checked_sub(self.stage.fleet.hosts.len() + 1) else {
                 return End::Cut;
-            }
+            };
+            self.looks = looks;
             if self.stage.fetch() {
                 continue;
             }

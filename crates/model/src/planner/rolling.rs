@@ -55,7 +55,7 @@ impl Desk<'_> {
             _ => None,
         };
         let failed = failed.and_then(|failed| failed.target.as_ref());
-        hosts.sort_by_key(|host| {
+        hosts.sort_by_cached_key(|host| {
             let here = self.here(host);
             let serves = here.is_some_and(|here| here.availability == Availability::In);
             let good = failed.is_some() && here.is_none_or(|here| here.current.as_ref() != failed);
@@ -137,14 +137,17 @@ impl Desk<'_> {
     /// Takes room for the host, or says why there is none.
     pub(super) fn take_room(&mut self, rollout: Option<&Rollout>, host: &HostId, slots: u32) -> bool {
         let Some(here) = self.here(host) else { return false };
-        let why = match self.room.take(host, here, slots) {
-            Ok(()) => return true,
-            Err(Full::Slots) => {
+        let Err(full) = self.room.take(host, here, slots) else { return true };
+        if !self.room.is_news(rollout.map(|rollout| rollout.id), full) {
+            return false;
+        }
+        let why = match full {
+            Full::Slots => {
                 let holders = self.room.holders.clone();
                 let drained = holders.iter().filter(|host| self.is_drained(host)).cloned().collect();
                 Why::NoFreeSlot { limit: slots, holders, drained }
             }
-            Err(Full::Budget) => {
+            Full::Budget => {
                 let limit = self.service.policy.max_unavailable.get();
                 Why::BudgetSpent { out: self.room.out.clone(), limit }
             }

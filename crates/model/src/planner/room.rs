@@ -1,7 +1,7 @@
 //! How much more may be taken out, counted down while a plan is made. The fleet machine counts again.
 
 use crate::{
-    HostId, ServiceName,
+    HostId, RolloutId, ServiceName,
     fleet::{Availability, Fleet, HostService, Service},
 };
 
@@ -10,9 +10,12 @@ pub(super) struct Room {
     pub(super) out: Vec<(HostId, String)>,
     pub(super) holders: Vec<HostId>,
     limit: usize,
+    /// Whom it was refused, and why: once is enough for each rollout.
+    refused: Vec<(Option<RolloutId>, Full)>,
 }
 
 /// Why there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     /// All slots are taken.
     Slots,
@@ -30,7 +33,16 @@ impl Room {
         let holders =
             summed.iter().filter(|(_, here)| here.change.is_some()).map(|(host, _)| (*host).clone());
         let limit = usize::try_from(service.policy.max_unavailable.get()).unwrap_or(usize::MAX);
-        Self { out: out.collect(), holders: holders.collect(), limit }
+        Self { out: out.collect(), holders: holders.collect(), limit, refused: Vec::new() }
+    }
+
+    /// Whether this is the first time that it is said of the rollout.
+    pub(super) fn is_news(&mut self, rollout: Option<RolloutId>, full: Full) -> bool {
+        let news = !self.refused.contains(&(rollout, full));
+        if news {
+            self.refused.push((rollout, full));
+        }
+        news
     }
 
     /// Takes a slot, and a share of the budget when the host is in service; refuses when there is none.
@@ -43,7 +55,7 @@ impl Room {
         }
         // One that nobody has heard from counts as out already, but may well be in service.
         let may_serve = here.availability != Availability::Out;
-        let others = self.out.iter().filter(|(other, _)| other != host).count();
+        let others = self.out.len() - usize::from(here.is_out());
         if may_serve && self.limit <= others {
             return Err(Full::Budget);
         }

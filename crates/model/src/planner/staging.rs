@@ -64,6 +64,9 @@ impl Desk<'_> {
     fn configurations_agree(&mut self, rollout: &Rollout) -> bool {
         let declarations: Vec<_> =
             self.fleet.declaring(self.name).map(|(host, here)| (host, &here.declaration)).collect();
+        if declarations.windows(2).all(|pair| pair[0].1 == pair[1].1) {
+            return true;
+        }
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
         let mut agree = true;
         let keys: [(&str, Vec<(HostId, String)>); 3] = [

@@ -154,7 +154,7 @@ impl Before {
 }
 
 fn migrations(service: &Service) -> BTreeMap<(ReleaseId, Option<HostId>), MigrationState> {
-    let each = |(release, known): (&ReleaseId, &crate::fleet::Migrations)| {
+    let each = |(release, known): (&ReleaseId, &std::sync::Arc<crate::fleet::Migrations>)| {
         let states = known.states().map(|(host, state)| ((release.clone(), host.cloned()), state.clone()));
         states.collect::<Vec<_>>()
     };

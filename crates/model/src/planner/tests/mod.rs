@@ -8,6 +8,7 @@ mod laws;
 mod mischief;
 mod play;
 mod preview;
+mod scale;
 mod script;
 mod sightings;
 mod walk;

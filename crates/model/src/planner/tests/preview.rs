@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::{play::Play, script};
 use crate::{
     HostId, Policy, Release, ServiceName,
-    fleet::{EventKind, Reply, Request, RolloutPhase},
+    fleet::{EventKind, Outcome, Reply, Request, RolloutPhase},
     planner::{
         Preview,
-        preview::{End, MigrationAhead, Start, Turn, preview},
+        preview::{End, MigrationAhead, Push, Start, Turn, preview, within},
     },
 };
 
@@ -112,6 +112,23 @@ fn happened(play: &Play, rollout: crate::RolloutId) -> (Vec<Vec<HostId>>, Vec<Ho
     });
     let granted = ours().filter(|event| matches!(event.kind, EventKind::Granted { .. }));
     (waves.collect(), granted.filter_map(|event| event.host.clone()).collect())
+}
+
+#[test]
+fn a_preview_of_a_large_fleet_is_cut_short_and_says_so() {
+    let play = script::played("fleet hosts=30 running=r1\n");
+    let (web, r2) = ("web".parse().unwrap(), script::release("r2"));
+    let push = || Push { service: &web, release: &r2, policy: None };
+    let cut = within(600, &play.fleet, &play.sightings, play.now, push()).unwrap();
+    assert_eq!(cut.ahead.end, End::Cut);
+    let whole = within(30 * 200, &play.fleet, &play.sightings, play.now, push()).unwrap();
+    assert_eq!(whole.ahead.end, End::Over(Outcome::Completed));
+    let turns =
+        |shown: &Preview| shown.ahead.waves.iter().flat_map(|wave| wave.turns.clone()).collect::<Vec<_>>();
+    assert!(
+        !turns(&cut).is_empty() && turns(&whole).starts_with(&turns(&cut)),
+        "what is shown is right as far as it goes"
+    );
 }
 
 #[test]

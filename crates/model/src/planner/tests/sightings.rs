@@ -77,7 +77,8 @@ fn a_wait_goes_on_from_what_was_committed_and_stands_still_while_paused() {
     let (mut play, host, web) = play();
     let rollout = pushed(&mut play, &web);
     let service = play.fleet.services.get_mut(&web).unwrap();
-    service.rollouts.get_mut(&rollout).unwrap().elapsed.push((Timer::Staging, 7000));
+    let open = service.rollouts.get_mut(&rollout).unwrap();
+    std::sync::Arc::make_mut(open).elapsed.push((Timer::Staging, 7000));
     let mut sightings = Sightings::new(SILENT_AFTER, at(0));
     sightings.hear(&host, at(0));
     sightings.observe(&play.fleet, at(0));

@@ -296,7 +296,7 @@ impl Walk {
         }
         let service = &self.play.fleet.services[&self.web];
         let holds: Vec<String> = self.play.holds.iter().map(|(hold, _)| hold.why.to_string()).collect();
-        let each = |rollout: &Rollout| {
+        let each = |rollout: &std::sync::Arc<Rollout>| {
             let target = rollout.target.as_ref().map(|release| release.id.as_str());
             format!(
                 "{} {:?} to {target:?}: {:?}, {:?}",
