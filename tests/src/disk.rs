@@ -1,70 +1,21 @@
-//! State directories on small disks of their own, which get full and read-only.
-//!
-//! A test that wants one runs in a mount namespace of its own: whatever it mounts is gone with its last process, however that ends.
+//! State directories on small disks of their own, which get full and read-only. For tests that may mount, see [`crate::with_own_mounts`].
 
 use std::{
     fs::{self, File},
-    future::Future,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use demo::fleet::Agent;
 
-/// Set for a test that runs in its own namespace already.
-const INSIDE: &str = "DEPLOYINATOR_OWN_MOUNTS";
 /// Large enough for the state of a small fleet, and for the reserve that staging leaves.
 const BYTES: u64 = 128 << 20;
 /// As many files.
 const FILES: u64 = 2000;
 /// Fills what is left of a disk.
 const BALLAST: &str = "ballast";
-
-/// Runs `body` where it may mount: the test of this name is started once more, in a namespace of its own.
-///
-/// # Errors
-/// The body's; or there is no namespace to be had, and `CI=true` says that there must be.
-pub async fn with_own_mounts<F: Future<Output = Result<()>>>(
-    name: &str,
-    body: impl FnOnce() -> F,
-) -> Result<()> {
-    if std::env::var_os(INSIDE).is_some() {
-        return body().await;
-    }
-    let Some(mut command) = namespace(&["--mount", "--propagation", "private"]) else {
-        ensure!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "this machine lets nobody mount, and this test must be run"
-        );
-        eprintln!("skipped: this machine lets nobody mount");
-        return Ok(());
-    };
-    command.arg(std::env::current_exe().context("find this program")?);
-    command.args(["--exact", name, "--include-ignored", "--nocapture"]).env(INSIDE, "1");
-    let mut child = tokio::process::Command::from(command);
-    let status =
-        child.kill_on_drop(true).status().await.context("start this test in a namespace of its own")?;
-    ensure!(status.success(), "in its own namespace the test ended with {status}");
-    Ok(())
-}
-
-/// `unshare` with these arguments, as far as this user may.
-pub(crate) fn namespace(arguments: &[&str]) -> Option<Command> {
-    let as_root: &[&str] = &["--user", "--map-root-user"];
-    [&[], as_root].into_iter().find_map(|first| {
-        let command = || {
-            let mut command = Command::new("unshare");
-            command.args(first).args(arguments).arg("--");
-            command
-        };
-        let mut tried = command();
-        let tried =
-            tried.arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        tried.is_ok_and(|status| status.success()).then(command)
-    })
-}
 
 /// A disk that holds the state directory of one host, and nothing else.
 #[derive(Debug)]

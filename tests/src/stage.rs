@@ -134,6 +134,23 @@ impl Stage {
         Ok((stage, first))
     }
 
+    /// A fleet that runs release 1 everywhere, each of whose hosts has clocks of its own: its agent runs under `under`, and takes the time of
+    /// day to be `wrong_ms` later than it is.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn with_clocks(clocks: Vec<(Vec<String>, i64)>) -> Result<Self> {
+        let mut stage = Self::set(clocks.len()).await?;
+        for (agent, (under, wrong_ms)) in stage.fleet.agents.iter_mut().zip(clocks) {
+            agent.under = under;
+            agent.environment = vec![("DEPLOYINATOR_WRONG_CLOCK_MS".into(), wrong_ms.to_string())];
+        }
+        stage.fleet.start_all()?;
+        stage.fleet.formed().await?;
+        stage.serve(&Recipe::good("release-1")).await?;
+        Ok(stage)
+    }
+
     /// A fleet that runs release 1 everywhere, and whose hosts have their state on small disks of their own.
     ///
     /// # Errors
