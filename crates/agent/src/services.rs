@@ -13,7 +13,7 @@ use model::{
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
-use ports::{Target, fault::Chain};
+use ports::{Target, fault::Chain, supervisor::Readiness};
 use supervisor::KeeperClient;
 use tokio::sync::{Notify, watch};
 
@@ -47,7 +47,13 @@ pub(crate) fn run(
     let remembered = shell::remembered(&ledger)?;
     let count = Count::open(&dir, usize::from(mine.instances))?;
     let world = Arc::new(world(parts, service, mine, &dir, count));
-    let setup = Setup { headful: world.balancer.is_some(), probe: world.is_probed(), seed: rand::random() };
+    let setup = Setup {
+        headful: world.balancer.is_some(),
+        probe: world.is_probed(),
+        asks_ready: world.readiness == Readiness::Notify,
+        instances: u32::from(mine.instances),
+        seed: rand::random(),
+    };
     let machine = Host::new(setup, remembered);
     let wiring = Wiring {
         service: service.clone(),
