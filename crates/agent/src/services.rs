@@ -18,9 +18,11 @@ use supervisor::KeeperClient;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    clock,
     core::{CoreError, Parts},
     instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
+    order::Order,
     shell::{self, Wiring, World},
 };
 
@@ -30,6 +32,7 @@ pub(crate) struct Wired {
     pub(crate) assignments: watch::Receiver<Arc<Assignment>>,
     pub(crate) sighting: watch::Sender<Option<Sighting>>,
     pub(crate) moved: Arc<Notify>,
+    pub(crate) order: Order,
 }
 
 /// Reads what the service's host machine remembers; what comes back runs it.
@@ -65,7 +68,16 @@ pub(crate) fn run(
         stop: parts.stop.clone(),
     };
     let (service, failed) = (service.clone(), parts.failed.clone());
+    let order = wired.order;
     Ok(async move {
+        let say = |waits_for| {
+            let seen = machine.sighting(clock::now());
+            wiring.sighting.send_replace(Some(Sighting { waits_for: Some(waits_for), ..seen }));
+        };
+        tokio::select! {
+            () = order.wait(machine.ledger(), &world.supervisor, say) => (),
+            () = wiring.stop.cancelled() => return,
+        }
         if let Err(error) = shell::run(machine, world, wiring).await {
             // Whoever cannot remember must not act: the agent ends, and its services run on.
             failed.send_replace(Some(format!("service {service}: {}", Chain(&error))));

@@ -5,6 +5,7 @@ mod crashes;
 mod disorder;
 mod failures;
 mod frozen;
+mod health;
 mod migrations;
 mod outside;
 mod phases;
