@@ -30,7 +30,9 @@ use crate::{
     link::Link,
     logs::Room,
     members::Members,
-    node_id, services,
+    node_id,
+    order::{Order, Sights},
+    services,
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
 };
@@ -175,18 +177,20 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     let (assign, assigned) = watch::channel(Arc::new(Assignment::default()));
     let (knows, enrolled) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let mut sights = BTreeMap::new();
     let moved = Arc::new(Notify::new());
-    for (service, mine) in &settings.services {
-        let (sighting, seen) = watch::channel(None);
+    let eyes: BTreeMap<_, _> =
+        settings.services.keys().map(|service| (service.clone(), watch::channel(None))).collect();
+    let sights: Sights = eyes.iter().map(|(service, (_, seen))| (service.clone(), seen.clone())).collect();
+    for (service, (sighting, _)) in eyes {
+        let mine = &settings.services[&service];
         let wiring = services::Wired {
             link: link.clone(),
             assignments: assigned.clone(),
             sighting,
             moved: moved.clone(),
+            order: Order::new(&service, mine, &sights),
         };
-        tasks.spawn(services::run(&parts, service, mine, wiring)?);
-        sights.insert(service.clone(), seen);
+        tasks.spawn(services::run(&parts, &service, mine, wiring)?);
     }
     // A second host of the same name is refused; until the fleet has taken this one, it neither acts nor speaks in that name.
     let (taken, with) = (enrolled.clone(), link.clone());
@@ -291,12 +295,7 @@ async fn once(mut taken: watch::Receiver<bool>, then: impl Future<Output = ()>) 
     }
 }
 
-async fn send_sightings(
-    link: Link,
-    seen: BTreeMap<ServiceName, watch::Receiver<Option<Sighting>>>,
-    moved: Arc<Notify>,
-    interval: Duration,
-) {
+async fn send_sightings(link: Link, seen: Sights, moved: Arc<Notify>, interval: Duration) {
     loop {
         let now: BTreeMap<&ServiceName, Sighting> =
             seen.iter().filter_map(|(service, seen)| Some((service, seen.borrow().clone()?))).collect();

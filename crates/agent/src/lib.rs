@@ -22,6 +22,7 @@ pub mod shell;
 pub mod state;
 pub mod static_inventory;
 
+mod order;
 mod services;
 mod taken;
 

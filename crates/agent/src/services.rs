@@ -13,14 +13,16 @@ use model::{
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
-use ports::{Target, fault::Chain};
+use ports::{Target, fault::Chain, supervisor::Readiness};
 use supervisor::KeeperClient;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    clock,
     core::{CoreError, Parts},
     instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
+    order::Order,
     shell::{self, Wiring, World},
 };
 
@@ -30,6 +32,7 @@ pub(crate) struct Wired {
     pub(crate) assignments: watch::Receiver<Arc<Assignment>>,
     pub(crate) sighting: watch::Sender<Option<Sighting>>,
     pub(crate) moved: Arc<Notify>,
+    pub(crate) order: Order,
 }
 
 /// Reads what the service's host machine remembers; what comes back runs it.
@@ -47,7 +50,13 @@ pub(crate) fn run(
     let remembered = shell::remembered(&ledger)?;
     let count = Count::open(&dir, usize::from(mine.instances))?;
     let world = Arc::new(world(parts, service, mine, &dir, count));
-    let setup = Setup { headful: world.balancer.is_some(), probe: world.is_probed(), seed: rand::random() };
+    let setup = Setup {
+        headful: world.balancer.is_some(),
+        probe: world.is_probed(),
+        asks_ready: world.readiness == Readiness::Notify,
+        instances: u32::from(mine.instances),
+        seed: rand::random(),
+    };
     let machine = Host::new(setup, remembered);
     let wiring = Wiring {
         service: service.clone(),
@@ -59,7 +68,16 @@ pub(crate) fn run(
         stop: parts.stop.clone(),
     };
     let (service, failed) = (service.clone(), parts.failed.clone());
+    let order = wired.order;
     Ok(async move {
+        let say = |waits_for| {
+            let seen = machine.sighting(clock::now());
+            wiring.sighting.send_replace(Some(Sighting { waits_for: Some(waits_for), ..seen }));
+        };
+        tokio::select! {
+            () = order.wait(machine.ledger(), &world.supervisor, say) => (),
+            () = wiring.stop.cancelled() => return,
+        }
         if let Err(error) = shell::run(machine, world, wiring).await {
             // Whoever cannot remember must not act: the agent ends, and its services run on.
             failed.send_replace(Some(format!("service {service}: {}", Chain(&error))));

@@ -212,6 +212,18 @@ fn services() -> Vec<Key> {
              number from 0 in `DEPLOYINATOR_INSTANCE`. Another number is taken up at the next start.",
         ),
         key(
+            "service.NAME.after",
+            "list of names",
+            "`[]`",
+            "Services of this host that it waits for when the host has booted: until they are healthy or run nothing.",
+        ),
+        key(
+            "service.NAME.after_limit",
+            "0s to 1h",
+            time(DEFAULTS.after_limit),
+            "How long it waits for them at most; then it is started all the same.",
+        ),
+        key(
             "service.NAME.address",
             "IP",
             "the agent's",

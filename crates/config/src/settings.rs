@@ -1,6 +1,11 @@
 //! What a host is told about itself, in types that cannot be wrong, and what holds where it is told nothing.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use model::{ClusterId, HostId, ServiceName};
 use ports::{
@@ -113,6 +118,10 @@ pub struct Service {
     pub address: SocketAddr,
     /// How many of it run on this host, on consecutive ports from that one on. At least 1.
     pub instances: u16,
+    /// Services of this host that are to be healthy before it is started after a boot. Never itself, nor in a circle.
+    pub after: BTreeSet<ServiceName>,
+    /// How long it waits for them; then it is started all the same.
+    pub after_limit: Duration,
     /// What tells whether it is healthy; without one it is healthy while it is ready.
     pub probe: Option<ProbeSpec>,
     /// When it counts as ready; before that it is not healthy.
@@ -179,6 +188,8 @@ pub struct Defaults {
     pub readiness: Readiness,
     /// `service.NAME.instances`.
     pub instances: u16,
+    /// `service.NAME.after_limit`.
+    pub after_limit: Duration,
     /// `service.NAME.probe.path`.
     pub probe_path: &'static str,
     /// `service.NAME.probe.status`.
@@ -207,6 +218,7 @@ pub const DEFAULTS: Defaults = Defaults {
     stop_signal: StopSignal::Term,
     readiness: Readiness::Up,
     instances: 1,
+    after_limit: Duration::from_secs(60),
     probe_path: "/healthz",
     probe_status: 200,
     probe_timeout: Duration::from_secs(2),

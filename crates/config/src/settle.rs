@@ -18,6 +18,7 @@ use crate::{
     values::shown,
 };
 
+mod order;
 mod service;
 
 pub(crate) fn settle(fragment: Fragment, sink: &Sink) -> Option<Settings> {

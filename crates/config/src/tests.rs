@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use ports::{
     Listed, ListedState, ProbeSpec,
@@ -37,6 +42,8 @@ fn the_example_means_what_it_says() {
     let service = Service {
         address: address("127.0.0.1:8080"),
         instances: 1,
+        after: BTreeSet::new(),
+        after_limit: Duration::from_secs(60),
         probe: Some(ProbeSpec::Http {
             path: "/healthz".into(),
             status: 200,

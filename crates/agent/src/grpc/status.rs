@@ -9,7 +9,10 @@ use api::{
 use model::{
     Fence, HostId, ReleaseId, ServiceName,
     fleet::{Fleet, HostService, MigrationState, PhaseKind, Purpose, Quarantine, Refusal, Service},
-    host::Sighting,
+    host::{
+        Sighting,
+        health::{Health, Probe},
+    },
     time::WallTime,
 };
 use raft::NodeId;
@@ -292,6 +295,7 @@ fn host_status(
             .or_else(|| here.out_reason.clone().filter(|_| here.change.is_none()))
             .unwrap_or_default(),
         waits_for: same.and_then(|seen| seen.waits_for.clone()).unwrap_or_default(),
+        health: seen.map(|seen| health(&seen.health, quiet)),
         last_failure: here.failed.as_ref().map(|(release, failure)| view::HostFailure {
             host: host.clone(),
             release: Some(release.clone()),
@@ -299,6 +303,12 @@ fn host_status(
         }),
         part: part.map(|part| part.state),
     }
+}
+
+/// The host counted up to its last word; the leader counts on from there.
+fn health(seen: &Health, quiet: Duration) -> Health {
+    let probe = seen.probe.clone().map(|probe| Probe { ago: probe.ago + quiet, ..probe });
+    Health { probe, ..seen.clone() }
 }
 
 /// The service that a request names.

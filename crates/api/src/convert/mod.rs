@@ -3,6 +3,7 @@
 mod asked;
 mod clusters;
 mod events;
+mod health;
 mod logs;
 mod policy;
 mod previews;

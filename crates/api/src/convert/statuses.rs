@@ -173,6 +173,7 @@ impl From<HostStatus> for v1::HostStatus {
             restarts: status.restarts,
             trouble: status.trouble,
             waits_for: status.waits_for,
+            health: status.health.map(Into::into),
             last_failure: status.last_failure.map(Into::into),
             part: status.part.map_or(0, Word::write),
         }
@@ -199,6 +200,7 @@ impl TryFrom<v1::HostStatus> for HostStatus {
             restarts: wire.restarts,
             trouble: wire.trouble,
             waits_for: wire.waits_for,
+            health: wire.health.map(Into::into),
             last_failure: maybe("last_failure", wire.last_failure)?,
             part: maybe_word("part", wire.part)?,
         })

@@ -8,6 +8,7 @@ use model::{
         Availability, Cause, Event, EventKind, Evidence, Failure, Halt, Halting, MigrationState, Operator,
         Outcome, Part, PartState, PhaseKind, Request, Rollout, RolloutKind, RolloutPhase, Settled, Verdict,
     },
+    host::health::{Health, Instance, Probe},
     planner::preview::{Ahead, End, Going, MigrationAhead, Start, Turn, Wave},
     policy::{MigratePer, OnFailure},
     time::WallTime,
@@ -215,6 +216,21 @@ fn host_status() -> view::HostStatus {
         restarts: Some(0),
         trouble: "target is initial".into(),
         waits_for: "the balancer to say in service".into(),
+        health: Some(Health {
+            instances: vec![
+                Instance { pid: Some(77), restarts: 0, ended: None },
+                Instance { pid: None, restarts: 2, ended: Some("exited with code 1".into()) },
+            ],
+            instances_wanted: Some(3),
+            ready: Some(true),
+            status: Some("warm".into()),
+            probe: Some(Probe {
+                passed: false,
+                ago: Duration::from_millis(400),
+                reason: "instance 1: connect: connection refused".into(),
+            }),
+            standing: Some("initial".into()),
+        }),
         last_failure: Some(view::HostFailure {
             host: "h1".parse().unwrap(),
             release: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{
     Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName,
     fleet::{Availability, Cause, Failure, MigrationState, Operator, PartState, PhaseKind, Rollout},
+    host::Health,
     planner::hold::TimedHold,
     time::WallTime,
 };
@@ -172,6 +173,8 @@ pub struct HostStatus {
     pub trouble: String,
     /// What its present step waits for, as last seen.
     pub waits_for: String,
+    /// How well the service is, as last seen.
+    pub health: Option<Health>,
     /// The last release that failed here, and how.
     pub last_failure: Option<HostFailure>,
     /// Its part of the rollout under way.

@@ -9,6 +9,7 @@ use model::{
 };
 
 use super::{
+    health,
     paint::{Paint, columns, pad, wrap},
     status::How,
     text::{failed, seconds, short},
@@ -44,10 +45,15 @@ pub(super) fn lines(service: &ServiceStatus, how: How, text: &mut String) {
     for line in &lines {
         let told = format!("  {}  {}", pad(&line.name, width), line.text);
         let _ = writeln!(text, "{}", wrap(told.trim_end(), how.width, width + 13));
-        if let [host] = line.hosts[..]
-            && how.whole
-            && let Some(failure) = &host.last_failure
-        {
+        let [host] = line.hosts[..] else { continue };
+        if !how.whole {
+            continue;
+        }
+        let all = how.all || service.hosts.len() <= FOLD_ABOVE;
+        if let Some(health) = health::line(host, all, how.paint) {
+            let _ = writeln!(text, "{}", wrap(&format!("    {health}"), how.width, 6));
+        }
+        if let Some(failure) = &host.last_failure {
             let _ = writeln!(text, "{}", wrap(&failure_words(service, failure, how.paint), how.width, 6));
         }
     }
@@ -60,7 +66,8 @@ fn folded(service: &ServiceStatus, how: How) -> Vec<Line<'_>> {
     let folds = !how.all && FOLD_ABOVE < service.hosts.len();
     for host in &service.hosts {
         let text = host_words(host, target, how.paint);
-        let quiet = host.change.is_none() && (host.last_failure.is_none() || !how.whole);
+        let plain = host.last_failure.is_none() && health::line(host, false, how.paint).is_none();
+        let quiet = host.change.is_none() && (plain || !how.whole);
         let alike =
             lines.iter_mut().find(|line| folds && quiet && line.text == text && is_quiet(line.hosts[0]));
         match alike {

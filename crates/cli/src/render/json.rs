@@ -7,6 +7,7 @@ use api::view::{
 use model::{
     ServiceName,
     fleet::{Outcome, Rollout},
+    host::Health,
 };
 use serde_json::{Value, json};
 
@@ -176,8 +177,25 @@ pub(super) fn host(host: &HostStatus) -> Value {
         "restarts": host.restarts,
         "trouble": host.trouble,
         "waits_for": host.waits_for,
+        "health": host.health.as_ref().map(health),
         "excluded": host.excluded,
         "parked": host.parked,
         "last_failure": host.last_failure.as_ref().map(failure),
+    })
+}
+
+fn health(health: &Health) -> Value {
+    json!({
+        "up": health.up(),
+        "instances": health.instances.iter().map(|instance| json!({
+            "pid": instance.pid, "restarts": instance.restarts, "ended": instance.ended,
+        })).collect::<Vec<_>>(),
+        "instances_wanted": health.instances_wanted,
+        "ready": health.ready,
+        "status": health.status,
+        "probe": health.probe.as_ref().map(|probe| json!({
+            "passed": probe.passed, "ago_ms": probe.ago.as_millis(), "reason": probe.reason,
+        })),
+        "standing": health.standing,
     })
 }

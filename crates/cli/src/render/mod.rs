@@ -1,6 +1,7 @@
 //! What people and programs see.
 
 mod done;
+mod health;
 mod holds;
 mod hosts;
 mod json;

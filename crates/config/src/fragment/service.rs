@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use model::ServiceName;
 use ports::supervisor::Readiness;
 use toml::Value;
 
@@ -9,7 +10,7 @@ use super::{is_policy, travels};
 
 use crate::{
     section::{Field, Section},
-    values::{duration, kind, label, number, one_of, text},
+    values::{duration, kind, label, name, number, one_of, text},
 };
 
 mod programs;
@@ -21,6 +22,8 @@ pub(crate) struct ServiceFragment {
     pub(crate) instances: Field<u16>,
     pub(crate) address: Field<IpAddr>,
     pub(crate) readiness: Field<Readiness>,
+    pub(crate) after: Field<Vec<ServiceName>>,
+    pub(crate) after_limit: Field<Duration>,
     pub(crate) probe: Field<ProbeFragment>,
     pub(crate) balancer: Field<BalancerFragment>,
     pub(crate) programs: ProgramsFragment,
@@ -64,6 +67,8 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
         instances: section.read("instances", number(INSTANCES)),
         address: section.read("address", ip),
         readiness: section.read("ready", one_of([("up", Readiness::Up), ("notify", Readiness::Notify)])),
+        after: section.read("after", names),
+        after_limit: section.read("after_limit", duration(Duration::ZERO..=Duration::from_secs(3600))),
         probe: map(section.optional_section("probe"), probe),
         balancer: map(section.optional_section("balancer"), balancer),
         programs: programs::read(&mut section),
@@ -72,6 +77,19 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
     };
     section.finish(|key| is_policy(key).then(travels));
     fragment
+}
+
+/// Names of services.
+fn names(value: &Value) -> Result<Vec<ServiceName>, String> {
+    let right = "must be a list of services, such as [\"db-proxy\"]";
+    let Value::Array(names) = value else { return Err(format!("{right}, not {}", kind(value))) };
+    let named = |value: &Value| name::<ServiceName>(value).map_err(|problem| format!("{value}: {problem}"));
+    let names: Vec<ServiceName> = names.iter().map(named).collect::<Result<_, _>>()?;
+    let mut once = std::collections::BTreeSet::new();
+    match names.iter().find(|name| !once.insert(*name)) {
+        Some(twice) => Err(format!("names {twice} twice")),
+        None => Ok(names),
+    }
 }
 
 fn map<T, U>(field: Field<T>, with: impl FnOnce(T) -> U) -> Field<U> {

@@ -34,6 +34,8 @@ const ALL_KEYS: &str = r#"
     [service.NAME]
     port = 80
     instances = 2
+    after = []
+    after_limit = "1s"
     address = "127.0.0.1"
     ready = "notify"
     user = "u"

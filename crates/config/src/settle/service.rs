@@ -8,7 +8,7 @@ use std::{
 use model::ServiceName;
 use ports::{ProbeSpec, supervisor::Limits};
 
-use super::check_loopback;
+use super::{check_loopback, order};
 use crate::{
     fragment::service::{
         BalancerFragment, LimitsFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment,
@@ -25,6 +25,7 @@ pub(super) fn services(
     sink: &Sink,
 ) -> Option<BTreeMap<ServiceName, Service>> {
     check_ports(&fragments, agent, sink);
+    order::check(&fragments, sink);
     let made: Vec<_> = fragments
         .into_iter()
         .map(|(name, fragment)| {
@@ -98,6 +99,8 @@ fn service(
     let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
     let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
     let instances = fragment.instances.or(DEFAULTS.instances);
+    let after = fragment.after.or(Vec::new());
+    let after_limit = fragment.after_limit.or(DEFAULTS.after_limit);
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
     let programs = programs(fragment.programs);
     let ip = match ip? {
@@ -107,6 +110,8 @@ fn service(
     Some(Service {
         address: SocketAddr::new(ip, port?),
         instances: instances?,
+        after: after?.into_iter().collect(),
+        after_limit: after_limit?,
         readiness: readiness?,
         probe: probe?,
         balancer: balancer?,

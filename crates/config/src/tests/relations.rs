@@ -173,6 +173,55 @@ fn so_does_each_port_of_an_instance() {
 }
 
 #[test]
+fn services_wait_for_others_of_their_host_and_not_in_a_circle() {
+    let more = "service.web.after = [\"db\", \"cache\"]\nservice.web.after_limit = \"5s\"\n\
+                [service.db]\nport = 1\nafter = [\"cache\"]\n[service.cache]\nport = 2\n";
+    let settings = read(&[("10.toml", EXAMPLE), ("20.toml", more)]).expect("that is an order");
+    let service = |name: &str| &settings.services[&name.parse().unwrap()];
+    assert_eq!(service("web").after, ["cache", "db"].map(|name| name.parse().unwrap()).into());
+    let limits = (service("web").after_limit, service("db").after_limit);
+    assert_eq!(limits, (Duration::from_secs(5), Duration::from_secs(60)));
+    check(
+        "service.web.after = [\"dp\"]",
+        "20.toml: service.web.after: dp is no service of this host; it is the only one",
+    );
+    check(
+        r#"
+        service.web.after = ["b"]
+        [service.a]
+        port = 1
+        after = ["a", "web", "x"]
+        [service.b]
+        port = 2
+        after = ["c", "a"]
+        [service.c]
+        port = 3
+        after = ["b"]
+        [service.d]
+        port = 4
+        after = "web"
+        [service.e]
+        port = 5
+        after = ["no name", "web"]
+        [service.f]
+        port = 6
+        after = ["web", "web"]
+        after_limit = "2h"
+        "#,
+        r#"
+        20.toml: service.d.after: must be a list of services, such as ["db-proxy"], not text
+        20.toml: service.e.after: "no name": may hold only letters, digits, `-`, `_` and `.`
+        20.toml: service.f.after: names web twice
+        20.toml: service.f.after_limit: must be 0s to 1h
+        20.toml: service.a.after: names the service itself
+        20.toml: service.a.after: x is no service of this host; the others are: b, c, d, e, f, web
+        20.toml: service.a.after: goes in a circle: a after web after b after a
+        20.toml: service.b.after: goes in a circle: b after c after b
+        "#,
+    );
+}
+
+#[test]
 fn what_a_service_says_is_checked() {
     check(
         r#"

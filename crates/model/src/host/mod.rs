@@ -9,6 +9,7 @@ mod call;
 mod changing;
 pub mod effect;
 pub mod event;
+pub mod health;
 mod judging;
 pub mod ledger;
 mod migrating;
@@ -33,6 +34,7 @@ pub use event::{
     Answer, Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, ReportId,
     StandingSeen, Ticket,
 };
+pub use health::Health;
 pub use ledger::{Ledger, Stored};
 pub use phase::{Phase, Step};
 pub use sighting::Sighting;
@@ -55,6 +57,10 @@ pub struct Setup {
     pub headful: bool,
     /// There is a probe.
     pub probe: bool,
+    /// It is asked to say that it is ready.
+    pub asks_ready: bool,
+    /// How many instances it is to have from its next start on. At least 1.
+    pub instances: u32,
     /// Any number drawn by the caller: it spreads retries, so that hosts do not call in step.
     pub seed: u64,
 }

@@ -18,6 +18,8 @@ pub(super) struct Seen {
     pub(super) asked: bool,
     /// An answer was older than the news; a second one is taken for what it says.
     doubted: bool,
+    /// When the last probe of the present process ended, and how.
+    pub(super) probe: Option<(Timestamp, Result<(), String>)>,
     /// What the balancer said last.
     pub(super) standing: Option<StandingSeen>,
     /// What the store said last.
@@ -176,6 +178,7 @@ impl Host {
         if process_id(&observed.process) != self.process().and_then(process_id) {
             // Another process: what was known of the one before does not count.
             (self.wait.passes, self.wait.misses, self.wait.miss) = (0, 0, None);
+            self.seen.probe = None;
         } else if is_ready(&observed.process) != self.process().is_some_and(is_ready) {
             // It has said so just now: the next probe need not wait for its turn.
             self.calls.probe.advance(now);
@@ -239,6 +242,7 @@ impl Host {
             return;
         }
         self.wait.probed = Some(self.wait.probing);
+        self.seen.probe = Some((now, result.clone()));
         match result {
             Ok(()) => (self.wait.passes, self.wait.misses, self.wait.miss) = (self.wait.passes + 1, 0, None),
             Err(why) => {
@@ -271,7 +275,7 @@ fn is_ready(process: &ProcessSeen) -> bool {
 }
 
 /// How a process ended, for people.
-fn exit_words(exit: ExitSeen) -> String {
+pub(super) fn exit_words(exit: ExitSeen) -> String {
     match exit {
         ExitSeen::Code(code) => format!("exited with code {code}"),
         ExitSeen::Signal(signal) => format!("was killed by signal {signal}"),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Host, Phase, Step, event::ProcessSeen, seen::standing_words, words};
+use super::{Host, Phase, Step, event::ProcessSeen, health::Health, words};
 use crate::{
     Fence, ReleaseId, Revision, Timestamp,
     fleet::host::{Availability, PhaseKind},
@@ -29,12 +29,13 @@ pub struct Sighting {
     pub trouble: Option<String>,
     /// What it waits for, and what would end that.
     pub waits_for: Option<String>,
-    /// What the balancer said last, in its words; none for a headless service or before the first answer.
-    pub standing: Option<String>,
-    /// The process.
+    /// The process; the first instance's.
     pub pid: Option<u32>,
     /// How often the keeper restarted it.
     pub restarts: u32,
+    /// How well the service is.
+    #[serde(default)]
+    pub health: Health,
     /// Releases that are staged here.
     pub staged: BTreeSet<ReleaseId>,
     /// The release that is being staged now.
@@ -76,9 +77,9 @@ impl Host {
             },
             trouble: self.trouble(now),
             waits_for: self.waits_for(now),
-            standing: self.seen.standing.as_ref().map(standing_words),
             pid,
             restarts,
+            health: self.health(now),
             staged: self.seen.staged.clone().unwrap_or_default(),
             staging: self.staging.now.clone(),
             unanswered: self.ledger.reports.len(),

@@ -5,6 +5,7 @@ mod crashes;
 mod disorder;
 mod failures;
 mod frozen;
+mod health;
 mod migrations;
 mod outside;
 mod phases;
@@ -26,9 +27,10 @@ use crate::{
     },
 };
 
-const HEADFUL: Setup = Setup { headful: true, probe: true, seed: 7 };
-const HEADLESS: Setup = Setup { headful: false, probe: true, seed: 7 };
-const BARE: Setup = Setup { headful: false, probe: false, seed: 7 };
+const SETUP: Setup = Setup { headful: false, probe: false, asks_ready: false, instances: 1, seed: 7 };
+const HEADFUL: Setup = Setup { headful: true, probe: true, ..SETUP };
+const HEADLESS: Setup = Setup { headful: false, probe: true, ..SETUP };
+const BARE: Setup = Setup { headful: false, probe: false, ..SETUP };
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
