@@ -237,3 +237,27 @@ async fn events_are_followed_through_the_loss_of_an_agent() {
     assert_eq!(waves(&said.out), [8, 9]);
     assert_eq!(first.script().followed[0].after, Some(Cursor { revision: Revision(7), index: 0 }.into()));
 }
+
+#[tokio::test]
+async fn until_canary_ends_with_zero_while_the_rollout_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let push = ["push", dir.path().to_str().unwrap(), "--service", "web", "--until", "canary"];
+    let agent = agent(vec![event(8, EventKind::WaveSoaked { wave: 0 }), Play::Stay]).await;
+    let said = run(&[&agent], &push).await;
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    assert!(said.out.contains("r7 goes on: `deployinator watch r7 --service web`"), "{}", said.out);
+
+    let failed = self::agent(vec![the_end(Verdict::Over(Outcome::RolledBack))]).await;
+    assert_eq!(run(&[&failed], &push).await.code, Some(1), "it failed before the canary wave had soaked");
+}
+
+#[tokio::test]
+async fn a_time_out_without_a_quorum_names_who_is_missing_and_is_no_time_out() {
+    let stale = Stale { reason: "no answer from h2".into(), missing: vec![support::fleet::named("h2")] };
+    let picture = api::view::Status { stale: Some(stale), ..support::fleet::status() };
+    let agent = agent(vec![Play::Say(WatchItem::Picture(Box::new(picture))), Play::Stay]).await;
+    let said = run(&[&agent], &["watch", "r42", "--service", "web", "--timeout", "1s"]).await;
+    assert_eq!(said.code, Some(69), "{}{}", said.out, said.err);
+    assert!(said.out.contains("no answer from h2"), "{}", said.out);
+    assert!(said.err.contains("no answer from h2") && said.err.contains("watch r42"), "{}", said.err);
+}
