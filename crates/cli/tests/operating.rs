@@ -276,7 +276,7 @@ async fn a_policy_that_is_shown_can_be_set() {
     contains(&said, &["r42, which is under way"]);
     let asked = asked(&agent);
     let [Operated::SetPolicy(set)] = &asked[..] else { panic!("{asked:?}") };
-    assert_eq!(set.policy.clone().unwrap(), model::Policy::default().into());
+    assert_eq!(set.policy.unwrap(), model::Policy::default().into());
 
     std::fs::write(&file, "canary = 0\nwav = 3\n").unwrap();
     let said = run(&[&agent], &["policy", "set", file.to_str().unwrap(), "--service", "web"]).await;
