@@ -295,5 +295,5 @@ pub(crate) fn lines() -> LogItem {
 pub(crate) fn reached() -> LogItem {
     let spot = LogSpot { host: named("h1"), instance: 0, stream: LogStream::Serve };
     let place = LogPlace { spot, attempt: 3, offset: 0 };
-    LogItem::Host(api::view::LogHost { host: named("h1"), reached: Ok(vec![place]) })
+    LogItem::Host(api::view::LogHost { host: named("h1"), reached: Ok(vec![place]), current: true })
 }
