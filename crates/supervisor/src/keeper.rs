@@ -7,6 +7,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io,
+    os::fd::OwnedFd,
     os::unix::{
         fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
         net::UnixStream,
@@ -17,6 +18,7 @@ use std::{
 
 use rustix::fs::Mode;
 use tokio::{
+    io::{Interest, unix::AsyncFd},
     net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -33,6 +35,7 @@ mod hearing;
 mod lane;
 mod launch;
 mod notify;
+mod output;
 mod state;
 mod turns;
 
@@ -175,6 +178,15 @@ async fn keep(dir: &Path) -> Result<(), KeeperError> {
     guests.gone_within(FAREWELL).await;
     tracing::info!("keeper gone");
     Ok(())
+}
+
+/// A file that tells when it can be read.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for the sake of other types; an OwnedFd keeps to what it asks"
+)]
+fn watch_fd(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, interest)
 }
 
 fn listen(dir: &Path) -> Result<UnixListener, KeeperError> {

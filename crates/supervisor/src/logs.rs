@@ -162,6 +162,10 @@ impl Logs {
         Ok(Self { dir })
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The number of the newest attempt that there is a file of. Whoever numbers attempts goes on after it.
     pub(crate) fn newest(&self) -> io::Result<u64> {
         Ok(files(&self.dir)?.last().map_or(0, |file| file.number))

@@ -13,7 +13,7 @@ use std::{
 use ports::supervisor::{Exit, MigrationRun, Observation, Process};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::Interest,
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -23,6 +23,7 @@ use super::{
     desk::Guests,
     lane::Lane,
     notify::{Ears, Word},
+    output::{Alarm, Growth},
 };
 use crate::{
     logs::{Logs, Writer},
@@ -39,6 +40,8 @@ const LOG_LIMIT_BYTES: u64 = 8 << 20;
 pub(super) enum Event {
     /// A client asked.
     Asked(Request, oneshot::Sender<Reply>),
+    /// A program wrote, after a time of quiet.
+    Wrote,
     /// An adopted process ended.
     Ended(Writer, Identity),
     /// A process spoke of the service; `done` is dropped once that was acted on.
@@ -62,7 +65,9 @@ pub(super) struct Keeper {
     pub(super) idle_since: Instant,
     pub(super) guests: Guests,
     pub(super) logs_due: Instant,
-    pub(super) logged_bytes: u64,
+    pub(super) growth: Growth,
+    /// Wakes the keeper when a quiet program writes; none where the system has no more of them.
+    pub(super) alarm: Option<Alarm>,
     /// Where the service speaks of itself, if it is to.
     pub(super) ears: Option<Ears>,
     /// When the name that an adopted service speaks to is tried again.
@@ -95,6 +100,9 @@ impl Keeper {
             after_reboot(&mut record, boot);
         }
         let now = Instant::now();
+        let alarm = Alarm::new(logs.dir(), &events)
+            .inspect_err(|error| tracing::warn!(%error, "watch the logs; they are looked at now and then"))
+            .ok();
         let mut keeper = Self {
             dir: dir.to_owned(),
             logs,
@@ -108,7 +116,8 @@ impl Keeper {
             idle_since: now,
             guests,
             logs_due: now,
-            logged_bytes: 0,
+            growth: Growth::new(now),
+            alarm,
             ears: None,
             listen_again: None,
             told: now,
@@ -180,11 +189,7 @@ impl Keeper {
         if !processes::is_alive(identity)? {
             return Ok(None);
         }
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe for the sake of other types; an OwnedFd keeps to what it asks"
-        )]
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
+        let fd = super::watch_fd(fd, Interest::READABLE)?;
         let events = self.events.clone();
         Ok(Some(tokio::spawn(async move {
             if fd.readable().await.is_ok() {

@@ -9,26 +9,16 @@ use ports::{fault::Chain, supervisor::Exit};
 use rustix::process::{Signal, WaitOptions, WaitStatus};
 
 use super::state::{Event, Keeper};
-use crate::{
-    logs::{self, Writer},
-    protocol::Reply,
-    record::Stage,
-};
+use crate::{logs::Writer, protocol::Reply, record::Stage};
 
 /// Between two looks at what is left while a stop or a sweep is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long what was killed may take to be gone.
 const SWEEP_LIMIT: Duration = Duration::from_secs(2);
-/// Between two looks at the logs while they grow.
-const LOGS_GROWING: Duration = Duration::from_millis(250);
-/// Between two looks at the logs while they do not.
-const LOGS_QUIET: Duration = Duration::from_secs(1);
 /// Between two tries to write the record.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// A keeper with nothing to do exits after this time; the next one knows what it knew.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-/// Longest log of the keeper itself, in bytes.
-const OWN_LOG_LIMIT_BYTES: u64 = 256 << 10;
 const BOTH: [Writer; 2] = [Writer::Service, Writer::Migration];
 
 impl Keeper {
@@ -42,6 +32,7 @@ impl Keeper {
                     self.ended(writer, Exit::Unknown).await;
                 }
             }
+            Event::Wrote => self.wrote(),
             Event::Said { pid, word, done } => {
                 self.heard(pid, word);
                 drop(done);
@@ -219,24 +210,6 @@ impl Keeper {
         if let Err(error) = self.logs.keep_room(writer, self.log_limit_bytes()) {
             tracing::warn!(%error, ?writer, "keep room for a log");
         }
-    }
-
-    fn look_at_logs(&mut self) {
-        let bounded = self.logs.bound(self.log_limit_bytes());
-        BOTH.into_iter().filter(|writer| self.lane(*writer).alive).for_each(|writer| self.keep_room(writer));
-        let _ = logs::bound(&self.dir.join(logs::OWN), OWN_LOG_LIMIT_BYTES);
-        let pause = match bounded {
-            Ok(bytes) if bytes == self.logged_bytes => LOGS_QUIET,
-            Ok(bytes) => {
-                self.logged_bytes = bytes;
-                LOGS_GROWING
-            }
-            Err(error) => {
-                tracing::warn!(%error, "bound the logs");
-                LOGS_QUIET
-            }
-        };
-        self.logs_due = Instant::now() + pause;
     }
 
     fn is_quiet(&self) -> bool {

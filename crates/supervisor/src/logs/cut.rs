@@ -15,6 +15,8 @@ use rustix::{
 /// Files are cut at multiples of this, in bytes: a block of nearly every file system. One with larger blocks frees those
 /// that are cut off whole.
 const BLOCK_BYTES: u64 = 4 << 10;
+/// Most that is kept where it has to pass through the keeper's memory, in bytes.
+const COPIED_LIMIT_BYTES: u64 = 4 << 20;
 /// A file that became so long, in bytes, begins anew, holes and all: ext4 ends at sixteen times that.
 const LENGTH_LIMIT_BYTES: u64 = 1 << 40;
 
@@ -72,7 +74,7 @@ pub(crate) fn bound(path: &Path, limit_bytes: u64) -> io::Result<u64> {
     if punched {
         return Ok(length - until);
     }
-    copy_tail(path, &file, limit_bytes / 2)?;
+    copy_tail(path, &file, (limit_bytes / 2).min(COPIED_LIMIT_BYTES))?;
     Ok(file.metadata()?.len())
 }
 

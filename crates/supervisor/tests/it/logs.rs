@@ -10,7 +10,8 @@ use rustix::process::Signal;
 
 use crate::world::{LOG_LIMIT_BYTES, World, fence, until};
 
-fn logged_bytes(world: &World) -> u64 {
+/// Room that the logs take on the disk, in bytes.
+pub(crate) fn logged_bytes(world: &World) -> u64 {
     fs::read_dir(world.dir().join("logs"))
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().blocks() * 512)

@@ -1,11 +1,16 @@
 //! Services that do what a service should not, and what is said of them.
 
+use std::fs;
+
 use ports::{
     Supervisor,
     supervisor::{Exit, Process},
 };
 
-use crate::world::{GRACE, World, fence};
+use crate::{
+    logs::logged_bytes,
+    world::{GRACE, LOG_LIMIT_BYTES, World, fence, until},
+};
 
 /// How it ended, and what else was said of that.
 async fn end(world: &World) -> (Exit, Option<String>) {
@@ -42,7 +47,7 @@ async fn what_keeps_a_service_from_coming_back_is_said() {
     let world = World::new();
     let serve = world.script("serve", "exit 3");
     world.client.start(&world.launch(5, "a", &serve)).await.unwrap();
-    std::fs::remove_file(&serve).unwrap();
+    fs::remove_file(&serve).unwrap();
     world.client.keep_running(fence(5), true).await.unwrap();
     let tried = world
         .process("a start that fails", |process| {
@@ -54,4 +59,42 @@ async fn what_keeps_a_service_from_coming_back_is_said() {
     };
     let said = format!("it could not be started again: {}: No such file", serve.display());
     assert!(note.starts_with(&said) && exit == Exit::Code(3), "{exit:?}; {note}");
+}
+
+#[tokio::test]
+async fn who_writes_a_gigabyte_at_once_takes_hardly_more_room_than_it_may() {
+    const GIGABYTE: u64 = 1 << 30;
+    let world = World::new();
+    // It is quiet first: then nobody looks.
+    let serve = world.script(
+        "serve",
+        &format!("read go < go; head -c {GIGABYTE} /dev/zero; echo over > over; exec sleep 1000"),
+    );
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        world.root().join("go"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    world.client.start(&world.launch(5, "a", &serve)).await.unwrap();
+    let resident = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", world.keeper())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().to_owned();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    };
+    let before = resident();
+    fs::write(world.root().join("go"), "go\n").unwrap();
+    let (mut most_bytes, mut most_memory) = (0, 0);
+    until("it to have written all", || {
+        most_bytes = most_bytes.max(logged_bytes(&world));
+        most_memory = most_memory.max(resident());
+        world.root().join("over").exists().then_some(())
+    })
+    .await;
+    eprintln!("at most {} MiB on disk, {} MiB more memory", most_bytes >> 20, (most_memory - before) >> 20);
+    assert!(most_bytes < GIGABYTE / 4, "{most_bytes} bytes of a gigabyte were kept at once");
+    assert!(most_memory < before + (16 << 20), "the keeper grew from {before} to {most_memory} bytes");
+    until("it to be cut", || (logged_bytes(&world) <= LOG_LIMIT_BYTES).then_some(())).await;
 }
