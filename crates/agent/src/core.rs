@@ -15,6 +15,7 @@ use model::{
 };
 use ports::fault::Chain;
 use raft::{Dial, Node, OpenError, Options, PeerService, Role, Timers};
+use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::{
     sync::{Notify, OnceCell, watch},
     task::{JoinHandle, JoinSet},
@@ -53,6 +54,8 @@ pub struct Parts {
     pub reign: Reign,
     /// Where releases are kept.
     pub store: Arc<directory::Store>,
+    /// Where cgroups of services are made, or why there are none.
+    pub cgroups: Result<Delegation, NoCgroups>,
     /// Room for streams of output.
     pub logs: Room,
     /// This run of the agent.

@@ -2,15 +2,24 @@
 
 use std::path::Path;
 
-use config::{Service, Settings};
+use config::{Programs, Service, Settings};
 use model::ServiceName;
 use ports::{fault::Chain, supervisor::Account};
-use supervisor::{account, environment, limits};
+use supervisor::{
+    account,
+    cgroup::{self, Delegation, NoCgroups},
+    environment, limits,
+};
 
 /// Everything that is found wanting, in words for whoever runs `deployinatord check`. Looks, and changes nothing.
 #[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
-    let of_service = |(name, service)| about_service(name, service, &settings.agent.state_dir);
+    let cgroups = Delegation::find();
+    let of_service = |(name, service)| {
+        let mut found = about_service(name, service, &settings.agent.state_dir);
+        found.extend(about_limits(name, &service.programs, cgroups.as_ref()));
+        found
+    };
     settings.services.iter().flat_map(of_service).collect()
 }
 
@@ -32,6 +41,22 @@ fn about_service(name: &ServiceName, service: &Service, state_dir: &Path) -> Vec
         found.push(Chain(&error).to_string());
     }
     found.into_iter().map(|text| format!("service {name}: {text}")).collect()
+}
+
+fn about_limits(
+    name: &ServiceName,
+    programs: &Programs,
+    cgroups: Result<&Delegation, &NoCgroups>,
+) -> Vec<String> {
+    let (kept, lost) = cgroup::enforceable(&programs.limits, cgroups);
+    // Root is held to no number of processes, unless they are counted by a cgroup.
+    let uncounted = kept.processes.is_some() && programs.user.is_none() && cgroups.is_err();
+    let uncounted = uncounted.then(|| {
+        "limits.processes counts all processes of the service's user, and root is not held to it; give the service \
+         a user of its own"
+            .to_owned()
+    });
+    lost.into_iter().chain(uncounted).map(|text| format!("service {name}: {text}")).collect()
 }
 
 /// Whether the account can reach releases at all. What is not made yet is made so that it can.
@@ -77,6 +102,21 @@ mod tests {
         for (found, begin) in found.iter().zip(begins) {
             assert!(found.starts_with(&begin), "{found}");
         }
+    }
+
+    #[test]
+    fn limits_that_are_not_kept_are_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path(), "limits = { memory_bytes = 1073741824, processes = 9 }\n");
+        let (name, service) = settings.services.iter().find(|(name, _)| name.as_str() == "web").unwrap();
+        let found = about_limits(name, &service.programs, Err(&NoCgroups::Missing));
+        let [memory, processes] = &found[..] else { panic!("{found:?}") };
+        let said = "service web: limits.memory_bytes is not kept: this system has no cgroups of version 2";
+        assert_eq!(memory, said);
+        assert!(
+            processes.starts_with("service web: limits.processes counts all processes of"),
+            "{processes}"
+        );
     }
 
     #[test]

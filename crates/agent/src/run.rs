@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use config::{Inventory as InventorySettings, Settings, Store};
+use supervisor::cgroup::Delegation;
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -117,7 +118,13 @@ fn parts(
     let store = directory::Store::open(state.releases(), keep_releases).map_err(RunError::Store)?;
     let members = Members::open(state.peers());
     let channels = Channels::of(settings.agent.listen.ip());
+    let cgroups = Delegation::find().and_then(|found| found.enable().map(|()| found));
+    match &cgroups {
+        Ok(found) => info!(below = %found.base().display(), "each service gets a cgroup"),
+        Err(error) => info!(%error, "services get no cgroups"),
+    }
     Ok(Parts {
+        cgroups,
         proposer: format!("{}/{}", settings.agent.host, Uuid::new_v4().simple()),
         settings,
         state,

@@ -107,6 +107,7 @@ fn world(
         environment,
         readiness: mine.readiness,
         programs: mine.programs.clone(),
+        cgroups: parts.cgroups.clone(),
     }
 }
 

@@ -278,7 +278,7 @@ fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
         working_directory: Some("/srv".into()),
         environment_files: vec![file("/etc/a", false), file("/etc/b", true)],
         stop_signal: StopSignal::Quit,
-        limits: Limits { open_files: Some(1024), core_bytes: Some(0), processes: None },
+        limits: Limits { open_files: Some(1024), core_bytes: Some(0), ..Limits::default() },
     };
     assert_eq!(settings.services[&"web".parse().unwrap()].programs, expected);
     check(
@@ -292,7 +292,7 @@ fn how_programs_are_run_is_read_and_what_is_wrong_with_it_is_said() {
         20.toml: service.web.environment_files: \"-etc/b\" must be an absolute path, with `-` before it if the file may be missing
         20.toml: service.web.stop_signal: must be \"SIGTERM\" or \"SIGINT\" or \"SIGQUIT\" or \"SIGHUP\" or \"SIGUSR1\" or \"SIGUSR2\" or \"SIGWINCH\"
         20.toml: service.web.limits.open_files: must be 256 to 1073741824
-        20.toml: service.web.limits.memory: unknown key; known here: open_files, core_bytes, processes
+        20.toml: service.web.limits.memory: unknown key; known here: open_files, core_bytes, processes, memory_bytes, cpu_weight
         20.toml: service.web.environment.NOTIFY_SOCKET: is set by Deployinator itself
         ",
     );

@@ -8,6 +8,7 @@
 //! Absent on purpose: health, deadlines and whether to try again. The keeper does what it is told and says what it sees.
 
 pub mod account;
+pub mod cgroup;
 mod client;
 pub mod environment;
 pub mod keeper;

@@ -13,7 +13,10 @@ use ports::{
     supervisor::{Launch, Manner, Readiness, StopSignal},
 };
 use probe::Surroundings;
-use supervisor::account::{self, Login};
+use supervisor::{
+    account::{self, Login},
+    cgroup,
+};
 
 use super::{perform::World, seen};
 
@@ -39,7 +42,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 readiness: if migrate { Readiness::Up } else { self.readiness },
                 account: login.map(|login| login.account),
                 environment_files: self.programs.environment_files.clone(),
-                limits: self.programs.limits,
+                limits: cgroup::enforceable(&self.programs.limits, self.cgroups.as_ref()).0,
+                cgroup: self.cgroups.as_ref().ok().map(|found| found.base().to_owned()),
                 stop_signal: if migrate { StopSignal::Term } else { self.programs.stop_signal },
             },
         })

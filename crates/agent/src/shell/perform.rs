@@ -12,6 +12,7 @@ use ports::{
     fault::Chain,
     supervisor::{Observation, Readiness, SupervisorError},
 };
+use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::time::timeout;
 
 use super::seen;
@@ -41,6 +42,8 @@ pub struct World<B, R, S, P> {
     pub readiness: Readiness,
     /// How its programs are run.
     pub programs: Programs,
+    /// Where cgroups are made, or why there are none.
+    pub cgroups: Result<Delegation, NoCgroups>,
 }
 
 impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {

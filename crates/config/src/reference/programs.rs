@@ -56,5 +56,18 @@ fn limits() -> Vec<Key> {
             AS_AGENT,
             "Its processes and threads. Without a cgroup, all those of its user count, and root is not held to it.",
         ),
+        key(
+            "service.NAME.limits.memory_bytes",
+            "1048576 to 1099511627776",
+            "none",
+            "Its memory; past that the kernel kills one of its processes. Kept only with a cgroup of version 2: \
+             `deployinatord check` says whether there is one.",
+        ),
+        key(
+            "service.NAME.limits.cpu_weight",
+            "1 to 10000",
+            "`100`",
+            "Its share of the processors while they are short. Kept only with a cgroup.",
+        ),
     ]
 }

@@ -41,7 +41,7 @@ const ALL_KEYS: &str = r#"
     working_directory = "/w"
     environment_files = ["/e"]
     stop_signal = "SIGQUIT"
-    limits = { open_files = 1024, core_bytes = 0, processes = 10 }
+    limits = { open_files = 1024, core_bytes = 0, processes = 10, memory_bytes = 1048576, cpu_weight = 1 }
     log_limit_bytes = 65536
     PROBE
     balancer = { kind = "local", url = "http://localhost:1", group = "g" }

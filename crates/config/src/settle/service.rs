@@ -135,7 +135,14 @@ fn programs(fragment: ProgramsFragment) -> Option<Programs> {
 fn limits(fragment: LimitsFragment) -> Option<Limits> {
     let (open_files, core_bytes) = (fragment.open_files.optional(), fragment.core_bytes.optional());
     let processes = fragment.processes.optional();
-    Some(Limits { open_files: open_files?, core_bytes: core_bytes?, processes: processes? })
+    let (memory_bytes, cpu_weight) = (fragment.memory_bytes.optional(), fragment.cpu_weight.optional());
+    Some(Limits {
+        open_files: open_files?,
+        core_bytes: core_bytes?,
+        processes: processes?,
+        memory_bytes: memory_bytes?,
+        cpu_weight: cpu_weight?,
+    })
 }
 
 fn optional<T, U>(field: Field<T>, make: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {

@@ -42,6 +42,9 @@ pub struct Manner {
     /// What it may use at most.
     #[serde(default)]
     pub limits: Limits,
+    /// The cgroup below which it gets one of its own; none where there are none to be had.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
 }
 
 /// What a program, with all that it starts, may use at most. What is not given is as it is for the supervisor.
@@ -57,6 +60,12 @@ pub struct Limits {
     /// Processes and threads: of the program, where it has a cgroup, and otherwise of its user (`RLIMIT_NPROC`).
     #[serde(default)]
     pub processes: Option<u64>,
+    /// Memory, in bytes. Only with a cgroup.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Its share of the processors when they are short; 100 is everybody's. Only with a cgroup.
+    #[serde(default)]
+    pub cpu_weight: Option<u64>,
 }
 
 /// When a service counts as ready.

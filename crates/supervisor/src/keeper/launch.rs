@@ -8,12 +8,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-use ports::{fault::Chain, supervisor::Launch};
+use ports::{
+    fault::Chain,
+    supervisor::{Launch, Limits},
+};
 use rustix::process::{Pid, Signal};
 
 use super::{notify::Ears, state::Keeper};
 use crate::{
-    account, environment,
+    account,
+    cgroup::{Group, NoCgroups, Visit},
+    environment,
     limits::{self, Borne},
     logs::Writer,
     processes::{self, Identity},
@@ -50,10 +55,18 @@ impl Keeper {
         self.keep_room(writer);
         let ears = self.ears.as_ref().filter(|_| writer == Writer::Service);
         let borne = Borne::take_on(&launch.manner.limits).map_err(|e| Reply::fault(&attempted, &e))?;
+        let group = self.cgroup(writer);
+        let visit = match &group {
+            Some(group) => {
+                Some(enter(group, &launch.manner.limits).map_err(|e| Reply::fault(&attempted, &e))?)
+            }
+            None => None,
+        };
         let spawned = spawn(&launch, &environment, ears.map(Ears::address), log);
-        drop(borne);
+        drop((visit, borne));
+        let counted = group.is_some_and(|group| group.counts());
         let pid = spawned.map_err(|source| not_started(&launch, &attempted, &source))?;
-        if let Err(error) = limits::seal(&launch.manner.limits, pid, false) {
+        if let Err(error) = limits::seal(&launch.manner.limits, pid, counted) {
             // It may be gone already; then its end will be seen.
             tracing::warn!(%error, pid, "limit a process");
         }
@@ -71,6 +84,12 @@ impl Keeper {
         self.logs_due = std::time::Instant::now();
         Ok(identity)
     }
+}
+
+/// Makes the program's cgroup and enters it, for the time that it takes to start the program.
+fn enter(group: &Group, limits: &Limits) -> Result<Visit, NoCgroups> {
+    group.make(limits)?;
+    group.enter()
 }
 
 /// The mark by which a later keeper finds out whether the exec took place.

@@ -1,6 +1,7 @@
 //! The keeper's state: what is on disk, what runs, and what it tells of both.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -26,6 +27,7 @@ use super::{
     output::{Alarm, Growth},
 };
 use crate::{
+    cgroup::Group,
     logs::{Logs, Writer},
     processes::{self, Head, Identity, Stat},
     protocol::{Reply, Request},
@@ -240,7 +242,22 @@ impl Keeper {
         let Some(head) = self.head(writer) else { return Ok(Vec::new()) };
         let other = writer.other();
         let beside = if self.lane(other).is_busy() { self.head(other) } else { None };
-        Ok(processes::members(&processes::all()?, head, beside, std::process::id()))
+        let everyone = processes::all()?;
+        let mut members = processes::members(&everyone, head, beside, std::process::id());
+        // A cgroup knows also those whom nobody else can tell: orphans from the time of an earlier keeper.
+        let inside = self.cgroup(writer).map_or_else(BTreeSet::new, |group| group.pids());
+        let known: BTreeSet<u32> = members.iter().map(|member| member.pid).collect();
+        let more = |stat: &&Stat| {
+            inside.contains(&stat.pid) && !known.contains(&stat.pid) && stat.pid != std::process::id()
+        };
+        members.extend(everyone.iter().filter(more));
+        Ok(members)
+    }
+
+    /// The cgroup of what was started last, if it was to have one.
+    pub(super) fn cgroup(&self, writer: Writer) -> Option<Group> {
+        let base = self.run(writer)?.launch.manner.cgroup.as_ref()?;
+        Some(Group::new(base, &self.dir, writer))
     }
 
     /// Signals all that lives of the program. Returns whether there was anything.

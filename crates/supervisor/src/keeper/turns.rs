@@ -68,10 +68,14 @@ impl Keeper {
         if let Err(error) = self.signal(writer, Signal::KILL) {
             tracing::warn!(%error, "kill what a process left");
         }
+        let killed = self.cgroup(writer).map_or(0, |group| group.killed_for_memory());
+        let notes: Vec<String> =
+            killed_for_memory(killed).into_iter().chain(what_it_left(&exit, left)).collect();
+        let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
         if writer == Writer::Service
             && let Some(service) = &mut self.record.service
         {
-            service.note = what_it_left(&exit, left);
+            service.note = note;
         }
         self.set_stage(writer, Stage::Ended(exit));
         // Durable first; told when nothing of it is left.
@@ -97,6 +101,9 @@ impl Keeper {
                 return Err(io::Error::other(format!("processes {pids:?} do not die")));
             }
             tokio::time::sleep(LOOK_AGAIN / 4).await;
+        }
+        if let Some(group) = self.cgroup(writer) {
+            group.remove();
         }
         Ok(())
     }
@@ -124,6 +131,9 @@ impl Keeper {
     /// All is gone.
     fn stopped(&mut self, writer: Writer) {
         let Some(stopping) = self.lane_mut(writer).stopping.take() else { return };
+        if let Some(group) = self.cgroup(writer) {
+            group.remove();
+        }
         match writer {
             Writer::Service => {
                 self.record.service = None;
@@ -226,6 +236,16 @@ impl Keeper {
         }
         let idle = self.is_quiet() && !self.unsaved && !self.guests.any();
         self.leaving || idle && self.idle_since.elapsed() >= IDLE_LIMIT
+    }
+}
+
+/// What the kernel did for want of memory.
+fn killed_for_memory(processes: u64) -> Option<String> {
+    let limit = "because it had reached limits.memory_bytes";
+    match processes {
+        0 => None,
+        1 => Some(format!("the kernel killed one of its processes {limit}")),
+        more => Some(format!("the kernel killed {more} of its processes {limit}")),
     }
 }
 

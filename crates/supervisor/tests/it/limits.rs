@@ -23,7 +23,8 @@ async fn a_service_has_its_limits_and_the_keeper_keeps_its_own() {
     let before = NAMES.map(|name| limit(world.keeper(), name));
     let serve = world.script("serve", "ulimit -n > born; exec sleep 1000");
     let mut launch = world.launch(5, "a", &serve);
-    launch.manner.limits = Limits { open_files: Some(300), core_bytes: Some(0), processes: Some(5000) };
+    launch.manner.limits =
+        Limits { open_files: Some(300), core_bytes: Some(0), processes: Some(5000), ..Limits::default() };
     let now = world.client.start(&launch).await.unwrap();
     assert_eq!(world.file("born").await, "300\n", "from its first instruction");
     let wanted = ["300", "0", "5000"].map(|value| (value.to_owned(), value.to_owned()));
@@ -40,7 +41,8 @@ async fn a_program_that_does_not_run_leaves_the_keeper_its_limits() {
     world.client.observe().await.unwrap();
     let before = NAMES.map(|name| limit(world.keeper(), name));
     let mut launch = world.launch(5, "a", &world.root().join("missing"));
-    launch.manner.limits = Limits { open_files: Some(300), core_bytes: Some(0), processes: Some(5000) };
+    launch.manner.limits =
+        Limits { open_files: Some(300), core_bytes: Some(0), processes: Some(5000), ..Limits::default() };
     world.client.start(&launch).await.unwrap_err();
     assert_eq!(NAMES.map(|name| limit(world.keeper(), name)), before);
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod adoption;
+mod cgroups;
 mod contract;
 mod limits;
 mod logs;

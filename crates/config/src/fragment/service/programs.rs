@@ -24,10 +24,14 @@ pub(crate) struct LimitsFragment {
     pub(crate) open_files: Field<u64>,
     pub(crate) core_bytes: Field<u64>,
     pub(crate) processes: Field<u64>,
+    pub(crate) memory_bytes: Field<u64>,
+    pub(crate) cpu_weight: Field<u64>,
 }
 
 /// Fewest open files: the keeper itself starts a program under this limit.
 const OPEN_FILES_LEAST: u64 = 256;
+/// Least memory, in bytes: nothing runs in less.
+const MEMORY_LEAST: u64 = 1 << 20;
 /// Above any limit of the kernel's own.
 const MOST: u64 = 1 << 40;
 
@@ -47,6 +51,8 @@ fn limits(mut section: Section<'_>) -> LimitsFragment {
         open_files: section.read("open_files", number(OPEN_FILES_LEAST..=1 << 30)),
         core_bytes: section.read("core_bytes", number(0..=MOST)),
         processes: section.read("processes", number(1..=1 << 22)),
+        memory_bytes: section.read("memory_bytes", number(MEMORY_LEAST..=MOST)),
+        cpu_weight: section.read("cpu_weight", number(1..=10_000)),
     };
     section.finish(|_| None);
     fragment
