@@ -184,7 +184,7 @@ impl Supervisor for KeeperClient {
 
     async fn start(&self, launch: &Launch) -> Result<Observation, SupervisorError> {
         self.replace_keeper().await;
-        self.observed("start", &Request::Start(launch.clone()), ANSWER_LIMIT).await
+        self.observed("start", &Request::Start(Box::new(launch.clone())), ANSWER_LIMIT).await
     }
 
     async fn keep_running(&self, fence: Fence, keep: bool) -> Result<Observation, SupervisorError> {
@@ -196,7 +196,7 @@ impl Supervisor for KeeperClient {
     }
 
     async fn migrate(&self, launch: &Launch) -> Result<Observation, SupervisorError> {
-        self.observed("migrate", &Request::Migrate(launch.clone()), ANSWER_LIMIT).await
+        self.observed("migrate", &Request::Migrate(Box::new(launch.clone())), ANSWER_LIMIT).await
     }
 
     async fn stop_migration(&self, fence: Fence, grace: Duration) -> Result<Observation, SupervisorError> {

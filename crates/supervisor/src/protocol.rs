@@ -48,7 +48,7 @@ pub(crate) enum Request {
         seen: u64,
         wait: Duration,
     },
-    Start(Launch),
+    Start(Box<Launch>),
     KeepRunning {
         fence: Fence,
         keep: bool,
@@ -57,7 +57,7 @@ pub(crate) enum Request {
         fence: Fence,
         grace: Duration,
     },
-    Migrate(Launch),
+    Migrate(Box<Launch>),
     StopMigration {
         fence: Fence,
         grace: Duration,
