@@ -19,11 +19,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    state::{Event, Keeper},
-    turns::BOTH,
-};
-use crate::logs;
+use super::state::{Event, Keeper};
+use crate::logs::{self, Writer};
 
 /// Shortest pause between two looks.
 const LEAST: Duration = Duration::from_millis(2);
@@ -57,6 +54,11 @@ impl Growth {
     fn wake(&mut self, now: Instant) -> Instant {
         (self.looked, self.pause) = (now, LEAST);
         now + LEAST
+    }
+
+    /// Whether anything was written, or cut, since the last look.
+    fn is_new(&self, bytes: u64) -> bool {
+        bytes != self.bytes
     }
 
     /// The pause before the next look; none when all is quiet.
@@ -133,9 +135,14 @@ impl Keeper {
     pub(super) fn look_at_logs(&mut self) {
         let limit = self.log_limit_bytes();
         let bounded = self.logs.bound(limit);
-        // Before the next write is waited for, so that this is not taken for one.
-        BOTH.into_iter().filter(|writer| self.lane(*writer).alive).for_each(|writer| self.keep_room(writer));
         let _ = logs::bound(&self.dir.join(logs::OWN), OWN_LOG_LIMIT_BYTES);
+        if bounded.as_ref().is_ok_and(|bytes| self.growth.is_new(*bytes)) {
+            // Not when all is quiet: it would seem to be written to.
+            Writer::ALL
+                .into_iter()
+                .filter(|writer| self.lane(*writer).alive)
+                .for_each(|each| self.keep_room(each));
+        }
         let now = Instant::now();
         let pause = match bounded {
             Ok(bytes) => self.growth.next(bytes, limit, now).unwrap_or_else(|| self.quiet()),

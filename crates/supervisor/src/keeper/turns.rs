@@ -19,7 +19,7 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(2);
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// A keeper with nothing to do exits after this time; the next one knows what it knew.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-pub(super) const BOTH: [Writer; 2] = [Writer::Service, Writer::Migration];
+const BOTH: [Writer; 2] = [Writer::Service, Writer::Migration];
 
 impl Keeper {
     pub(super) async fn handle(&mut self, event: Event) {
