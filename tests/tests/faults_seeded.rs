@@ -69,27 +69,34 @@ async fn freezes_change_nothing_about_the_end_of_a_rollout() -> Result<()> {
     .await
 }
 
-/// Starts agents that ended again, as the system would, until `until`; then until all of them answer.
-async fn revive(stage: &mut Stage, until: Instant) -> Result<()> {
-    let hosts = 0..stage.fleet.agents.len();
-    loop {
-        for number in hosts.clone() {
+/// Starts agents that ended again, as the system would, for so long.
+async fn revive(stage: &mut Stage, length: Duration) -> Result<()> {
+    let until = Instant::now() + length;
+    while Instant::now() < until {
+        for number in 0..stage.fleet.agents.len() {
             if let Some(status) = stage.fleet.take_ended(number) {
                 eprintln!("the agent of {} ended: {status}", stage.fleet.agents[number].host);
                 stage.fleet.start(number)?;
             }
         }
         sleep(Duration::from_millis(200)).await;
-        if until < Instant::now() {
-            let mut answers = 0;
-            for number in hosts.clone() {
-                answers += usize::from(stage.fleet.status_of(number).await.is_ok_and(|status| !status.stale));
-            }
-            if answers == hosts.len() {
-                return Ok(());
-            }
-            ensure!(Instant::now() < until + PATIENCE, "waited {PATIENCE:?} until all agents answer again");
+    }
+    Ok(())
+}
+
+/// The same, until all of them know a leader.
+async fn revive_all(stage: &mut Stage) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        revive(stage, Duration::from_millis(500)).await?;
+        let mut well = 0;
+        for number in 0..stage.fleet.agents.len() {
+            well += usize::from(stage.fleet.status_of(number).await.is_ok_and(|status| !status.stale));
         }
+        if well == stage.fleet.agents.len() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "waited {PATIENCE:?} until all agents answer again");
     }
 }
 
@@ -108,9 +115,9 @@ async fn spoil_a_disk(mut dice: Dice) -> Result<()> {
         Some(below) => disks[hit].make_read_only(below)?,
         None => disks[hit].fill()?,
     }
-    revive(&mut stage, Instant::now() + dice.millis(200..=5000)).await?;
+    revive(&mut stage, dice.millis(200..=5000)).await?;
     disks[hit].mend()?;
-    revive(&mut stage, Instant::now() + Duration::from_secs(1)).await?;
+    revive_all(&mut stage).await?;
     rollout.watch = stage.watch(&rollout.push);
     rollout.ends_as_promised(&mut stage).await?;
     Ok(())
