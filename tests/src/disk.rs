@@ -94,8 +94,7 @@ impl Disk {
     /// It cannot be.
     pub fn mend(&mut self) -> Result<()> {
         if let Some(at) = self.read_only.take() {
-            // Whoever was started meanwhile has it open.
-            run("umount", &["--lazy"], &at)?;
+            mount(&["-o", "remount,bind,rw"], &at)?;
         }
         for gone in [self.at.join(BALLAST), self.at.join("files")] {
             let removed = if gone.is_dir() { fs::remove_dir_all(&gone) } else { fs::remove_file(&gone) };
