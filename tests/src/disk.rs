@@ -110,14 +110,10 @@ impl Disk {
 }
 
 fn mount(arguments: &[&str], at: &Path) -> Result<()> {
-    run("mount", arguments, at)
-}
-
-fn run(program: &str, arguments: &[&str], at: &Path) -> Result<()> {
-    let output = Command::new(program).args(arguments).arg(at).stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("start {program}"))?;
+    let output = Command::new("mount").args(arguments).arg(at).stdin(Stdio::null()).output();
+    let output = output.context("start mount")?;
     if !output.status.success() {
-        bail!("{program} {arguments:?} {}: {}", at.display(), String::from_utf8_lossy(&output.stderr));
+        bail!("mount {arguments:?} {}: {}", at.display(), String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }
