@@ -8,6 +8,7 @@ use std::{
 use clap::{CommandFactory as _, Parser as _};
 use model::{
     HostId, RolloutId,
+    fleet::PhaseKind,
     planner::{Hold, Why},
 };
 
@@ -148,9 +149,9 @@ fn holds() -> Vec<Hold> {
         Why::Migrating { host: host.clone() },
         Why::MigrationUnknown { host: host.clone(), release: release() },
         Why::MigrationFailed { host: host.clone(), release: release() },
-        Why::Changing { host: host.clone() },
-        Why::NoFreeSlot { limit: 1, holders: vec![host.clone()], drained: vec![] },
-        Why::NoFreeSlot { limit: 1, holders: vec![host.clone()], drained: vec![host.clone()] },
+        Why::Changing { host: host.clone(), phase: PhaseKind::Draining },
+        Why::NoFreeSlot { limit: 1, holders: vec![(host.clone(), PhaseKind::Joining)] },
+        Why::NoFreeSlot { limit: 1, holders: vec![(host.clone(), PhaseKind::Parked)] },
         Why::BudgetSpent { out: vec![(host.clone(), reason())], limit: 1 },
         Why::BudgetSpent {
             out: vec![(host.clone(), reason()), ("h3".parse().expect("a name"), reason())],
@@ -170,7 +171,10 @@ fn holds() -> Vec<Hold> {
         Why::NoHosts,
     ];
     let of = |why: Why| {
-        let hold = |rollout| Hold { service: "web".parse().expect("a name"), rollout, why: why.clone() };
+        let hold = |rollout: Option<RolloutId>| {
+            let (service, abortable) = ("web".parse().expect("a name"), rollout.is_some());
+            Hold { service, rollout, abortable, why: why.clone() }
+        };
         [hold(Some(RolloutId(7))), hold(None)]
     };
     whys.into_iter().flat_map(of).collect()
@@ -189,6 +193,20 @@ fn every_hold_has_its_page() {
     for hold in holds() {
         let page = root().join(format!("docs/runbooks/{}.md", hold.why.name()));
         assert!(page.exists(), "{} has no page {}", hold.why, page.display());
+    }
+}
+
+#[test]
+fn every_page_is_of_a_hold_and_in_the_index() {
+    let names: Vec<String> = holds().iter().map(|hold| hold.why.name().to_owned()).collect();
+    let index = fs::read_to_string(root().join("docs/runbooks/README.md")).expect("the index");
+    for entry in fs::read_dir(root().join("docs/runbooks")).expect("the runbooks") {
+        let path = entry.expect("a page").path();
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if name != "README" {
+            assert!(names.contains(&name), "no hold is called {name}; {} helps nobody", path.display());
+            assert!(index.contains(&format!("({name}.md)")), "the index does not lead to {name}");
+        }
     }
 }
 

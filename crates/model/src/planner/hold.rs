@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HostId, ReleaseId, RolloutId, ServiceName};
+use crate::{HostId, ReleaseId, RolloutId, ServiceName, fleet::PhaseKind};
 
 /// One wait of one service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Hold {
     pub service: ServiceName,
     /// The rollout that waits; none for what is outside of rollouts.
     pub rollout: Option<RolloutId>,
+    /// Whether `abort` is about that rollout: it is the one under way, and no roll back.
+    #[serde(default)]
+    pub abortable: bool,
     /// Why.
     pub why: Why,
 }
@@ -22,9 +25,9 @@ impl Hold {
     #[must_use]
     pub fn ends_when(&self) -> String {
         let of = &self.service;
-        let gives_up = || match self.rollout {
-            Some(_) => format!("; `deployinator abort --service {of}` gives up"),
-            None => String::new(),
+        let gives_up = || match self.abortable {
+            true => format!("; `deployinator abort --service {of}` gives up"),
+            false => String::new(),
         };
         let breaks = |host: &HostId| format!("`deployinator locks break {host} --service {of} --reason WHY`");
         match &self.why {
@@ -42,21 +45,24 @@ impl Hold {
                 "`deployinator migration resolve {release} retry --service {of} --reason WHY`, or another release is pushed"
             ),
             Why::Changing { .. } => "its steps end; each has a deadline".into(),
-            Why::NoFreeSlot { drained, holders, .. } => match &drained[..] {
-                [] => format!("a holder is done; `deployinator locks list --service {of}` shows them"),
-                [host, ..] => {
-                    let others =
-                        if drained.len() < holders.len() { "another holder is done, or " } else { "" };
-                    format!(
-                        "{others}the maintenance is over: `deployinator hosts admit {host}`; until then \
-                         `deployinator hosts exclude {host} --reason WHY` takes it out of the sum"
-                    )
+            Why::NoFreeSlot { holders, .. } => {
+                let rests = |(_, phase): &&(HostId, PhaseKind)| *phase == PhaseKind::Parked;
+                match holders.iter().find(rests) {
+                    Some((host, _)) => {
+                        let all = holders.iter().all(|holder| rests(&holder));
+                        let others = if all { "" } else { "another holder is done, or " };
+                        format!(
+                            "{others}the maintenance of a holder is over: `deployinator hosts admit {host} --service {of}`; until \
+                             then `deployinator hosts exclude {host} --service {of} --reason WHY` takes it out of the sum"
+                        )
+                    }
+                    None => format!("a holder is done; `deployinator locks list --service {of}` shows them"),
                 }
-            },
+            }
             Why::BudgetSpent { out, .. } => {
                 let host = if let [(host, _)] = &out[..] { host.as_str() } else { "HOST" };
                 format!(
-                    "a host is back in service, admitted or terminated, or you take one out of the sum: {}",
+                    "a host is back in service or terminated, or you take one out of the sum: {}",
                     leaves(host)
                 )
             }
@@ -72,18 +78,26 @@ impl Hold {
                 )
             }
             Why::HostStuck { host, .. } => {
-                format!("{host} is healthy again, or its slot is broken: {}", breaks(host))
+                format!(
+                    "{host} is healthy again on what it had; or its slot is broken, so that the next release can be started on it: {}",
+                    breaks(host)
+                )
             }
             Why::HostFailed { host, .. } => {
                 format!(
-                    "another release is pushed, or `deployinator hosts exclude {host} --service {of} --reason WHY`"
+                    "it is pushed again, which tries it once more, or another release is; or `deployinator hosts exclude {host} --service \
+                     {of} --reason WHY`"
                 )
             }
             Why::RetryLater { .. } => {
                 format!("the pause before the next attempt is over{}", gives_up())
             }
-            Why::WaveSoak { .. } => "the wave has been in service for wave_soak".into(),
+            Why::WaveSoak { .. } => format!("the wave has been in service for wave_soak{}", gives_up()),
             Why::Paused { .. } => format!("`deployinator resume --service {of}`"),
+            // `abort` would be about the rollout under way, behind which this one waits.
+            Why::Halted { .. } if !self.abortable => format!(
+                "`deployinator resume --service {of}` once its cause is gone, or a newer push takes its place"
+            ),
             Why::Halted { quarantined: None, .. } => format!(
                 "`deployinator abort --service {of}`, or `deployinator resume --service {of}` once its cause is gone"
             ),
@@ -92,7 +106,13 @@ impl Hold {
                  `deployinator quarantine release {release} --service {of} --reason WHY` and `deployinator resume --service {of}`"
             ),
             Why::Queued { behind } => format!("{behind} ends"),
-            Why::ConfigurationDiffers { .. } => "the hosts' configurations agree".into(),
+            Why::ConfigurationDiffers { values, .. } => {
+                let odd = odd_one(values).map_or("HOST", HostId::as_str);
+                format!(
+                    "the hosts' configurations agree: mend the files, and start deployinatord there again; or \
+                     `deployinator hosts exclude {odd} --service {of} --reason WHY`"
+                )
+            }
             Why::NoHosts => format!("a host joins, is admitted or included{}", gives_up()),
         }
     }
@@ -144,15 +164,15 @@ pub enum Why {
     Changing {
         /// The host.
         host: HostId,
+        /// How far it is.
+        phase: PhaseKind,
     },
     /// All slots are taken.
     NoFreeSlot {
         /// How many there are.
         limit: u32,
-        /// Who has them.
-        holders: Vec<HostId>,
-        /// Those of them that an operator has drained: they keep theirs until they are admitted.
-        drained: Vec<HostId>,
+        /// Who has them, and how far each is.
+        holders: Vec<(HostId, PhaseKind)>,
     },
     /// P1: as many hosts are out as may be.
     BudgetSpent {
@@ -256,7 +276,7 @@ impl Why {
             | Self::Migrating { host }
             | Self::MigrationUnknown { host, .. }
             | Self::MigrationFailed { host, .. }
-            | Self::Changing { host }
+            | Self::Changing { host, .. }
             | Self::HostSilent { host, .. }
             | Self::HostStuck { host, .. }
             | Self::HostFailed { host, .. }
@@ -281,15 +301,15 @@ impl fmt::Display for Why {
             Self::MigrationFailed { host, release } => {
                 write!(f, "the migration of {release} failed on {host}")
             }
-            Self::Changing { host } => write!(f, "{host} is changing"),
-            Self::NoFreeSlot { limit, holders, drained } => {
-                write!(f, "no free slot ({limit} of {limit} held by {}", join(holders))?;
-                match drained.len() {
-                    0 => (),
-                    _ if drained == holders => f.write_str("; drained")?,
-                    _ => write!(f, "; drained: {}", join(drained))?,
-                }
-                f.write_str(")")
+            Self::Changing { host, phase: PhaseKind::Granted } => {
+                write!(f, "{host} has a slot, and has not begun")
+            }
+            Self::Changing { host, phase } => write!(f, "{host} is {phase}"),
+            Self::NoFreeSlot { limit, holders } => {
+                let taken = holders.len();
+                let holders = holders.iter().map(|(host, phase)| format!("{host} ({phase})"));
+                let holders = holders.collect::<Vec<_>>().join(", ");
+                write!(f, "no free slot ({taken} of {limit} held): {holders}")
             }
             Self::BudgetSpent { out, limit } => {
                 let out =
@@ -322,8 +342,13 @@ impl fmt::Display for Why {
     }
 }
 
-fn join(hosts: &[HostId]) -> String {
-    hosts.iter().map(HostId::as_str).collect::<Vec<_>>().join(", ")
+/// The only host that has another value than all others, if there is one.
+fn odd_one(values: &[(HostId, String)]) -> Option<&HostId> {
+    let alone =
+        |(_, value): &&(HostId, String)| values.iter().filter(|(_, other)| other == value).count() == 1;
+    let mut odd = values.iter().filter(alone);
+    let (host, _) = odd.next().filter(|_| 2 < values.len())?;
+    odd.next().is_none().then_some(host)
 }
 
 /// A hold with what the leader knows of its time.

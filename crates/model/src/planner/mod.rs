@@ -180,7 +180,10 @@ impl<'a> Desk<'a> {
     }
 
     fn hold_until(&mut self, rollout: Option<&Rollout>, why: Why, ends_in: Option<Duration>) {
-        let hold = Hold { service: self.name.clone(), rollout: rollout.map(|rollout| rollout.id), why };
+        let under_way = |rollout: &Rollout| self.service.active == Some(rollout.id);
+        let abortable = rollout.is_some_and(|rollout| under_way(rollout) && !rollout.is_rollback());
+        let (service, rollout) = (self.name.clone(), rollout.map(|rollout| rollout.id));
+        let hold = Hold { service, rollout, abortable, why };
         if !self.told.insert(hold.clone()) {
             return;
         }
@@ -247,7 +250,8 @@ impl<'a> Desk<'a> {
         if here.change.as_ref().is_some_and(|change| change.phase == PhaseKind::Stuck) {
             return Why::HostStuck { host, reason: here.out_reason.clone().unwrap_or_default() };
         }
-        Why::Changing { host }
+        let phase = here.change.as_ref().map_or(PhaseKind::Steady, |change| change.phase);
+        Why::Changing { host, phase }
     }
 
     /// Names every host that is in the middle of a change.

@@ -187,7 +187,12 @@ impl Played<'_> {
         let stage = &self.stage;
         let mut members = stage.fleet.declaring(stage.service);
         if sightings.is_learning(stage.now) && members.any(|(host, _)| !sightings.heard(host)) {
-            let hold = Hold { service: stage.service.clone(), rollout: None, why: Why::LeaderLearning };
+            let hold = Hold {
+                service: stage.service.clone(),
+                rollout: None,
+                abortable: false,
+                why: Why::LeaderLearning,
+            };
             self.preview.holds.push((hold, Some(sightings.learning_ends_in(stage.now))));
         }
     }
@@ -335,6 +340,7 @@ impl Played<'_> {
         for (hold, _) in &mut self.preview.holds {
             // It has no number yet.
             hold.rollout = hold.rollout.filter(|rollout| !accepted || *rollout != self.rollout);
+            hold.abortable &= hold.rollout.is_some();
         }
         self.preview
     }

@@ -142,11 +142,7 @@ impl Desk<'_> {
             return false;
         }
         let why = match full {
-            Full::Slots => {
-                let holders = self.room.holders.clone();
-                let drained = holders.iter().filter(|host| self.is_drained(host)).cloned().collect();
-                Why::NoFreeSlot { limit: slots, holders, drained }
-            }
+            Full::Slots => Why::NoFreeSlot { limit: slots, holders: self.room.holders.clone() },
             Full::Budget => {
                 let limit = self.service.policy.max_unavailable.get();
                 Why::BudgetSpent { out: self.room.out.clone(), limit }
@@ -154,11 +150,6 @@ impl Desk<'_> {
         };
         self.hold(rollout, why);
         false
-    }
-
-    fn is_drained(&self, host: &HostId) -> bool {
-        let change = self.here(host).and_then(|here| here.change.as_ref());
-        change.is_some_and(|change| change.phase == PhaseKind::Parked)
     }
 
     fn finish(&mut self, rollout: &Rollout) {

@@ -2,13 +2,13 @@
 
 use crate::{
     HostId, RolloutId, ServiceName,
-    fleet::{Availability, Fleet, HostService, Service},
+    fleet::{Availability, Fleet, HostService, PhaseKind, Service},
 };
 
 /// What is left of P1's sum and of the slots.
 pub(super) struct Room {
     pub(super) out: Vec<(HostId, String)>,
-    pub(super) holders: Vec<HostId>,
+    pub(super) holders: Vec<(HostId, PhaseKind)>,
     limit: usize,
     /// Whom it was refused, and why: once is enough for each rollout.
     refused: Vec<(Option<RolloutId>, Full)>,
@@ -31,7 +31,7 @@ impl Room {
             .filter(|(_, here)| here.is_out())
             .map(|(host, here)| ((*host).clone(), why_out(here)));
         let holders =
-            summed.iter().filter(|(_, here)| here.change.is_some()).map(|(host, _)| (*host).clone());
+            summed.iter().filter_map(|(host, here)| Some(((*host).clone(), here.change.as_ref()?.phase)));
         let limit = usize::try_from(service.policy.max_unavailable.get()).unwrap_or(usize::MAX);
         Self { out: out.collect(), holders: holders.collect(), limit, refused: Vec::new() }
     }
@@ -59,7 +59,7 @@ impl Room {
         if may_serve && self.limit <= others {
             return Err(Full::Budget);
         }
-        self.holders.push(host.clone());
+        self.holders.push((host.clone(), PhaseKind::Granted));
         if here.availability == Availability::In {
             self.out.push((host.clone(), "granted".into()));
         }

@@ -62,8 +62,9 @@ impl Desk<'_> {
 
     /// One service is one thing: where its hosts differ in port, probe or balancer, somebody made a mistake.
     fn configurations_agree(&mut self, rollout: &Rollout) -> bool {
-        let declarations: Vec<_> =
-            self.fleet.declaring(self.name).map(|(host, here)| (host, &here.declaration)).collect();
+        // Who is excluded takes no part, however it is configured.
+        let taking_part = self.fleet.declaring(self.name).filter(|(_, here)| here.excluded.is_none());
+        let declarations: Vec<_> = taking_part.map(|(host, here)| (host, &here.declaration)).collect();
         if declarations.windows(2).all(|pair| pair[0].1 == pair[1].1) {
             return true;
         }

@@ -50,6 +50,7 @@ scenarios! {
     migration_per_host
     migration_retried
     migration_unknown
+    next_halted
     on_failure_pause
     park
     park_broken

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     HostId, RolloutId, ServiceName, Timestamp,
-    fleet::{Reply, Request, Timer},
+    fleet::{PhaseKind, Reply, Request, Timer},
     planner::{Hold, Sightings, TimedHold, Why, plan},
 };
 
@@ -121,9 +121,9 @@ fn a_hold_lasts_as_long_as_its_name_and_host_are_the_same() {
         let service = "web".parse().unwrap();
         let why = match host {
             "" => Why::BudgetSpent { out: Vec::new(), limit },
-            host => Why::Changing { host: host.parse().unwrap() },
+            host => Why::Changing { host: host.parse().unwrap(), phase: PhaseKind::Draining },
         };
-        (Hold { service, rollout: None, why }, None)
+        (Hold { service, rollout: None, abortable: false, why }, None)
     };
     let lasted = |timed: Vec<TimedHold>| timed.iter().map(|hold| hold.lasted.as_secs()).collect::<Vec<_>>();
     let mut sightings = Sightings::new(SILENT_AFTER, at(0));
