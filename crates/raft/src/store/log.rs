@@ -101,14 +101,15 @@ impl<M: Machine> RaftLogStorage<Types<M>> for Store {
             .into_iter()
             .map(|entry| Ok((entry.index(), encode(&entry)?)))
             .collect::<io::Result<_>>()?;
-        self.write(Durability::Immediate, |transaction| {
+        // Readable at once, so that the peers get it while the disk works; durable when `flushed` is told.
+        self.write(Durability::None, |transaction| {
             let mut table = transaction.open_table(LOG)?;
             for (index, bytes) in &encoded {
                 table.insert(index, bytes.as_slice())?;
             }
             Ok(())
         })?;
-        flushed.io_completed(Ok(()));
+        self.flush(Box::new(move |result| flushed.io_completed(result)));
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Absent on purpose: repair. Raft's other copies are the repair.
 
 mod check;
+mod flush;
 mod log;
 mod open;
 mod snapshot;
@@ -13,7 +14,7 @@ mod tests;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, mpsc},
 };
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, TableDefinition, WriteTransaction};
@@ -53,11 +54,21 @@ struct Inner {
     path: PathBuf,
     /// `None` once closed, so that the file's lock is gone although openraft's tasks still hold handles.
     database: RwLock<Option<Database>>,
+    /// Those who wait for a flush.
+    flushes: mpsc::Sender<flush::Done>,
 }
 
 impl Store {
-    fn new(path: PathBuf, database: Database) -> Self {
-        Self { inner: Arc::new(Inner { path, database: RwLock::new(Some(database)) }) }
+    fn new(path: PathBuf, database: Database) -> io::Result<Self> {
+        let mut started = Ok(());
+        let inner = Arc::new_cyclic(|inner| {
+            let flushes = flush::start(inner.clone()).unwrap_or_else(|error| {
+                started = Err(error);
+                mpsc::channel().0
+            });
+            Inner { path, database: RwLock::new(Some(database)), flushes }
+        });
+        started.map(|()| Self { inner })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -75,6 +86,18 @@ impl Store {
             Some(database) => act(database).map_err(|error| self.of_this_file(&error)),
             None => Err(io::Error::new(io::ErrorKind::NotConnected, "the store is closed")),
         }
+    }
+
+    /// Has `done` told once all that was written until now is durable.
+    fn flush(&self, done: flush::Done) {
+        if let Err(mpsc::SendError(done)) = self.inner.flushes.send(done) {
+            done(Err(io::Error::other("the thread that flushes has ended")));
+        }
+    }
+
+    /// Makes everything durable that was committed before: a durable commit is one of all that lies behind it.
+    fn sync(&self) -> io::Result<()> {
+        self.write(Durability::Immediate, |_| Ok(()))
     }
 
     /// redb says what happened, and not to which file.

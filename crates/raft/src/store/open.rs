@@ -128,7 +128,7 @@ impl Store {
             return Err(OpenError::Damaged { path, problem: "its checksums do not match".to_owned() });
         }
 
-        let store = Self::new(path.clone(), database);
+        let store = Self::new(path.clone(), database).map_err(unusable(&path))?;
         let checked = catch_unwind(AssertUnwindSafe(|| check::check::<M>(&store)));
         checked
             .unwrap_or_else(|_| Err(OpenError::Damaged { path, problem: "reading it failed".to_owned() }))?;

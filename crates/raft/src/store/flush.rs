@@ -1,0 +1,43 @@
+//! Makes durable what was appended, on a thread of its own: while the disk works, entries are on their way to the peers already, and one
+//! flush does for all that were appended meanwhile.
+//!
+//! Promise: nobody is told that an entry is durable before a flush that began after it was written has ended.
+
+use std::{
+    io,
+    sync::{Weak, mpsc},
+    thread,
+};
+
+use super::{Inner, Store};
+
+/// Told how the flush went. Never called twice.
+pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// Starts the thread. It ends when all handles of the store are gone.
+pub(super) fn start(store: Weak<Inner>) -> io::Result<mpsc::Sender<Done>> {
+    let (sender, waiting) = mpsc::channel();
+    thread::Builder::new().name("raft-flush".to_owned()).spawn(move || run(&store, &waiting))?;
+    Ok(sender)
+}
+
+fn run(store: &Weak<Inner>, waiting: &mpsc::Receiver<Done>) {
+    while let Ok(first) = waiting.recv() {
+        // All of these were written before this flush begins.
+        let batch: Vec<Done> = std::iter::once(first).chain(waiting.try_iter()).collect();
+        let flushed = match store.upgrade() {
+            Some(inner) => Store { inner }.sync(),
+            // The last handle was dropped, and with it whoever waited.
+            None => return,
+        };
+        for done in batch {
+            done(match &flushed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
