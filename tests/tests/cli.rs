@@ -92,6 +92,8 @@ async fn a_push_ends_with_how_the_rollout_ended() -> Result<()> {
         history.iter().find(|rollout| rollout.kind() == api::v1::RolloutKind::Push).context("a push")?;
     let ran = run(&stage, &["watch", &format!("r{}", aborted.id), "--service", "web"]).await?;
     assert_eq!(ran.code, 1, "aborted: {ran:#?}");
+    let ran = run(&stage, &["watch", "--service", "web"]).await?;
+    assert_eq!(ran.code, 1, "who names none means the one that was aborted, not its roll back: {ran:#?}");
 
     let slow = stage.release(&Recipe { start_ms: 1500, ..Recipe::good("release-5") })?;
     let ran = push(&stage, &slow, &["--policy", &fast, "--timeout", "300ms"]).await?;

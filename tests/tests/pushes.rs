@@ -240,8 +240,17 @@ async fn an_abort_takes_changed_hosts_back() -> Result<()> {
     watch.until("a host settled", |event| event.kind == "host_settled").await?;
     let abort = v1::AbortRequest { service: SERVICE.into(), by: by("changed my mind"), leave: false };
     client(stage.fleet.agents[2].address).await?.abort(abort).await?;
+    // Who names no rollout while the fleet goes back means the one that was given up.
+    let unnamed = v1::WatchRequest { service: SERVICE.into(), rollout: None, after: None };
+    let mut unnamed = client(stage.fleet.agents[1].address).await?.watch(unnamed).await?.into_inner();
     let ended = watch.ended().await?;
     assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Aborted, 1), "{ended:#?}");
+    let mut last = None;
+    while let Some(message) = unnamed.message().await? {
+        last = message.item;
+    }
+    let Some(v1::watch_response::Item::Ended(seen)) = last else { anyhow::bail!("no end: {last:?}") };
+    assert_eq!((seen.rollout, seen.outcome(), seen.exit_code), (push.rollout, v1::Outcome::Aborted, 1));
     let status = stage.all_on(&id(&first)?).await?;
     assert_eq!(stage.answers().await?, vec![id(&first)?; 3]);
     assert!(web(&status).is_some_and(|web| web.quarantine.is_empty()), "an aborted release is not condemned");

@@ -165,8 +165,8 @@ pub(super) async fn watch(
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// The rollout that was asked for; else the one under way, or the last, and not the way back that it caused. This replica first sees all that was there when it was asked:
-/// a push or an abort that another agent has just accepted must not be overlooked.
+/// The rollout that was asked for; else the one under way, or the last, and not the roll back that it caused. This replica first sees all
+/// that was there when it was asked: a push or an abort that another agent has just accepted must not be overlooked.
 async fn find(
     public: &Public,
     core: &Core,
