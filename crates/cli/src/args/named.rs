@@ -150,8 +150,12 @@ fn holds() -> Vec<Hold> {
         Why::MigrationUnknown { host: host.clone(), release: release() },
         Why::MigrationFailed { host: host.clone(), release: release() },
         Why::Changing { host: host.clone(), phase: PhaseKind::Draining },
-        Why::NoFreeSlot { limit: 1, holders: vec![(host.clone(), PhaseKind::Joining)] },
-        Why::NoFreeSlot { limit: 1, holders: vec![(host.clone(), PhaseKind::Parked)] },
+        Why::NoFreeSlot { limit: 1, holders: vec![(host.clone(), PhaseKind::Joining)], drained: vec![] },
+        Why::NoFreeSlot {
+            limit: 1,
+            holders: vec![(host.clone(), PhaseKind::Parked)],
+            drained: vec![host.clone()],
+        },
         Why::BudgetSpent { out: vec![(host.clone(), reason())], limit: 1 },
         Why::BudgetSpent {
             out: vec![(host.clone(), reason()), ("h3".parse().expect("a name"), reason())],

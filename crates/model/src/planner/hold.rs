@@ -45,24 +45,21 @@ impl Hold {
                 "`deployinator migration resolve {release} retry --service {of} --reason WHY`, or another release is pushed"
             ),
             Why::Changing { .. } => "its steps end; each has a deadline".into(),
-            Why::NoFreeSlot { holders, .. } => {
-                let rests = |(_, phase): &&(HostId, PhaseKind)| *phase == PhaseKind::Parked;
-                match holders.iter().find(rests) {
-                    Some((host, _)) => {
-                        let all = holders.iter().all(|holder| rests(&holder));
-                        let others = if all { "" } else { "another holder is done, or " };
-                        format!(
-                            "{others}the maintenance of a holder is over: `deployinator hosts admit {host} --service {of}`; until \
-                             then `deployinator hosts exclude {host} --service {of} --reason WHY` takes it out of the sum"
-                        )
-                    }
-                    None => format!("a holder is done; `deployinator locks list --service {of}` shows them"),
+            Why::NoFreeSlot { drained, holders, .. } => match &drained[..] {
+                [] => format!("a holder is done; `deployinator locks list --service {of}` shows them"),
+                [host, ..] => {
+                    let others =
+                        if drained.len() < holders.len() { "another holder is done, or " } else { "" };
+                    format!(
+                        "{others}the maintenance is over: `deployinator hosts admit {host}`; until then \
+                         `deployinator hosts exclude {host} --reason WHY` takes it out of the sum"
+                    )
                 }
-            }
+            },
             Why::BudgetSpent { out, .. } => {
                 let host = if let [(host, _)] = &out[..] { host.as_str() } else { "HOST" };
                 format!(
-                    "a host is back in service or terminated, or you take one out of the sum: {}",
+                    "a host is back in service, admitted or terminated, or you take one out of the sum: {}",
                     leaves(host)
                 )
             }
@@ -173,6 +170,8 @@ pub enum Why {
         limit: u32,
         /// Who has them, and how far each is.
         holders: Vec<(HostId, PhaseKind)>,
+        /// Those of them that an operator has drained: they keep theirs until they are admitted.
+        drained: Vec<HostId>,
     },
     /// P1: as many hosts are out as may be.
     BudgetSpent {
@@ -305,7 +304,7 @@ impl fmt::Display for Why {
                 write!(f, "{host} has a slot, and has not begun")
             }
             Self::Changing { host, phase } => write!(f, "{host} is {phase}"),
-            Self::NoFreeSlot { limit, holders } => {
+            Self::NoFreeSlot { limit, holders, .. } => {
                 let taken = holders.len();
                 let holders = holders.iter().map(|(host, phase)| format!("{host} ({phase})"));
                 let holders = holders.collect::<Vec<_>>().join(", ");

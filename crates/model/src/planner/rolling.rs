@@ -142,7 +142,12 @@ impl Desk<'_> {
             return false;
         }
         let why = match full {
-            Full::Slots => Why::NoFreeSlot { limit: slots, holders: self.room.holders.clone() },
+            Full::Slots => {
+                let holders = self.room.holders.clone();
+                let rest = holders.iter().filter(|(_, phase)| *phase == PhaseKind::Parked);
+                let drained = rest.map(|(host, _)| host.clone()).collect();
+                Why::NoFreeSlot { limit: slots, holders, drained }
+            }
             Full::Budget => {
                 let limit = self.service.policy.max_unavailable.get();
                 Why::BudgetSpent { out: self.room.out.clone(), limit }
