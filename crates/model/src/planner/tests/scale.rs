@@ -1,16 +1,12 @@
-//! What a rollout of many hosts costs. How long that takes is printed on demand and never asserted:
-//! `cargo test --release -p model scale -- --ignored --nocapture`.
+//! What a rollout of many hosts costs, in entries and copies. How long that takes is never asserted.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use super::{play::Play, script::release};
 use crate::{
     Fence, HostId, Policy, Revision, ServiceName,
     fleet::{Act, Command, Fleet, PhaseKind, Report, Request, RolloutPhase},
-    planner::{plan, preview::preview},
+    planner::plan,
     time::WallTime,
 };
 
@@ -29,10 +25,6 @@ struct Leader {
     fleet: Arc<Fleet>,
     web: ServiceName,
     entries: u64,
-    plans: u64,
-    copying: Duration,
-    applying: Duration,
-    planning: Duration,
 }
 
 impl Leader {
@@ -44,8 +36,7 @@ impl Leader {
             play.sightings.hear(&host, play.now);
         }
         let fleet = Arc::new(play.fleet.clone());
-        let none = Duration::ZERO;
-        Self { play, fleet, web, entries: 0, plans: 0, copying: none, applying: none, planning: none }
+        Self { play, fleet, web, entries: 0 }
     }
 
     fn apply(&mut self, proposer: &str, act: Act) {
@@ -54,23 +45,14 @@ impl Leader {
         let command = Command { proposer, sequence: self.entries, at, act };
         let reader = self.fleet.clone();
         let revision = Revision(self.fleet.revision.0 + 1);
-        let began = Instant::now();
-        let fleet = Arc::make_mut(&mut self.fleet);
-        let copied = Instant::now();
-        fleet.apply(revision, &command);
-        self.copying += copied - began;
-        self.applying += copied.elapsed();
+        Arc::make_mut(&mut self.fleet).apply(revision, &command);
         drop(reader);
     }
 
     fn plan(&mut self) {
         loop {
-            self.plans += 1;
-            let began = Instant::now();
             self.play.sightings.observe(&self.fleet, self.play.now);
             let plan = plan(&self.fleet, &self.play.sightings, self.play.now);
-            self.play.sightings.time(&plan.holds, self.play.now);
-            self.planning += began.elapsed();
             if plan.acts.is_empty() {
                 return;
             }
@@ -146,41 +128,4 @@ fn a_copy_of_the_state_shares_all_but_what_has_changed() {
     assert_eq!(apart, [&host]);
     let (old, new) = (&before.services[&leader.web], &after.services[&leader.web]);
     assert!(old.rollouts.keys().all(|id| Arc::ptr_eq(&old.rollouts[id], &new.rollouts[id])));
-}
-
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
-    for hosts in [30, 300, 3000] {
-        let mut leader = Leader::of(hosts);
-        leader.plan();
-        leader.rolls("r1");
-        let ahead = |slots: u32| {
-            let policy = Policy { max_unavailable: slots.try_into().unwrap(), ..Policy::default() };
-            let began = Instant::now();
-            let Leader { play, fleet, web, .. } = &leader;
-            let shown =
-                preview(fleet, &play.sightings, play.now, web, &release("r2"), Some(&policy)).unwrap();
-            println!(
-                "{hosts} hosts, preview with {slots} slots: {:?}, {:?}",
-                shown.ahead.end,
-                began.elapsed()
-            );
-        };
-        ahead((hosts / 10).max(1));
-        ahead(1);
-        let none = Duration::ZERO;
-        (leader.entries, leader.plans) = (leader.entries, 0);
-        (leader.copying, leader.applying, leader.planning) = (none, none, none);
-        let before = leader.entries;
-        leader.rolls("r2");
-        println!(
-            "{hosts} hosts: {} entries copied in {:?}, applied in {:?}; {} plans in {:?}",
-            leader.entries - before,
-            leader.copying,
-            leader.applying,
-            leader.plans,
-            leader.planning
-        );
-    }
 }
