@@ -9,6 +9,7 @@ use api::{
 use model::{
     Revision, RolloutId, ServiceName,
     fleet::{Event, Fleet, Outcome, Refusal, Rollout, RolloutKind, RolloutPhase},
+    planner::Hold,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -275,7 +276,8 @@ impl Watcher {
                 (Verdict::Over(outcome.clone()), why.or(quarantined).unwrap_or_default(), next)
             }
             RolloutPhase::Halted { why, .. } => {
-                let next = format!("`deployinator status --service {}` says what would end it", self.service);
+                let known = fleet.services.get(&self.service)?;
+                let next = Hold::of_halt(&self.service, known, rollout, why).ends_when();
                 (Verdict::Halted, why.to_string(), next)
             }
             _ => return None,

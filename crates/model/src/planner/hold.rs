@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HostId, ReleaseId, RolloutId, ServiceName, fleet::PhaseKind};
+use crate::{
+    HostId, ReleaseId, RolloutId, ServiceName,
+    fleet::{Halt, PhaseKind, Rollout, Service},
+};
 
 /// One wait of one service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,6 +24,30 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// A wait of the service, or of this rollout of it.
+    #[must_use]
+    pub fn of(service: &ServiceName, known: &Service, rollout: Option<&Rollout>, why: Why) -> Self {
+        let under_way = |rollout: &Rollout| known.active == Some(rollout.id);
+        let abortable = rollout.is_some_and(|rollout| under_way(rollout) && !rollout.is_rollback());
+        Self { service: service.clone(), rollout: rollout.map(|rollout| rollout.id), abortable, why }
+    }
+
+    /// Why a rollout that is halted for this reason waits.
+    #[must_use]
+    pub fn of_halt(service: &ServiceName, known: &Service, rollout: &Rollout, halt: &Halt) -> Self {
+        let target = rollout.target.as_ref().map(|target| &target.id);
+        let why = match (halt, target) {
+            (Halt::MigrationUnknown { host }, Some(release)) => {
+                Why::MigrationUnknown { host: host.clone(), release: release.clone() }
+            }
+            _ => {
+                let quarantined = target.filter(|target| known.quarantine.contains_key(*target));
+                Why::Halted { reason: halt.to_string(), quarantined: quarantined.cloned() }
+            }
+        };
+        Self::of(service, known, Some(rollout), why)
+    }
+
     /// What would end it, with the command that helps where there is one, as it can be typed.
     #[must_use]
     pub fn ends_when(&self) -> String {

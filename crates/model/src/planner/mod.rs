@@ -25,8 +25,8 @@ pub use self::{
 use crate::{
     HostId, Release, ServiceName, Timestamp,
     fleet::{
-        Act, Availability, Fleet, Halt, HostService, PhaseKind, Rollout, RolloutPhase, SUPPORTED_LEVEL,
-        Service, Step, Timer,
+        Act, Availability, Fleet, HostService, PhaseKind, Rollout, RolloutPhase, SUPPORTED_LEVEL, Service,
+        Step, Timer,
     },
 };
 
@@ -144,7 +144,8 @@ impl<'a> Desk<'a> {
             RolloutPhase::Rolling => self.roll(rollout),
             RolloutPhase::Halted { why, .. } => {
                 if !self.unknown_migration(rollout) {
-                    self.hold(Some(rollout), self.halted(rollout, why));
+                    let hold = Hold::of_halt(self.name, self.service, rollout, why);
+                    self.hold(Some(rollout), hold.why);
                 }
             }
             RolloutPhase::Queued | RolloutPhase::RollingBack { .. } | RolloutPhase::Ended { .. } => (),
@@ -163,16 +164,11 @@ impl<'a> Desk<'a> {
         match &next.phase {
             RolloutPhase::Staging => self.stage(next, may && paused.is_none()),
             RolloutPhase::Halted { why, .. } => {
-                self.hold(Some(next), self.halted(next, why));
+                let hold = Hold::of_halt(self.name, self.service, next, why);
+                self.hold(Some(next), hold.why);
             }
             _ => (),
         }
-    }
-
-    fn halted(&self, rollout: &Rollout, why: &Halt) -> Why {
-        let target = rollout.target.as_ref().map(|target| &target.id);
-        let quarantined = target.filter(|target| self.service.quarantine.contains_key(*target));
-        Why::Halted { reason: why.to_string(), quarantined: quarantined.cloned() }
     }
 
     fn hold(&mut self, rollout: Option<&Rollout>, why: Why) {
@@ -180,10 +176,7 @@ impl<'a> Desk<'a> {
     }
 
     fn hold_until(&mut self, rollout: Option<&Rollout>, why: Why, ends_in: Option<Duration>) {
-        let under_way = |rollout: &Rollout| self.service.active == Some(rollout.id);
-        let abortable = rollout.is_some_and(|rollout| under_way(rollout) && !rollout.is_rollback());
-        let (service, rollout) = (self.name.clone(), rollout.map(|rollout| rollout.id));
-        let hold = Hold { service, rollout, abortable, why };
+        let hold = Hold::of(self.name, self.service, rollout, why);
         if !self.told.insert(hold.clone()) {
             return;
         }
