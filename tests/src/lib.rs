@@ -27,7 +27,7 @@ pub use follower::Follower;
 pub use mischief::{Blow, Victim};
 pub use namespaces::{ahead_by_secs, with_own_mounts};
 pub use output::Output;
-pub use processes::{keeper_of, service_pid, service_pids, signal};
+pub use processes::{keeper_of, memory_mib, service_pid, service_pids, signal};
 pub use proxy::Wires;
 pub use stage::{PATIENCE, Stage, policy, within};
 pub use views::{answer, answer_at, hold, host, phase_of, rollout_word, web};

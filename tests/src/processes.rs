@@ -45,3 +45,14 @@ pub fn service_pids(agent: &Agent) -> Vec<u32> {
 pub fn signal(pid: Pid, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
+
+/// Memory that a process has in use, in MiB.
+///
+/// # Errors
+/// It is gone.
+pub fn memory_mib(pid: Pid) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a size in memory")?;
+    let kib = line.split_whitespace().next().context("a number")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}

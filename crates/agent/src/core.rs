@@ -62,6 +62,8 @@ pub struct Parts {
     pub logs: Room,
     /// This run of the agent.
     pub proposer: String,
+    /// The limit of open files that this run was given: what it starts has that one.
+    pub open_files: Option<u64>,
     /// Ends everything.
     pub stop: CancellationToken,
     /// Called when something failed that the agent cannot go on without.

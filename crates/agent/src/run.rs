@@ -16,7 +16,7 @@ use crate::{
     channels::Channels,
     core::{Cell, Parts},
     forming::{Driver, FormingError},
-    grpc::{self, Backend, ListenError},
+    grpc::{self, Backend, ListenError, Pictures},
     leader::Reign,
     logs::Room,
     members::Members,
@@ -65,21 +65,22 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     for warning in preflight::warnings(&settings) {
         warn!("{warning}");
     }
+    let open_files = grpc::raise_open_files();
     let settings = Arc::new(settings);
     let state = Arc::new(StateDir::open(&settings.agent.state_dir, &settings.agent.host)?);
-    let incoming = grpc::bind(settings.agent.listen)?;
+    let listener = grpc::bind(settings.agent.listen)?;
     let (failed, mut failure) = watch::channel(None);
     let stop = CancellationToken::new();
-    let parts = parts(settings.clone(), state, failed, stop.clone())?;
+    let parts = parts(settings.clone(), state, open_files, failed, stop.clone())?;
     let cell = Cell::new(parts);
     let (knocks, knocked) = mpsc::channel(64);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
     driver.resume().await?;
-    let backend = Backend { cell: cell.clone(), knocks, forming };
+    let backend = Backend { cell: cell.clone(), knocks, forming, pictures: Pictures::default() };
     info!(host = %settings.agent.host, listen = %settings.agent.listen, "the agent runs");
 
     let closing = CancellationToken::new();
-    let mut server = tokio::spawn(grpc::serve(incoming, backend, closing.clone()));
+    let mut server = tokio::spawn(grpc::serve(listener, backend, closing.clone()));
     let result = tokio::select! {
         () = asked => Ok(()),
         ended = driver.run() => ended.map_err(RunError::from),
@@ -109,6 +110,7 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
 fn parts(
     settings: Arc<Settings>,
     state: Arc<StateDir>,
+    open_files: Option<u64>,
     failed: watch::Sender<Option<String>>,
     stop: CancellationToken,
 ) -> Result<Parts, RunError> {
@@ -134,6 +136,7 @@ fn parts(
         reign: Reign::default(),
         store: Arc::new(store),
         logs: Room::default(),
+        open_files,
         stop,
         failed,
     })

@@ -115,7 +115,7 @@ fn world(
         probe::ServiceProber::new(move || shell::surroundings(&environment, &programs))
     };
     let probers = Probers::new(prober, count.clone());
-    let keeper = |instance| keeper(service, mine, instances::dir_of(dir, instance));
+    let keeper = |instance| keeper(service, mine, instances::dir_of(dir, instance), parts.open_files);
     World {
         address: mine.address,
         balancer,
@@ -130,7 +130,12 @@ fn world(
 }
 
 /// The keeper of one instance.
-fn keeper(service: &ServiceName, mine: &config::Service, dir: PathBuf) -> KeeperClient {
+fn keeper(
+    service: &ServiceName,
+    mine: &config::Service,
+    dir: PathBuf,
+    open_files: Option<u64>,
+) -> KeeperClient {
     let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
     let command =
         [program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
@@ -140,6 +145,7 @@ fn keeper(service: &ServiceName, mine: &config::Service, dir: PathBuf) -> Keeper
         program: Some(program),
         service: service.clone(),
         log_limit_bytes: mine.log_limit_bytes,
+        open_files,
     })
 }
 

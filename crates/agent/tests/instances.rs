@@ -46,6 +46,7 @@ impl World {
             program: Some(program),
             service: "web".parse().unwrap(),
             log_limit_bytes: 1 << 20,
+            open_files: None,
         })
     }
 

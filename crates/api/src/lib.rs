@@ -18,7 +18,7 @@ pub use client::{
     Address, Attempt, Client, ClientError, DEFAULT_PORT, Events, InvalidAddress, Logs, Patience, Step, Waits,
     Watch,
 };
-pub use convert::{Invalid, service};
+pub use convert::{Invalid, asker, service};
 pub use exit::Exit;
 
 /// The messages, clients and servers of `deployinator.v1`, as generated.

@@ -13,10 +13,21 @@ pub const NEXT_KEY: &str = "deployinator-next";
 /// Metadata key that an answer has when what was asked for may still be done: a leader may have taken it, and its answer was lost.
 pub const UNSURE_KEY: &str = "deployinator-unsure";
 
+/// Longest text of a refusal. It travels in a header, and clients take 16 KiB of these at most, each byte that is not ASCII as three.
+const TEXT_LIMIT_BYTES: usize = 4096;
+
+fn bounded(mut text: String) -> String {
+    if TEXT_LIMIT_BYTES < text.len() {
+        text.truncate(text.floor_char_boundary(TEXT_LIMIT_BYTES));
+        text.push('…');
+    }
+    text
+}
+
 /// "No", with an exit code and, where there is one, a next step.
 #[must_use]
 pub fn status(code: Code, exit: Exit, text: impl Into<String>, next: Option<&str>) -> Status {
-    let mut status = Status::new(code, text);
+    let mut status = Status::new(code, bounded(text.into()));
     let metadata = status.metadata_mut();
     metadata.insert(EXIT_KEY, MetadataValue::from(u32::from(exit.code())));
     let ascii: Option<String> =

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use model::{
     Policy,
-    policy::{DEFAULTS, Deadlines, MigratePer, OnFailure},
+    policy::{DEFAULTS, Deadlines, GRACE_LIMIT, HOSTS_LIMIT, MigratePer, OnFailure, WAIT_LIMIT},
 };
 use toml::Value;
 
@@ -31,15 +31,8 @@ pub(crate) const POLICY_KEYS: [&str; 12] = [
     "deadlines",
 ];
 
-/// Most hosts that a number in a policy may mean.
-pub(crate) const HOSTS_LIMIT: u32 = 10_000;
-/// Longest soak and settle: a rollout is to end while somebody remembers why it was started.
-pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(24 * 3600);
-/// Longest time from SIGTERM to SIGKILL.
-pub(crate) const GRACE_LIMIT: Duration = Duration::from_secs(3600);
 /// Shortest and longest deadline of a step.
-pub(crate) const DEADLINES: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=WAIT_LIMIT;
 
 /// Makes a policy of the text of a policy file, which is called `file`. What it does not say is as in
 /// [`model::policy::DEFAULTS`].

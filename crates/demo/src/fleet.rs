@@ -215,16 +215,23 @@ impl Fleet {
         fs::remove_dir_all(state).with_context(|| format!("remove {}", state.display()))
     }
 
+    /// The process of one agent.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self, number: usize) -> Result<Pid> {
+        let agent = &self.agents[number];
+        let child =
+            agent.child.as_ref().with_context(|| format!("the agent of {} does not run", agent.host))?;
+        i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id")
+    }
+
     /// Sends a signal to one agent.
     ///
     /// # Errors
     /// It does not run.
     pub fn signal(&self, number: usize, signal: Signal) -> Result<()> {
-        let agent = &self.agents[number];
-        let child =
-            agent.child.as_ref().with_context(|| format!("the agent of {} does not run", agent.host))?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
-        Ok(kill_process(pid, signal)?)
+        Ok(kill_process(self.pid(number)?, signal)?)
     }
 
     /// Stops one agent with SIGTERM and waits for its end.

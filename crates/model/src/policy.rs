@@ -70,6 +70,13 @@ pub enum MigratePer {
     Host,
 }
 
+/// Most hosts that a number in a policy may mean.
+pub const HOSTS_LIMIT: u32 = 10_000;
+/// Longest wait and longest deadline: a rollout is to end while somebody remembers why it was started.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// Longest time from SIGTERM to SIGKILL.
+pub const GRACE_LIMIT: Duration = Duration::from_secs(3600);
+
 /// What holds where a policy is silent.
 pub const DEFAULTS: Policy = Policy {
     max_unavailable: NonZeroU32::MIN,

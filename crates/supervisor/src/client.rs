@@ -45,6 +45,8 @@ pub struct Options {
     pub service: ServiceName,
     /// Longest log of one attempt, in bytes; it shrinks to the last half of that.
     pub log_limit_bytes: u64,
+    /// Files that a keeper, and what it starts, may have open, where nothing else is said; this process's own limit when absent.
+    pub open_files: Option<u64>,
 }
 
 /// Asks the keeper of one service. Clones share what little it remembers.

@@ -4,8 +4,10 @@ pub mod agents;
 mod cluster;
 pub mod gate;
 mod history;
+mod incoming;
 mod logs;
 mod passed;
+mod pictures;
 mod preview;
 pub mod public;
 mod refusals;
@@ -15,9 +17,11 @@ mod streams;
 use std::net::SocketAddr;
 
 use api::v1::{agent_server::AgentServer, deployinator_server::DeployinatorServer, peer_server::PeerServer};
-use tokio::sync::mpsc;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
+
+pub use self::{incoming::raise_open_files, pictures::Pictures};
 
 use crate::{
     core::Cell,
@@ -44,9 +48,8 @@ pub enum ListenError {
 ///
 /// # Errors
 /// It is taken, or is not this machine's.
-pub fn bind(address: SocketAddr) -> Result<TcpIncoming, ListenError> {
-    let bound = TcpIncoming::bind(address).map_err(|source| ListenError::Bind { address, source })?;
-    Ok(bound.with_nodelay(Some(true)))
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    incoming::bind(address).map_err(|source| ListenError::Bind { address, source })
 }
 
 /// What the services need.
@@ -58,6 +61,8 @@ pub struct Backend {
     pub knocks: mpsc::Sender<Knock>,
     /// What keeps the cluster from forming.
     pub forming: Holds,
+    /// What those who watch are shown.
+    pub pictures: Pictures,
 }
 
 /// Answers until it is stopped, and then until what was asked has been answered.
@@ -65,7 +70,7 @@ pub struct Backend {
 /// # Errors
 /// The listener failed.
 pub async fn serve(
-    incoming: TcpIncoming,
+    listener: TcpListener,
     backend: Backend,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
@@ -92,6 +97,6 @@ pub async fn serve(
         .add_service(peer)
         .add_service(agents)
         .add_service(public)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming::accept(listener), stop.cancelled_owned())
         .await
 }

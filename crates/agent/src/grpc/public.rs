@@ -217,13 +217,14 @@ impl Deployinator for Public {
         request: Request<v1::ClusterBootstrapRequest>,
     ) -> Answer<v1::ClusterBootstrapResponse> {
         let v1::ClusterBootstrapRequest { without, by } = request.into_inner();
+        let by = api::asker(by)?;
         let named = |host: &String| {
             host.parse::<HostId>().map_err(|error| refusal::rejected(error.to_string(), None))
         };
         let without = without.iter().map(named).collect::<Result<_, _>>()?;
         let (done, answer) = oneshot::channel();
         let stopping = || Status::unavailable("this agent is stopping");
-        let knock = Knock::Bootstrap(without, by.unwrap_or_default().reason, done);
+        let knock = Knock::Bootstrap(without, by.reason, done);
         self.backend.knocks.send(knock).await.map_err(|_| stopping())?;
         let answer = answer.await.map_err(|_| stopping())?;
         answer.map_err(|why| refusal::rejected(why, None))?;

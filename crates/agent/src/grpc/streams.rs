@@ -1,6 +1,13 @@
 //! Streams of events. They are numbered by revision, so that a client goes on at another agent where it was.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use api::{
     refusal, v1,
@@ -11,8 +18,11 @@ use model::{
     fleet::{Event, Fleet, Outcome, Refusal, Rollout, RolloutKind, RolloutPhase},
     planner::Hold,
 };
-use tokio::{sync::mpsc, time::Instant};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio::{
+    sync::mpsc::{self, error::SendTimeoutError},
+    time::Instant,
+};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
 
 use super::{
@@ -22,10 +32,10 @@ use super::{
 };
 use crate::core::Core;
 
-/// Time between two pictures of a rollout that is watched.
-const PICTURE: Duration = Duration::from_millis(500);
-/// Least time between two pictures that follow events.
-const PICTURE_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two looks at whether the replica is still a good one.
+const LOOK: Duration = Duration::from_millis(500);
+/// A reader that takes nothing for so long is let go; when it reads again, it is told to ask again.
+const STALLED: Duration = Duration::from_secs(60);
 /// What may wait in a stream for a slow reader; then the stream waits for the reader, and nothing is lost.
 const QUEUE: usize = 64;
 /// How long a stream lasts that was read from an old replica from its beginning.
@@ -34,10 +44,53 @@ const OLD_FOR: Duration = Duration::from_secs(10);
 const CATCH_UP: Duration = Duration::from_secs(5);
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type Sender<T> = mpsc::Sender<Result<T, Status>>;
 
 /// A stream ends when its reader has gone.
 struct Gone;
+
+/// Where a stream is written to.
+struct Sender<T> {
+    queue: mpsc::Sender<Result<T, Status>>,
+    /// The reader took nothing for too long.
+    stalled: Arc<AtomicBool>,
+}
+
+impl<T: Send + 'static> Sender<T> {
+    /// A stream, and where it is written to.
+    fn stream() -> (Self, Answers<T>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let stalled = Arc::new(AtomicBool::new(false));
+        let was_stalled = stalled.clone();
+        let last = tokio_stream::once(()).filter_map(move |()| {
+            let text =
+                "nothing of this stream was read for too long; ask again, from the last event that was seen";
+            was_stalled.load(Ordering::Acquire).then(|| Err(Status::unavailable(text)))
+        });
+        (Self { queue, stalled }, Box::pin(ReceiverStream::new(receiver).chain(last)))
+    }
+
+    async fn send(&self, item: T) -> Result<(), Gone> {
+        match self.queue.send_timeout(Ok(item), STALLED).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_)) => Err(Gone),
+            Err(SendTimeoutError::Timeout(_)) => {
+                self.stalled.store(true, Ordering::Release);
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Ends a stream whose replica is none any more.
+    async fn lost(&self) -> Result<(), Gone> {
+        let lost = Status::unavailable("this agent has lost its group; ask again");
+        let _ = self.queue.send_timeout(Err(lost), STALLED).await;
+        Err(Gone)
+    }
+
+    async fn closed(&self) {
+        self.queue.closed().await;
+    }
+}
 
 pub(super) async fn events(
     public: &Public,
@@ -53,14 +106,14 @@ pub(super) async fn events(
         return Ok(Box::pin(stream.into_inner()));
     }
     let service = api::service(request.service.as_deref())?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, stream) = Sender::stream();
     let place = request.after.map(Cursor::from).unwrap_or_default();
     let resumed = request.after.is_some();
     tokio::spawn(async move {
         // The reader has gone, or wanted only what there was.
         let _ = send_events(&core, service, place, resumed, request.follow, &sender).await;
     });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    Ok(stream)
 }
 
 async fn send_events(
@@ -74,30 +127,28 @@ async fn send_events(
     let mut state = core.link.node().state();
     let mut resumed = resumed;
     let replica = Replica::of(core);
-    let mut looks = tokio::time::interval(PICTURE);
+    let mut looks = tokio::time::interval(LOOK);
     loop {
-        let fleet = state.borrow_and_update().clone();
-        if let Some(gap) = gap(&fleet, place).filter(|_| resumed) {
-            send(to, EventItem::Gap(gap).into()).await?;
+        let News { gap, events, revision } = News::since(&state.borrow_and_update(), place);
+        if let Some(gap) = gap.filter(|_| resumed) {
+            to.send(EventItem::Gap(gap).into()).await?;
         }
         // From now on the stream is complete, and a reader so slow that it falls behind is told.
         resumed = true;
-        for event in since(&fleet, place) {
+        for event in events {
             place = at(&event);
             if service.is_none() || event.service == service {
-                send(to, EventItem::Event(SeenEvent::from(&*event)).into()).await?;
+                to.send(EventItem::Event(SeenEvent::from(&*event)).into()).await?;
             }
         }
-        place = place.max(Cursor::end_of(fleet.revision));
+        place = place.max(Cursor::end_of(revision));
         if !follow {
             return Ok(());
         }
-        // Whoever keeps a state makes the next change copy it.
-        drop(fleet);
         tokio::select! {
             () = to.closed() => return Err(Gone),
             changed = state.changed() => if changed.is_err() { return Ok(()) },
-            _ = looks.tick() => if replica.has_aged(core) { return lost(to).await },
+            _ = looks.tick() => if replica.has_aged(core) { return to.lost().await },
         }
     }
 }
@@ -119,14 +170,22 @@ impl Replica {
     }
 }
 
-async fn lost<T>(to: &Sender<T>) -> Result<(), Gone> {
-    let _ = to.send(Err(Status::unavailable("this agent has lost its group; ask again"))).await;
-    Err(Gone)
+/// What has happened since somewhere. Taken out of the state before any of it is sent: whoever keeps a state while a reader takes its time
+/// makes the next change copy it, and keeps the copy.
+struct News {
+    gap: Option<Gap>,
+    events: Vec<Arc<Event>>,
+    revision: Revision,
 }
 
-fn since(fleet: &Fleet, place: Cursor) -> impl Iterator<Item = Arc<Event>> {
-    let newer = fleet.events.iter().filter(move |event| place < at(event));
-    newer.cloned().collect::<Vec<_>>().into_iter()
+impl News {
+    fn since(fleet: &Fleet, place: Cursor) -> Self {
+        // The last ones are looked at first: as a rule there are only a few.
+        let mut events: Vec<_> =
+            fleet.events.iter().rev().take_while(|event| place < at(event)).cloned().collect();
+        events.reverse();
+        Self { gap: gap(fleet, place), events, revision: fleet.revision }
+    }
 }
 
 fn at(event: &Event) -> Cursor {
@@ -154,7 +213,7 @@ pub(super) async fn watch(
     }
     let service = status::name(&request.service)?;
     let rollout = find(public, &core, &service, request.rollout.map(RolloutId)).await?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, stream) = Sender::stream();
     let before = Cursor::end_of(Revision(rollout.0.saturating_sub(1)));
     let place = request.after.map_or(before, Cursor::from);
     let public = public.clone();
@@ -163,7 +222,7 @@ pub(super) async fn watch(
         // The reader has gone, or was told the end.
         let _ = watcher.run(place).await;
     });
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    Ok(stream)
 }
 
 /// The rollout that was asked for; else the one under way, or the last, and not the roll back that it caused. This replica first sees all
@@ -204,61 +263,49 @@ struct Watcher {
 impl Watcher {
     async fn run(&self, mut place: Cursor) -> Result<(), Gone> {
         let mut state = self.core.link.node().state();
-        let mut pictures = tokio::time::interval(PICTURE);
-        let mut last = None;
-        let mut drawn = Instant::now();
+        let mut view = self.public.backend().pictures.of(&self.public, &self.service);
+        let mut looks = tokio::time::interval(LOOK);
         let replica = Replica::of(&self.core);
         loop {
-            let fleet = state.borrow_and_update().clone();
-            if let Some(gap) = gap(&fleet, place) {
+            let (News { gap, events, revision }, ended) = {
+                let fleet = state.borrow_and_update();
+                (News::since(&fleet, place), self.ended(&fleet))
+            };
+            let was_gap = gap.is_some();
+            if let Some(gap) = gap {
                 self.send(WatchItem::Gap(gap)).await?;
-                last = None;
             }
-            let before = place;
-            for event in since(&fleet, place) {
+            for event in events {
                 place = at(&event);
                 if event.service.as_ref() == Some(&self.service) {
                     self.send(WatchItem::Event(SeenEvent::from(&*event))).await?;
                 }
             }
-            // A picture that lags behind the events beside it would only confuse.
-            if before < place && PICTURE_PAUSE < drawn.elapsed() {
-                drawn = Instant::now();
-                self.picture(&mut last).await?;
+            place = place.max(Cursor::end_of(revision));
+            if was_gap || ended.is_some() {
+                let latest = view.latest(revision).await;
+                self.picture(latest).await?;
             }
-            place = place.max(Cursor::end_of(fleet.revision));
-            if let Some(ended) = self.ended(&fleet) {
-                self.picture(&mut last).await?;
+            if let Some(ended) = ended {
                 return self.send(WatchItem::Ended(ended)).await;
             }
-            // Whoever keeps a state makes the next change copy it.
-            drop(fleet);
             tokio::select! {
                 () = self.to.closed() => return Err(Gone),
                 changed = state.changed() => if changed.is_err() { return Ok(()) },
-                _ = pictures.tick() => {
-                    if replica.has_aged(&self.core) {
-                        return lost(&self.to).await;
-                    }
-                    self.picture(&mut last).await?;
-                }
+                picture = view.next(place.revision) => self.picture(Some(picture)).await?,
+                _ = looks.tick() => if replica.has_aged(&self.core) { return self.to.lost().await },
             }
         }
     }
 
-    /// Sends how the service is now, if that has changed.
-    async fn picture(&self, last: &mut Option<v1::StatusResponse>) -> Result<(), Gone> {
-        let request = v1::StatusRequest { service: Some(self.service.to_string()) };
-        let Ok(now) = status::status(&self.public, request, Passed::Not).await else { return Ok(()) };
-        if last.as_ref() == Some(&now) {
-            return Ok(());
-        }
-        *last = Some(now.clone());
-        send(&self.to, v1::WatchResponse { item: Some(v1::watch_response::Item::Picture(now)) }).await
+    async fn picture(&self, picture: Option<Arc<v1::StatusResponse>>) -> Result<(), Gone> {
+        let Some(picture) = picture else { return Ok(()) };
+        let item = v1::watch_response::Item::Picture((*picture).clone());
+        self.to.send(v1::WatchResponse { item: Some(item) }).await
     }
 
     async fn send(&self, item: WatchItem) -> Result<(), Gone> {
-        send(&self.to, item.into()).await
+        self.to.send(item.into()).await
     }
 
     /// How the rollout ended, the roll back that it caused included; or that it is halted until an operator decides.
@@ -319,8 +366,4 @@ fn next(service: &ServiceName, outcome: &Outcome, quarantined: bool) -> String {
             format!("`deployinator status --service {service}` names the hosts that did not come back")
         }
     }
-}
-
-async fn send<T>(to: &Sender<T>, item: T) -> Result<(), Gone> {
-    to.send(Ok(item)).await.map_err(|_| Gone)
 }

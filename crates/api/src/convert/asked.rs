@@ -5,11 +5,30 @@ use model::{
     fleet::{Operator, Request},
 };
 
-use super::{Invalid, maybe, named, needed, read, types::operator, words::Word};
+use super::{Invalid, maybe, named, needed, read, text, types::operator, words::Word};
 use crate::{
     v1,
     view::{Ask, Push},
 };
+
+/// Longest source of a release: the longest path that there is.
+const SOURCE_LIMIT_BYTES: usize = 4096;
+/// Longest name of whoever asks.
+const ASKER_LIMIT_BYTES: usize = 256;
+/// Longest reason.
+const REASON_LIMIT_BYTES: usize = 2048;
+
+/// Who asks, and why; nobody in particular when it is not said.
+///
+/// # Errors
+/// The field that is too long.
+pub fn asker(by: Option<v1::Operator>) -> Result<Operator, Invalid> {
+    let Operator { name, reason } = operator(by);
+    Ok(Operator {
+        name: text("by.name", name, ASKER_LIMIT_BYTES)?,
+        reason: text("by.reason", reason, REASON_LIMIT_BYTES)?,
+    })
+}
 
 impl TryFrom<v1::PushRequest> for Push {
     type Error = Invalid;
@@ -19,9 +38,9 @@ impl TryFrom<v1::PushRequest> for Push {
         }
         Ok(Self {
             service: named("service", &wire.service)?,
-            source: wire.source,
+            source: text("source", wire.source, SOURCE_LIMIT_BYTES)?,
             policy: maybe("policy", wire.policy)?,
-            by: operator(wire.by),
+            by: asker(wire.by)?,
         })
     }
 }
@@ -57,7 +76,7 @@ plain! {
 }
 
 fn ask(service: &str, by: Option<v1::Operator>, request: Request) -> Result<Ask, Invalid> {
-    Ok(Ask { service: named("service", service)?, by: operator(by), request })
+    Ok(Ask { service: named("service", service)?, by: asker(by)?, request })
 }
 
 impl TryFrom<v1::AbortRequest> for Ask {
@@ -147,7 +166,7 @@ impl Ask {
 impl TryFrom<v1::RemoveHostRequest> for (model::HostId, Operator) {
     type Error = Invalid;
     fn try_from(wire: v1::RemoveHostRequest) -> Result<Self, Invalid> {
-        Ok((named("host", &wire.host)?, operator(wire.by)))
+        Ok((named("host", &wire.host)?, asker(wire.by)?))
     }
 }
 

@@ -19,8 +19,8 @@ use std::str::FromStr;
 
 use model::ids::InvalidId;
 
-pub use asked::service;
 pub(crate) use asked::verdict;
+pub use asked::{asker, service};
 
 /// A message that makes no sense, with the field that is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,11 +43,24 @@ impl Invalid {
     }
 }
 
+/// So much of what makes no sense is shown.
+const SHOWN_CHARS: usize = 80;
+
 /// Reads a name.
 fn named<T: FromStr<Err = InvalidId>>(field: &str, value: &str) -> Result<T, Invalid> {
-    value
-        .parse()
-        .map_err(|error: InvalidId| Invalid::new(field, format!("{:?} {}", error.value, error.problem)))
+    value.parse().map_err(|error: InvalidId| {
+        let shown: String = error.value.chars().take(SHOWN_CHARS).collect();
+        let more = if shown.len() < error.value.len() { "…" } else { "" };
+        Invalid::new(field, format!("{:?} {}", shown + more, error.problem))
+    })
+}
+
+/// Takes a text of a request, which goes into the log and stays there.
+fn text(field: &str, value: String, limit_bytes: usize) -> Result<String, Invalid> {
+    if value.len() <= limit_bytes {
+        return Ok(value);
+    }
+    Err(Invalid::new(field, format!("must be at most {limit_bytes} bytes long, and has {}", value.len())))
 }
 
 /// Reads a name that may be absent.

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use model::{
     Policy,
-    policy::{DEFAULTS, Deadlines},
+    policy::{DEFAULTS, Deadlines, GRACE_LIMIT, HOSTS_LIMIT, WAIT_LIMIT},
 };
 
 use super::{
@@ -40,11 +40,6 @@ impl From<Policy> for v1::Policy {
 impl TryFrom<v1::Policy> for Policy {
     type Error = Invalid;
     fn try_from(wire: v1::Policy) -> Result<Self, Invalid> {
-        let count = |field, value: Option<u32>, default| match value {
-            Some(value) => NonZeroU32::new(value).ok_or_else(|| Invalid::new(field, "must be at least 1")),
-            None => Ok(default),
-        };
-        let time = |value: Option<u64>, default| value.map_or(default, Duration::from_millis);
         let wave = match wire.wave {
             Some(wave) => Some(count("wave", Some(wave), NonZeroU32::MIN)?),
             None => DEFAULTS.wave,
@@ -54,9 +49,12 @@ impl TryFrom<v1::Policy> for Policy {
             max_unavailable: count("max_unavailable", wire.max_unavailable, DEFAULTS.max_unavailable)?,
             canary: count("canary", wire.canary, DEFAULTS.canary)?,
             wave,
-            soak: time(wire.soak_ms, DEFAULTS.soak),
-            wave_soak: time(wire.wave_soak_ms, DEFAULTS.wave_soak),
-            failure_tolerance: wire.failure_tolerance.unwrap_or(DEFAULTS.failure_tolerance),
+            soak: time("soak_ms", wire.soak_ms, DEFAULTS.soak, WAIT_LIMIT)?,
+            wave_soak: time("wave_soak_ms", wire.wave_soak_ms, DEFAULTS.wave_soak, WAIT_LIMIT)?,
+            failure_tolerance: hosts(
+                "failure_tolerance",
+                wire.failure_tolerance.unwrap_or(DEFAULTS.failure_tolerance),
+            )?,
             on_failure: maybe_word("on_failure", wire.on_failure)?.unwrap_or(DEFAULTS.on_failure),
             migrate: maybe_word("migrate_per", wire.migrate_per)?.unwrap_or(DEFAULTS.migrate),
             rollback_parallel: count(
@@ -65,14 +63,34 @@ impl TryFrom<v1::Policy> for Policy {
                 DEFAULTS.rollback_parallel,
             )?,
             deadlines: Deadlines {
-                stage: time(wire.stage_deadline_ms, ours.stage),
-                migrate: time(wire.migrate_deadline_ms, ours.migrate),
-                drain: time(wire.drain_deadline_ms, ours.drain),
-                healthy: time(wire.healthy_deadline_ms, ours.healthy),
-                join: time(wire.join_deadline_ms, ours.join),
+                stage: time("stage_deadline_ms", wire.stage_deadline_ms, ours.stage, WAIT_LIMIT)?,
+                migrate: time("migrate_deadline_ms", wire.migrate_deadline_ms, ours.migrate, WAIT_LIMIT)?,
+                drain: time("drain_deadline_ms", wire.drain_deadline_ms, ours.drain, WAIT_LIMIT)?,
+                healthy: time("healthy_deadline_ms", wire.healthy_deadline_ms, ours.healthy, WAIT_LIMIT)?,
+                join: time("join_deadline_ms", wire.join_deadline_ms, ours.join, WAIT_LIMIT)?,
             },
-            settle: time(wire.settle_ms, DEFAULTS.settle),
-            stop_grace: time(wire.stop_grace_ms, DEFAULTS.stop_grace),
+            settle: time("settle_ms", wire.settle_ms, DEFAULTS.settle, WAIT_LIMIT)?,
+            stop_grace: time("stop_grace_ms", wire.stop_grace_ms, DEFAULTS.stop_grace, GRACE_LIMIT)?,
         })
     }
+}
+
+/// A number of hosts, at least 1.
+fn count(field: &str, value: Option<u32>, default: NonZeroU32) -> Result<NonZeroU32, Invalid> {
+    let Some(value) = value else { return Ok(default) };
+    NonZeroU32::new(hosts(field, value)?).ok_or_else(|| Invalid::new(field, "must be at least 1"))
+}
+
+/// A number of hosts.
+fn hosts(field: &str, value: u32) -> Result<u32, Invalid> {
+    let too_many = || Invalid::new(field, format!("must be at most {HOSTS_LIMIT}"));
+    (value <= HOSTS_LIMIT).then_some(value).ok_or_else(too_many)
+}
+
+/// A time, at most `most`.
+fn time(field: &str, value: Option<u64>, default: Duration, most: Duration) -> Result<Duration, Invalid> {
+    let value = value.map_or(default, Duration::from_millis);
+    let too_long =
+        || Invalid::new(field, format!("must be at most {} ({} h)", millis(most), most.as_secs() / 3600));
+    (value <= most).then_some(value).ok_or_else(too_long)
 }

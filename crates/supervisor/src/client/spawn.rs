@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::{
     net::UnixStream,
     process::{Child, Command},
@@ -69,7 +70,7 @@ impl KeeperClient {
             ));
         };
         let inherited = INHERITED.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
-        Command::new(program)
+        let child = Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(inherited)
@@ -79,7 +80,19 @@ impl KeeperClient {
             .stderr(log.try_clone()?)
             .kill_on_drop(false)
             .spawn()
-            .map_err(|e| io::Error::new(e.kind(), format!("run {}: {e}", program.display())))
+            .map_err(|e| io::Error::new(e.kind(), format!("run {}: {e}", program.display())))?;
+        self.limit(&child);
+        Ok(child)
+    }
+
+    /// It starts nothing before it has been asked to, so that this comes in time.
+    fn limit(&self, child: &Child) {
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let Some((pid, files)) = pid.zip(self.options.open_files) else { return };
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        if let Err(error) = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(files), maximum }) {
+            tracing::warn!(%error, files, "limit the open files of a keeper");
+        }
     }
 }
 

@@ -167,6 +167,7 @@ pub(crate) fn options(dir: &Path) -> Options {
         program: None,
         service: "web".parse().unwrap(),
         log_limit_bytes: LOG_LIMIT_BYTES,
+        open_files: None,
     }
 }
 
