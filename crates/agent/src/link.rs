@@ -306,7 +306,9 @@ impl Link {
         let answer = timeout(within, client.propose(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         let answer = answer.map_err(|status| self.elsewhere(address, &status))?.into_inner();
-        let reply = serde_json::from_slice(&answer.reply).map_err(unreadable)?;
+        // It is committed, whatever was answered: a newer agent may use words that this one does not know.
+        let reply = serde_json::from_slice(&answer.reply)
+            .map_err(|why| Elsewhere { taken: true, ..unreadable(why) })?;
         Ok((Revision(answer.revision), reply))
     }
 

@@ -29,6 +29,9 @@ const PROPOSAL: Duration = Duration::from_secs(5);
 /// Pause before a plan that was refused whole is made again, when nothing has changed.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause before a plan that was not committed is made again, when nothing has changed.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+
 /// The services of a host as it sees them.
 pub type Seen = BTreeMap<ServiceName, Sighting>;
 
@@ -147,7 +150,9 @@ async fn plan(link: &Link, reign: &Reign) {
                 wake = wake.into_iter().chain([pause]).min();
                 continue;
             }
-            propose(link, act, &mut refused).await;
+            if !propose(link, act, &mut refused).await {
+                wake = wake.into_iter().chain([clock::now() + LOST_PAUSE]).min();
+            }
         }
         wait(&mut state, &mut standing, &reign.heard, wake).await;
     }
@@ -188,7 +193,8 @@ fn too_soon(refused: &RefusedPlans, act: &Act) -> Option<Timestamp> {
     (revision == planned_at && clock::now() < *until).then_some(*until)
 }
 
-async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) {
+/// Returns whether it was committed.
+async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) -> bool {
     let plan = match &act {
         Act::Plan { service, planned_at, steps } => Some((service.clone(), *planned_at, steps.clone())),
         _ => None,
@@ -196,7 +202,7 @@ async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) {
     let command = link.command(act);
     match link.offer_here(&command, PROPOSAL).await {
         Ok((_, Reply::Planned(results))) => {
-            let Some((service, planned_at, steps)) = plan else { return };
+            let Some((service, planned_at, steps)) = plan else { return true };
             for (step, refusal) in
                 steps.iter().zip(&results).filter_map(|(step, result)| Some((step, result.as_ref().err()?)))
             {
@@ -209,6 +215,10 @@ async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) {
         // The service changed while the plan was on its way: the next one is made from what is there now.
         Ok((_, Reply::Refused(refusal))) => tracing::debug!(%refusal, "plan refused"),
         Ok(_) => (),
-        Err(elsewhere) => tracing::debug!(why = elsewhere.why, "plan not committed"),
+        Err(elsewhere) => {
+            tracing::debug!(why = elsewhere.why, "plan not committed");
+            return false;
+        }
     }
+    true
 }

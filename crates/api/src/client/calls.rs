@@ -142,6 +142,11 @@ impl Client {
             };
             self.agents.avoid(agent);
             match meaning(&status) {
+                // What the first one was asked may be done all the same.
+                Meaning::No { reason, .. } if tries.lost.is_some() => {
+                    tries.attempts.push(self.agents.attempt(agent, reason));
+                    break;
+                }
                 Meaning::No { reason, exit, next } => {
                     return Err(ClientError::Refused { attempted: what, address, reason, exit, next });
                 }

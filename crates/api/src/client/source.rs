@@ -6,7 +6,7 @@ use tonic::{Status, Streaming, transport::Channel};
 use crate::{
     convert::Invalid,
     v1::{self, deployinator_client::DeployinatorClient as Wire},
-    view::{Cursor, EventItem, Stale, WatchItem},
+    view::{self, Cursor, EventItem, Stale, WatchItem},
 };
 
 /// One kind of stream: what is asked for, and where in it the client is.
@@ -70,7 +70,7 @@ impl Source for WatchSource {
         // "The one under way" must not become another one with the next agent.
         if let (None, WatchItem::Picture(status)) = (self.rollout, &item) {
             let here = status.services.iter().find(|service| service.service == self.service);
-            self.rollout = here.and_then(|here| here.active.as_ref()).map(|active| active.id);
+            self.rollout = here.and_then(|here| here.active.as_ref()).map(view::followed);
         }
         let is_new = match &item {
             WatchItem::Event(event) => is_new(&mut self.after, event.cursor),

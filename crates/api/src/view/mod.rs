@@ -20,4 +20,4 @@ pub use status::{
     ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
     QuarantineStatus, ServiceStatus, Slots, Stale, Status,
 };
-pub use watch::{Ended, EventItem, History, Pushed, Verdict, WatchItem};
+pub use watch::{Ended, EventItem, History, Pushed, Verdict, WatchItem, followed};

@@ -2,10 +2,19 @@
 
 use model::{
     HostId, Release, Revision, RolloutId,
-    fleet::{Outcome, Rollout},
+    fleet::{Outcome, Rollout, RolloutKind},
 };
 
 use super::{Cursor, Gap, HostFailure, SeenEvent, Stale, Status};
+
+/// The rollout that a watch without a number follows while this one is under way: a roll back is the end of what it takes back.
+#[must_use]
+pub fn followed(active: &Rollout) -> RolloutId {
+    match active.kind {
+        RolloutKind::RollbackOf { rollout, .. } => rollout,
+        RolloutKind::Push | RolloutKind::Rollback | RolloutKind::Restart => active.id,
+    }
+}
 
 /// A rollout was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

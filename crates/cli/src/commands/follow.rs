@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{
     Exit, Step, Watch as Watching,
-    view::{Cursor, SeenEvent, Status, WatchItem},
+    view::{Cursor, SeenEvent, Status, WatchItem, followed},
 };
 use model::{RolloutId, ServiceName, fleet::EventKind};
 
@@ -131,7 +131,7 @@ async fn to_the_end(
 
 fn under_way(status: &Status, service: &ServiceName) -> Option<RolloutId> {
     let here = status.services.iter().find(|here| here.service == *service)?;
-    here.active.as_ref().map(|active| active.id)
+    here.active.as_ref().map(followed)
 }
 
 /// Whether the event says that the first wave of the rollout has soaked.

@@ -106,8 +106,7 @@ impl Host {
             Some(Step::Starting) => self.calls.act.is_out(),
             Some(Step::Probing) => !self.wait.seen_after(self.wait.probed, limit),
             Some(Step::Checking | Step::Leaving | Step::Joining) => {
-                let fault = self.calls.standing.fault().or(self.calls.act.fault());
-                fault.is_none() && !self.wait.seen_after(self.wait.read, limit)
+                self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
             _ => false,
         }
@@ -125,8 +124,9 @@ impl Host {
 
     /// The agent was frozen. Nobody has looked at a host that was to be watched while it soaks: it soaks anew.
     pub(super) fn thaw(&mut self, now: Timestamp) {
-        if let Some(change) = &mut self.ledger.change
-            && change.phase.step() == Some(Step::Soaking)
+        let soaks = |change: &Change| change.phase.step() == Some(Step::Soaking);
+        if self.ledger.change.as_ref().is_some_and(soaks)
+            && let Some(change) = &mut self.remember().change
         {
             change.elapsed = Duration::ZERO;
             self.enter_step(now);

@@ -126,11 +126,23 @@ fn not_started(launch: &Launch, attempted: &str, source: &io::Error) -> Reply {
     {
         return Reply::Fault { permanent: true, attempted: attempted.to_owned(), problem };
     }
+    if lacks_means(source) {
+        // What the host is short of, or gives too much of, is no word on the release.
+        let permanent = source.kind() == io::ErrorKind::ArgumentListTooLong;
+        return Reply::Fault { permanent, attempted: attempted.to_owned(), problem: source.to_string() };
+    }
     Reply::Exec {
         program: launch.program.clone(),
         os_error: source.raw_os_error(),
         problem: source.to_string(),
     }
+}
+
+/// Processes, memory and files that are open; or an environment that is too long for the system.
+fn lacks_means(source: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TOOBIG];
+    source.raw_os_error().is_some_and(|error| short.contains(&Errno::from_raw_os_error(error)))
 }
 
 /// Execs the program in a group of its own; returns its pid. An error means that it did not run at all.
@@ -158,4 +170,20 @@ fn spawn(
         .process_group(0)
         .spawn()?;
     Ok(child.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_the_host_lacks_is_no_fault_of_the_program() {
+        for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TOOBIG] {
+            assert!(lacks_means(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::NOEXEC, Errno::ACCESS, Errno::NOTDIR, Errno::LOOP] {
+            assert!(!lacks_means(&errno.into()), "{errno}");
+        }
+    }
 }
