@@ -11,6 +11,7 @@ use api::v1::{self, HostPhase, watch_response::Item};
 use demo::{fleet::SERVICE, releases::Recipe};
 use tests::{Disturbed, PATIENCE, Stage, by, client, exit_of, memory_mib, policy, within};
 use tokio::{
+    net::TcpStream,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -143,15 +144,23 @@ async fn what_is_too_large_is_refused_plainly_and_harms_nobody() -> Result<()> {
 
 /// Opens so many watches of a rollout at one agent, and reads each to its end.
 async fn watch_in_crowds(agent: SocketAddr, rollout: u64, count: usize) -> Result<JoinSet<Result<u32>>> {
-    let mut watching = JoinSet::new();
+    let mut opening = JoinSet::new();
     // An agent takes 200 streams of a connection, and many connections.
     for _ in 0..count / 50 {
         let client = client(agent).await?;
-        for _ in 0..50 {
-            let mut client = client.clone();
-            let stream =
-                timeout(PATIENCE, client.watch(of(rollout))).await.context("waited for a watch")??;
-            watching.spawn(async move { Ok(read_out(stream.into_inner()).await?.exit_code) });
+        opening.spawn(async move {
+            let mut streams = Vec::new();
+            for _ in 0..50 {
+                let stream = timeout(PATIENCE, client.clone().watch(of(rollout))).await;
+                streams.push(stream.context("waited for a watch")??.into_inner());
+            }
+            anyhow::Ok(streams)
+        });
+    }
+    let mut watching = JoinSet::new();
+    while let Some(opened) = opening.join_next().await {
+        for stream in opened?? {
+            watching.spawn(async move { Ok(read_out(stream).await?.exit_code) });
         }
     }
     Ok(watching)
@@ -183,6 +192,40 @@ async fn a_thousand_watchers_of_one_agent_all_see_the_end_and_hold_up_nobody() -
     while let Some(ended) = watching.join_next().await {
         assert_eq!(ended??, 0);
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_number_leave_an_agent_the_files_that_it_needs() -> Result<()> {
+    let mut stage = Stage::set(3).await?;
+    // Of these it takes 64 connections, and keeps the others for itself.
+    stage.fleet.agents[0].under = ["prlimit", "--nofile=320:320"].map(str::to_owned).to_vec();
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    stage.serve(&Recipe::good("release-1")).await?;
+    let mut rollout = Disturbed::push(&mut stage, slow(), policy()).await?;
+    // Most of them wait, and all of them would rather stay.
+    let mut connections = JoinSet::new();
+    let crowded = stage.fleet.agents[0].address;
+    for _ in 0..500 {
+        connections.spawn(async move {
+            let _connection = TcpStream::connect(crowded).await;
+            std::future::pending::<()>().await;
+        });
+    }
+    let full = || {
+        let pid = stage.fleet.pid(0).ok()?.as_raw_nonzero();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+        (64 < open).then_some(open)
+    };
+    let open = within("the agent has as many connections as it takes", async || full()).await?;
+    ensure!(open < 300, "{open} of 320 files are open");
+    rollout.watch = stage.watch_without(&rollout.push, &[0]);
+    let ended = rollout.watch.ended().await?;
+    assert_eq!(ended.exit_code, 0, "{ended:#?}{}", rollout.watch.seen());
+    drop(connections);
+    within("the crowded agent answers again", async || stage.fleet.status_of(0).await.ok()).await?;
+    rollout.ends_as_promised(&mut stage).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::{Address, Client, ClientError, Patience, Step};
 use crate::{
     exit::Exit,
     fake::{FakeAgent, Play, Script},
-    refusal,
+    refusal, v1,
     view::{Ask, Cursor, Ended, EventItem, Gap, Push, Pushed, SeenEvent, Stale, Status, Verdict, WatchItem},
 };
 
@@ -367,4 +367,23 @@ async fn a_stream_that_was_silent_for_long_is_taken_up_again_with_patience() {
         }
     }
     assert_eq!(seen, [8, 9]);
+}
+
+#[tokio::test]
+async fn a_status_of_several_megabytes_arrives() {
+    let tail = "x".repeat(16 << 10);
+    let failed = v1::MigrationState { tail, word: v1::MigrationWord::Failed.into(), ..Default::default() };
+    let migration =
+        |n| v1::Migration { release: format!("r{n}"), state: Some(failed.clone()), ..Default::default() };
+    let web = v1::ServiceStatus {
+        service: "web".into(),
+        policy: Some(model::Policy::default().into()),
+        slots: Some(v1::Slots::default()),
+        migrations: (0..400).map(migration).collect(),
+        ..Default::default()
+    };
+    let large = v1::StatusResponse { services: vec![web], ..status(9, None).into() };
+    let agent = FakeAgent::start(Script { status: Some(Ok(large)), ..Script::default() }).await;
+    let seen = client(&[agent.address()]).status(None).await.unwrap();
+    assert_eq!(seen.services[0].migrations.len(), 400);
 }

@@ -41,6 +41,15 @@ impl Migrations {
         }
     }
 
+    /// Lets go of what failed migrations wrote. How they ended is kept for good, and an end that nobody saw with all that is known of it.
+    pub fn forget_output(&mut self) {
+        for state in std::iter::once(&mut self.fleet).chain(self.hosts.values_mut()) {
+            if let MigrationState::Failed { tail, .. } = state {
+                *tail = "".into();
+            }
+        }
+    }
+
     /// Every state, with the host for `per = host`.
     pub fn states(&self) -> impl Iterator<Item = (Option<&HostId>, &MigrationState)> {
         let fleet = (self.per == MigratePer::Fleet).then_some((None, &self.fleet));

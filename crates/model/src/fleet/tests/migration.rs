@@ -253,3 +253,19 @@ fn a_doubt_that_ends_badly_ends_a_new_push_of_the_release_in_staging() {
     lab.ask(resolve(Verdict::Failed));
     assert_eq!(lab.outcome(rollout), Some(&Outcome::FailedInMigration));
 }
+
+#[test]
+fn what_a_failed_migration_wrote_is_kept_as_long_as_its_rollout_and_its_outcome_for_good() {
+    let mut lab = Lab::serving(1);
+    for n in 1..=60 {
+        let name = format!("m{n}");
+        lab.staged(&name);
+        lab.migrates(1, &name, failed());
+    }
+    let tail = |name: &str| match state(&lab, name, 1) {
+        MigrationState::Failed { tail, .. } => tail.to_string(),
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!((tail("m1"), tail("m60")), (String::new(), "log".to_owned()));
+    assert!(lab.service().quarantine.contains_key(&id("m1")));
+}
