@@ -22,11 +22,11 @@ use tokio::{
 };
 use tonic::Status;
 
+mod scenes;
+
 use crate::{
     asks::{by, client},
-    disk::Disk,
     follower::Follower,
-    proxy::Wires,
     views,
 };
 
@@ -132,50 +132,6 @@ impl Stage {
         let stage = Self::formed(hosts).await?;
         let first = stage.serve(recipe).await?;
         Ok((stage, first))
-    }
-
-    /// A fleet that runs release 1 everywhere, each of whose hosts has clocks of its own: its agent runs under `under`, and takes the time of
-    /// day to be `wrong_ms` later than it is.
-    ///
-    /// # Errors
-    /// It does not get there.
-    pub async fn with_clocks(clocks: Vec<(Vec<String>, i64)>) -> Result<Self> {
-        let mut stage = Self::set(clocks.len()).await?;
-        for (agent, (under, wrong_ms)) in stage.fleet.agents.iter_mut().zip(clocks) {
-            agent.under = under;
-            agent.environment = vec![("DEPLOYINATOR_WRONG_CLOCK_MS".into(), wrong_ms.to_string())];
-        }
-        stage.fleet.start_all()?;
-        stage.fleet.formed().await?;
-        stage.serve(&Recipe::good("release-1")).await?;
-        Ok(stage)
-    }
-
-    /// A fleet that runs release 1 everywhere, and whose hosts have their state on small disks of their own.
-    ///
-    /// # Errors
-    /// It does not get there.
-    pub async fn with_disks(hosts: usize) -> Result<(Self, Vec<Disk>)> {
-        let mut stage = Self::set(hosts).await?;
-        let disks = stage.fleet.agents.iter().map(Disk::of).collect::<Result<_>>()?;
-        stage.fleet.start_all()?;
-        stage.fleet.formed().await?;
-        stage.serve(&Recipe::good("release-1")).await?;
-        Ok((stage, disks))
-    }
-
-    /// A fleet that runs release 1 everywhere, whose agents reach each other through proxies.
-    ///
-    /// # Errors
-    /// It does not get there.
-    pub async fn wired(hosts: usize) -> Result<(Self, Wires)> {
-        let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-        let mut stage = Self::build(hosts, Some(balancer), "", "", Fleet::proxied)?;
-        let wires = Wires::between(&stage.fleet).await?;
-        stage.fleet.start_all()?;
-        stage.fleet.formed().await?;
-        stage.serve(&Recipe::good("release-1")).await?;
-        Ok((stage, wires))
     }
 
     /// Rolls a release out everywhere.

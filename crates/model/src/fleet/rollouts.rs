@@ -71,12 +71,12 @@ impl Scene<'_> {
         while ROLLOUTS_KEPT < self.service.rollouts.len() {
             let ended = self.service.rollouts.values().find(|rollout| rollout.outcome().is_some());
             let Some(oldest) = ended.map(|rollout| rollout.id) else { return };
-            let gone = self.service.rollouts.remove(&oldest).and_then(|rollout| rollout.target);
+            let gone = self.service.rollouts.remove(&oldest).and_then(|rollout| rollout.target.clone());
             let Some(gone) = gone else { continue };
             // A release has an outcome for good; sixteen KiB of output for each would grow without end.
             let kept = self.service.rollouts.values().any(|rollout| rollout.target.as_ref() == Some(&gone));
             if let Some(migrations) = self.service.migrations.get_mut(&gone.id).filter(|_| !kept) {
-                migrations.forget_output();
+                Arc::make_mut(migrations).forget_output();
             }
         }
     }
