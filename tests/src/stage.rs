@@ -22,6 +22,7 @@ use tokio::{
 };
 use tonic::Status;
 
+mod leaders;
 mod scenes;
 
 use crate::{
@@ -332,17 +333,6 @@ impl Stage {
     /// There is none.
     pub fn other_than(&self, numbers: &[usize]) -> Result<usize> {
         (0..self.fleet.agents.len()).find(|number| !numbers.contains(number)).context("another host")
-    }
-
-    /// The number of the host that leads.
-    ///
-    /// # Errors
-    /// None leads.
-    pub async fn leader(&mut self) -> Result<usize> {
-        let status =
-            self.fleet.wait_for("somebody leads", PATIENCE, |status| status.leader.is_some()).await?;
-        let leader = status.leader.context("a leader")?;
-        self.number(&leader)
     }
 }
 

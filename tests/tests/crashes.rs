@@ -83,11 +83,7 @@ async fn a_rollout_goes_on_under_another_leader_when_its_leader_dies() -> Result
     let mut watch = stage.watch_without(&push, &[leader]);
     watch.until_phase(HostPhase::Probing).await?;
     stage.fleet.kill(leader)?;
-    let dead = stage.fleet.agents[leader].host.clone();
-    let other = |status: &v1::StatusResponse| {
-        !status.stale && status.leader.as_ref().is_some_and(|leader| *leader != dead)
-    };
-    stage.wait_at(stage.other_than(&[leader])?, "another one leads", other).await?;
+    stage.another_leads(leader).await?;
     stage.fleet.start(leader)?;
     let ended = watch.ended().await?;
     assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}{}", watch.seen());
@@ -174,11 +170,7 @@ async fn a_leader_that_is_stopped_in_order_hands_over_without_an_election() -> R
     let began = std::time::Instant::now();
     let status = stage.fleet.stop(leader).await?;
     assert!(status.success(), "{status}");
-    let gone = stage.fleet.agents[leader].host.clone();
-    let handed = |status: &v1::StatusResponse| {
-        !status.stale && status.leader.as_ref().is_some_and(|leader| *leader != gone)
-    };
-    stage.wait_at(witness, "another one leads", handed).await?;
+    stage.another_leads(leader).await?;
     let took = began.elapsed();
     eprintln!("handed over within {took:?}");
     let source = stage.release(&Recipe::good("release-2"))?;

@@ -1,7 +1,5 @@
 //! Hosts whose clocks are hours apart, of day and since boot: nothing is decided by the one, and no moment of the other leaves its host.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use api::v1::{self, HostPhase};
 use demo::releases::{Bad, Recipe};
@@ -23,7 +21,7 @@ async fn hosts_whose_clocks_are_hours_apart_roll_like_any_others() -> Result<()>
     rollout.watch.until_phase(HostPhase::Probing).await?;
     let leader = stage.leader().await?;
     stage.fleet.kill(leader)?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    stage.another_leads(leader).await?;
     stage.fleet.start(leader)?;
     rollout.ends_as_promised(&mut stage).await?;
 

@@ -12,15 +12,6 @@ fn slow() -> Recipe {
     Recipe { start_ms: 1200, ..Recipe::good("release-2") }
 }
 
-/// Waits until another host than this one leads, as `witness` sees it.
-async fn another_leads(stage: &Stage, witness: usize, gone: usize) -> Result<()> {
-    let gone = stage.fleet.agents[gone].host.clone();
-    let other = |status: &v1::StatusResponse| {
-        !status.stale && status.leader.as_ref().is_some_and(|leader| *leader != gone)
-    };
-    stage.wait_at(witness, "another one leads", other).await.map(drop)
-}
-
 /// Pushes to a fleet of three, does something to its leader in the middle, and has it healed when another one leads.
 async fn the_leader_is_lost_by(what: fn(&Wires, usize)) -> Result<()> {
     let (mut stage, wires) = Stage::wired(3).await?;
@@ -28,7 +19,7 @@ async fn the_leader_is_lost_by(what: fn(&Wires, usize)) -> Result<()> {
     let mut rollout = Disturbed::push(&mut stage, slow(), policy()).await?;
     rollout.watch.until_phase(HostPhase::Probing).await?;
     what(&wires, leader);
-    another_leads(&stage, stage.other_than(&[leader])?, leader).await?;
+    stage.another_leads(leader).await?;
     wires.heal();
     rollout.ends_as_promised(&mut stage).await?;
     Ok(())

@@ -16,21 +16,16 @@ mod stage;
 mod stats;
 mod traffic;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use demo::reaper;
+use demo::run;
 use report::{Machine, Report, Section};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code of a run that was interrupted.
-const EXIT_INTERRUPTED: u8 = 130;
+/// Exit code of a run in which something could not be measured.
+const EXIT_FAILED: u8 = 1;
 /// The page that `--write` writes to, as seen from the root of the repository.
 const PAGE: &str = "docs/benchmarks.md";
 
@@ -145,38 +140,7 @@ fn main() -> ExitCode {
     if let Some(Role::Node(options)) = &arguments.role {
         return floor::node::run(options);
     }
-    if let Err(error) = reaper::adopt() {
-        eprintln!("bench: adopt what is left behind: {error}");
-        return ExitCode::FAILURE;
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("bench: start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = runtime.block_on(async {
-        tokio::select! {
-            () = interrupted() => { eprintln!("\ninterrupted: everything is being stopped"); EXIT_INTERRUPTED }
-            ended = bench(arguments) => match ended {
-                Ok(()) => 0,
-                Err(error) => { eprintln!("bench: {error:#}"); 1 }
-            },
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    reaper::end_all();
-    ExitCode::from(code)
-}
-
-async fn interrupted() {
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () };
-        }
-        _ => std::future::pending().await,
-    }
+    run::to_the_end("bench", EXIT_FAILED, async { bench(arguments).await.map(|()| 0) })
 }
 
 async fn bench(arguments: Arguments) -> Result<()> {

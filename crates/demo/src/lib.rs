@@ -8,6 +8,7 @@ pub mod load;
 pub mod programs;
 pub mod reaper;
 pub mod releases;
+pub mod run;
 pub mod service;
 pub mod summary;
 pub mod timeline;

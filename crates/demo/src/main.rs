@@ -17,19 +17,16 @@ use clap::{Parser, ValueEnum};
 use demo::{
     fleet::{Fleet, Programs, SERVICE, Shape},
     load::{Load, LoadOptions, Totals},
-    reaper,
     releases::{self, Bad, Recipe},
+    run,
     summary::{self, seconds},
 };
 use localbalancer::{Options, Server};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::Mutex,
     time::{Instant, sleep},
 };
 
-/// Exit code of a show that was interrupted.
-const EXIT_INTERRUPTED: u8 = 130;
 /// Exit code of a show that did not end as it should, whatever the rollout did.
 const EXIT_SHOW_FAILED: u8 = 70;
 
@@ -64,35 +61,7 @@ enum Victim {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = reaper::adopt() {
-        eprintln!("demo: adopt what is left behind: {error}");
-        return ExitCode::from(EXIT_SHOW_FAILED);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("demo: start: {error}");
-            return ExitCode::from(EXIT_SHOW_FAILED);
-        }
-    };
-    let code = runtime.block_on(async {
-        tokio::select! {
-            () = interrupted() => { eprintln!("\ninterrupted: everything is being stopped"); EXIT_INTERRUPTED }
-            ended = show(arguments) => ended.unwrap_or_else(|error| { eprintln!("demo: {error:#}"); EXIT_SHOW_FAILED }),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    reaper::end_all();
-    ExitCode::from(code)
-}
-
-async fn interrupted() {
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () };
-        }
-        _ => std::future::pending().await,
-    }
+    run::to_the_end("demo", EXIT_SHOW_FAILED, show(arguments))
 }
 
 /// What is on the stage.

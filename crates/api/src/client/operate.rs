@@ -29,8 +29,7 @@ impl Client {
             look: format!("`deployinator events --service {}`", ask.service),
             limit: self.agents.patience.call,
         };
-        let request = wire_request(ask);
-        let call = async |wire: Wire<Channel>| send(wire, request.clone()).await;
+        let call = async |wire: Wire<Channel>| send(wire, ask.clone()).await;
         self.call(attempted, call, revision).await
     }
 
@@ -106,68 +105,42 @@ fn repeat(request: &Request) -> Repeat {
     }
 }
 
-#[derive(Clone)]
-enum Asked {
-    Pause(v1::PauseRequest),
-    Resume(v1::ResumeRequest),
-    Abort(v1::AbortRequest),
-    SetPolicy(v1::SetPolicyRequest),
-    ResolveMigration(v1::ResolveMigrationRequest),
-    ReleaseQuarantine(v1::ReleaseQuarantineRequest),
-    BreakLock(v1::BreakLockRequest),
-    Exclude(v1::HostRequest),
-    Include(v1::HostRequest),
-    Drain(v1::HostRequest),
-    Admit(v1::HostRequest),
-    /// Has a call of its own.
-    Elsewhere,
-}
-
-fn wire_request(ask: Ask) -> Asked {
+async fn send(mut wire: Wire<Channel>, ask: Ask) -> Result<Response<v1::OperateResponse>, Status> {
     let Ask { service, by, request } = ask;
     let (service, by) = (service.to_string(), Some(v1::Operator::from(by)));
-    let host = |host: HostId, service, by| v1::HostRequest { service, by, host: host.into() };
     match request {
-        Request::Pause => Asked::Pause(v1::PauseRequest { service, by }),
-        Request::Resume => Asked::Resume(v1::ResumeRequest { service, by }),
-        Request::Abort { leave } => Asked::Abort(v1::AbortRequest { service, by, leave }),
+        Request::Pause => wire.pause(v1::PauseRequest { service, by }).await,
+        Request::Resume => wire.resume(v1::ResumeRequest { service, by }).await,
+        Request::Abort { leave } => wire.abort(v1::AbortRequest { service, by, leave }).await,
         Request::SetPolicy { policy } => {
-            Asked::SetPolicy(v1::SetPolicyRequest { service, by, policy: Some(policy.into()) })
+            wire.set_policy(v1::SetPolicyRequest { service, by, policy: Some(policy.into()) }).await
         }
         Request::ResolveMigration { release, verdict } => {
             let (release, verdict) = (release.into(), convert::verdict(verdict));
-            Asked::ResolveMigration(v1::ResolveMigrationRequest { service, by, release, verdict })
+            wire.resolve_migration(v1::ResolveMigrationRequest { service, by, release, verdict }).await
         }
         Request::ReleaseQuarantine { release } => {
-            Asked::ReleaseQuarantine(v1::ReleaseQuarantineRequest { service, by, release: release.into() })
+            let release = release.into();
+            wire.release_quarantine(v1::ReleaseQuarantineRequest { service, by, release }).await
         }
         Request::BreakSlot { host } => {
-            Asked::BreakLock(v1::BreakLockRequest { service, by, lock: Some(Lock::SlotOf(host.into())) })
+            let lock = Some(Lock::SlotOf(host.into()));
+            wire.break_lock(v1::BreakLockRequest { service, by, lock }).await
         }
         Request::BreakMigrationLock => {
-            Asked::BreakLock(v1::BreakLockRequest { service, by, lock: Some(Lock::Migration(true)) })
+            let lock = Some(Lock::Migration(true));
+            wire.break_lock(v1::BreakLockRequest { service, by, lock }).await
         }
-        Request::Exclude { host: named } => Asked::Exclude(host(named, service, by)),
-        Request::Include { host: named } => Asked::Include(host(named, service, by)),
-        Request::Drain { host: named } => Asked::Drain(host(named, service, by)),
-        Request::Admit { host: named } => Asked::Admit(host(named, service, by)),
-        Request::Push { .. } | Request::Rollback | Request::Restart => Asked::Elsewhere,
-    }
-}
-
-async fn send(mut wire: Wire<Channel>, asked: Asked) -> Result<Response<v1::OperateResponse>, Status> {
-    match asked {
-        Asked::Pause(request) => wire.pause(request).await,
-        Asked::Resume(request) => wire.resume(request).await,
-        Asked::Abort(request) => wire.abort(request).await,
-        Asked::SetPolicy(request) => wire.set_policy(request).await,
-        Asked::ResolveMigration(request) => wire.resolve_migration(request).await,
-        Asked::ReleaseQuarantine(request) => wire.release_quarantine(request).await,
-        Asked::BreakLock(request) => wire.break_lock(request).await,
-        Asked::Exclude(request) => wire.exclude_host(request).await,
-        Asked::Include(request) => wire.include_host(request).await,
-        Asked::Drain(request) => wire.drain_host(request).await,
-        Asked::Admit(request) => wire.admit_host(request).await,
-        Asked::Elsewhere => Err(Status::invalid_argument("it begins a rollout, and has a call of its own")),
+        Request::Exclude { host } => {
+            wire.exclude_host(v1::HostRequest { service, by, host: host.into() }).await
+        }
+        Request::Include { host } => {
+            wire.include_host(v1::HostRequest { service, by, host: host.into() }).await
+        }
+        Request::Drain { host } => wire.drain_host(v1::HostRequest { service, by, host: host.into() }).await,
+        Request::Admit { host } => wire.admit_host(v1::HostRequest { service, by, host: host.into() }).await,
+        Request::Push { .. } | Request::Rollback | Request::Restart => {
+            Err(Status::invalid_argument("it begins a rollout, and has a call of its own"))
+        }
     }
 }

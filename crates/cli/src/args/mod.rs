@@ -78,9 +78,9 @@ pub(crate) enum Command {
     /// The last rollouts of a service.
     History(History),
     /// Move a service back to the completed release before the present one.
-    Rollback(Rollback),
+    Rollback(Begin),
     /// Restart the present release of a service on all its hosts, under the same slots.
-    Restart(Restart),
+    Restart(Begin),
     /// Freeze a rollout and its deadlines; hosts in mid-step finish.
     Pause(Of),
     /// End a pause or a halt.

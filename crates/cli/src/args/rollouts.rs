@@ -25,19 +25,9 @@ pub(crate) struct Push {
     pub(crate) by: By,
 }
 
+/// What begins a rollout to a release that the fleet knows already.
 #[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    /// The service.
-    #[arg(long)]
-    pub(crate) service: ServiceName,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-    #[command(flatten)]
-    pub(crate) by: By,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Restart {
+pub(crate) struct Begin {
     /// The service.
     #[arg(long)]
     pub(crate) service: ServiceName,

@@ -14,7 +14,7 @@ use super::{
     operator, policy,
 };
 use crate::{
-    args::{Push, Restart, Rollback, Wait},
+    args::{Begin, Push, Wait},
     failure::Failure,
 };
 
@@ -31,12 +31,12 @@ pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failur
     begun(context, args.service, pushed, &args.wait).await
 }
 
-pub(super) async fn rollback(context: &mut Context, args: Rollback) -> Result<u8, Failure> {
+pub(super) async fn rollback(context: &mut Context, args: Begin) -> Result<u8, Failure> {
     let pushed = context.client.rollback(&args.service, operator(args.by)).await?;
     begun(context, args.service, pushed, &args.wait).await
 }
 
-pub(super) async fn restart(context: &mut Context, args: Restart) -> Result<u8, Failure> {
+pub(super) async fn restart(context: &mut Context, args: Begin) -> Result<u8, Failure> {
     let pushed = context.client.restart(&args.service, operator(args.by)).await?;
     begun(context, args.service, pushed, &args.wait).await
 }
