@@ -52,7 +52,7 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) contact: Contact,
     state: watch::Receiver<Arc<M>>,
-    store: Store,
+    pub(crate) store: Store,
     stopping: AtomicBool,
 }
 

@@ -1,7 +1,7 @@
 //! Events. What is not known in fields still has its name, sentence and tail.
 
 use model::{
-    RolloutId,
+    Revision, RolloutId,
     fleet::{Event, EventKind, Evidence, Settled},
     time::WallTime,
 };
@@ -134,6 +134,9 @@ fn write_detail(kind: EventKind, host: String) -> Option<Detail> {
                 Evidence::Removed(by) => Some(by.into()),
             },
         }),
+        EventKind::Rebuilt { from, last, by } => {
+            Detail::Rebuilt(v1::Rebuilt { from: from.into(), last: last.0, by: Some(by.into()) })
+        }
         EventKind::LevelRaised { level } => Detail::LevelRaised(level),
     })
 }
@@ -217,6 +220,11 @@ fn read_detail(detail: Detail) -> Result<EventKind, Invalid> {
         Detail::Asked(wire) => EventKind::Asked { what: wire.what, by: operator(wire.by) },
         Detail::Departed(wire) => EventKind::Departed {
             evidence: wire.removed_by.map_or(Evidence::Terminated, |by| Evidence::Removed(by.into())),
+        },
+        Detail::Rebuilt(wire) => EventKind::Rebuilt {
+            from: named("from", &wire.from)?,
+            last: Revision(wire.last),
+            by: operator(wire.by),
         },
         Detail::LevelRaised(level) => EventKind::LevelRaised { level },
     })

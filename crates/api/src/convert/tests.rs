@@ -75,6 +75,11 @@ fn kinds() -> Vec<EventKind> {
         EventKind::Enrolled,
         EventKind::Departed { evidence: Evidence::Terminated },
         EventKind::Departed { evidence: Evidence::Removed(by()) },
+        EventKind::Rebuilt {
+            from: "c1-x".parse().unwrap(),
+            last: Revision(40),
+            by: Operator { name: "ann".into(), reason: "a zone burned".into() },
+        },
         EventKind::LevelRaised { level: 2 },
     ]
 }

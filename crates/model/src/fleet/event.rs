@@ -10,7 +10,7 @@ use super::{
     migration::MigrationState,
     rollout::{Outcome, RolloutKind, RolloutPhase},
 };
-use crate::{Fence, HostId, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{ClusterId, Fence, HostId, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
 
 /// Events that are kept. A watcher who resumes before them gets an explicit gap.
 pub const EVENTS_KEPT: usize = 2000;
@@ -177,6 +177,15 @@ pub enum EventKind {
         /// What proves it.
         evidence: Evidence,
     },
+    /// The cluster lost its majority, and was rebuilt from what one host knew.
+    Rebuilt {
+        /// The cluster that it was.
+        from: ClusterId,
+        /// The last log entry that was known. What was committed after it is lost.
+        last: Revision,
+        /// Who asked for it, and why.
+        by: Operator,
+    },
     /// New behaviour was switched on.
     LevelRaised {
         /// The level.
@@ -228,6 +237,7 @@ impl EventKind {
             Self::Asked { .. } => "asked",
             Self::Enrolled => "enrolled",
             Self::Departed { .. } => "departed",
+            Self::Rebuilt { .. } => "rebuilt",
             Self::LevelRaised { .. } => "level_raised",
         }
     }
@@ -324,6 +334,10 @@ impl fmt::Display for EventKind {
             }
             Self::Departed { evidence: Evidence::Removed(by) } => {
                 f.write_str("removed").and_then(|()| write_by(f, by))
+            }
+            Self::Rebuilt { from, last, by } => {
+                write!(f, "cluster rebuilt from {from} as it was at revision {last}")
+                    .and_then(|()| write_by(f, by))
             }
             Self::LevelRaised { level } => write!(f, "fleet level {level}"),
         }

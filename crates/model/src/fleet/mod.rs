@@ -20,6 +20,7 @@ mod grants;
 mod migrating;
 mod operators;
 mod proposals;
+mod rebuild;
 mod reports;
 mod rollouts;
 mod scene;
@@ -43,6 +44,7 @@ pub use self::{
     event::{EVENTS_KEPT, Event, EventKind, Settled},
     host::{Availability, Change, Declaration, Host, HostService, PhaseKind, Purpose},
     migration::{MigrationLock, MigrationState, Migrations, Verdict},
+    rebuild::{Predecessor, Rebuilding},
     rollout::{
         EXIT_HALTED, Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase, Timer,
     },
@@ -77,6 +79,9 @@ pub struct Fleet {
     pub events: VecDeque<Arc<Event>>,
     /// The revision of the newest event that was forgotten.
     pub forgotten: Revision,
+    /// The clusters that this one was rebuilt from, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predecessors: Vec<Predecessor>,
     /// What was answered to whom, so that a duplicate gets the first reply.
     proposals: Proposals,
 }

@@ -150,6 +150,7 @@ impl Host {
             Ending::Abandoned(reason) => Report::Abandoned { fence, reason },
         };
         self.push_report(report, None, now);
+        self.reports.ended(now);
         self.calls.collect.plan(now);
         self.begin_watch(now);
     }

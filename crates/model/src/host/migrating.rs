@@ -129,6 +129,24 @@ impl Host {
         self.calls.stop_migration.plan(now);
     }
 
+    /// The fleet believes that a migration runs whose end it was told: that was lost, as after a cluster was rebuilt. The record still has it.
+    pub(super) fn migration_ended_unheard(&self) -> Option<Report> {
+        let (grant, note) = (self.migration_grant()?, self.ledger.migration.as_ref()?);
+        if grant.fence != note.fence || note.state != MigrationProgress::Ended {
+            return None;
+        }
+        let end = match self.migration_record(note) {
+            MigrationSeen::Ended { exit, .. } => ended(exit),
+            MigrationSeen::Running { .. } => return None,
+            MigrationSeen::NotStarted => {
+                let reason = "the supervisor has no record of it, and its end was lost with the old cluster"
+                    .to_owned();
+                MigrationEnd::Unknown { reason }
+            }
+        };
+        Some(Report::MigrationEnded { fence: note.fence, end, tail: "".into() })
+    }
+
     /// Starts it, if the fleet still wants that, and it is here, and nothing else runs.
     fn call_migrate(&mut self, note: &MigrationNote, now: Timestamp) {
         let (fence, limit) = (note.fence, self.policy().deadlines.stage);
@@ -210,6 +228,7 @@ impl Host {
             _ => Some((fence, true)),
         };
         self.push_report(Report::MigrationEnded { fence, end, tail: "".into() }, tail, now);
+        self.reports.ended(now);
         self.note_migration(MigrationProgress::Ended, now);
         self.calls.migrate.reset();
         self.calls.stop_migration.reset();

@@ -50,6 +50,8 @@ enum Kind {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
+    Ended,
+    MigrationEnded,
     Runs,
     Availability,
     Staged(ReleaseId),
@@ -71,6 +73,12 @@ impl Reports {
         let tails = self.tails.iter().map(|tail| tail.until);
         let again = self.told.values().map(|told| *told + AGAIN);
         tails.chain(again).chain([self.ask_at]).filter(|due| at < *due).min()
+    }
+
+    /// A change or a migration has ended, and its report is on its way: what the fleet still believes meanwhile is no difference.
+    pub(super) fn ended(&mut self, now: Timestamp) {
+        self.told.insert(Topic::Ended, now);
+        self.told.insert(Topic::MigrationEnded, now);
     }
 
     /// Why the fleet did not let a change begin.
@@ -191,6 +199,7 @@ impl Host {
 
     fn decline(&mut self, fence: Fence, reason: &str, now: Timestamp) {
         self.remember().fence = Some(fence);
+        self.reports.ended(now);
         self.push_report(Report::Abandoned { fence, reason: reason.to_owned() }, None, now);
         self.report(now);
     }
@@ -206,6 +215,12 @@ impl Host {
     fn difference(&mut self) -> Option<(Report, Kind)> {
         let (_, assigned) = self.assigned.as_ref()?;
         let untold = |topic: &Topic| !self.reports.told.contains_key(topic);
+        if let Some(report) = self.ended_unheard(assigned).filter(|_| untold(&Topic::Ended)) {
+            return Some((report, Kind::Difference(Topic::Ended)));
+        }
+        if let Some(report) = self.migration_ended_unheard().filter(|_| untold(&Topic::MigrationEnded)) {
+            return Some((report, Kind::Difference(Topic::MigrationEnded)));
+        }
         let steady = self.ledger.change.is_none() && assigned.change.is_none();
         if steady && assigned.current != self.ledger.serving && untold(&Topic::Runs) {
             let report = Report::Runs { release: self.ledger.serving.clone() };
@@ -235,6 +250,20 @@ impl Host {
         trouble.told = true;
         let report = Report::NotStaged { release: release.clone(), reason: trouble.reason.clone() };
         Some((report, Kind::Difference(Topic::NotStaged(release.clone()))))
+    }
+
+    /// The fleet believes in a change that this host has ended: what it was told of the end was lost, as after a cluster was rebuilt.
+    fn ended_unheard(&self, assigned: &ServiceAssignment) -> Option<Report> {
+        let grant = assigned.change.as_ref()?;
+        let fence = grant.fence;
+        if self.ledger.change.is_some() || self.ledger.fence.is_none_or(|begun| begun < fence) {
+            return None;
+        }
+        if grant.to == self.ledger.serving {
+            return Some(Report::Changed { fence });
+        }
+        let reason = "it ended before the cluster was rebuilt".to_owned();
+        Some(Report::Abandoned { fence, reason })
     }
 
     /// A wanted release that the fleet believes staged here, and that the store does not have.

@@ -19,7 +19,19 @@ use crate::{
 const BATCH_LIMIT_BYTES: usize = 4 << 20;
 
 impl Store {
-    fn entries<M: Machine>(
+    /// The last entry's id: of the log, or of what was purged.
+    pub(crate) fn last<M: Machine>(&self) -> io::Result<Option<LogId<M>>> {
+        let last = self.read(|transaction| {
+            let table = transaction.open_table(LOG)?;
+            Ok(table.last()?.map(|(_, bytes)| bytes.value().to_vec()))
+        })?;
+        match last {
+            Some(bytes) => Ok(Some(decode::<Entry<M>>(&bytes)?.log_id())),
+            None => self.get(KEY_PURGED),
+        }
+    }
+
+    pub(crate) fn entries<M: Machine>(
         &self,
         range: impl RangeBounds<u64>,
         limit_bytes: usize,
@@ -63,12 +75,7 @@ impl<M: Machine> RaftLogStorage<Types<M>> for Store {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types<M>>> {
         let last_purged_log_id: Option<LogId<M>> = self.get(KEY_PURGED)?;
-        let last = self.read(|transaction| {
-            let table = transaction.open_table(LOG)?;
-            Ok(table.last()?.map(|(_, bytes)| bytes.value().to_vec()))
-        })?;
-        let last = last.map(|bytes| decode::<Entry<M>>(&bytes)).transpose()?;
-        let last_log_id = last.map(|entry| entry.log_id()).or_else(|| last_purged_log_id.clone());
+        let last_log_id = self.last::<M>()?;
         Ok(LogState { last_purged_log_id, last_log_id })
     }
 

@@ -5,8 +5,14 @@ use std::io;
 use bytes::Bytes;
 use redb::{Durability, ReadableTable as _};
 
-use super::{KEY_SNAPSHOT_META, KEY_SNAPSHOT_STATE, SNAPSHOT, Store, decode, encode};
-use crate::{Machine, types::SnapshotMeta};
+use super::{
+    KEY_COMMITTED, KEY_PURGED, KEY_SNAPSHOT_META, KEY_SNAPSHOT_STATE, KEY_VOTE, META, SNAPSHOT, Store,
+    decode, encode,
+};
+use crate::{
+    Machine,
+    types::{LogId, SnapshotMeta, Vote},
+};
 
 /// A snapshot as stored and sent: what it covers, and the machine's state as JSON.
 pub(crate) struct StoredSnapshot<M: Machine> {
@@ -23,6 +29,26 @@ impl Store {
             Ok(meta.zip(state))
         })?;
         raw.map(|(meta, state)| Ok(StoredSnapshot { meta: decode(&meta)?, state })).transpose()
+    }
+
+    /// Fills an empty file with a state, as if all up to `last` had been compacted into it.
+    pub(crate) fn begin_with<M: Machine>(
+        &self,
+        snapshot: &StoredSnapshot<M>,
+        vote: &Vote<M>,
+        last: &LogId<M>,
+    ) -> io::Result<()> {
+        let (meta, vote, last) = (encode(&snapshot.meta)?, encode(vote)?, encode(last)?);
+        self.write(Durability::Immediate, |transaction| {
+            let mut table = transaction.open_table(SNAPSHOT)?;
+            table.insert(KEY_SNAPSHOT_META, meta.as_slice())?;
+            table.insert(KEY_SNAPSHOT_STATE, snapshot.state.as_ref())?;
+            let mut table = transaction.open_table(META)?;
+            table.insert(KEY_VOTE, vote.as_slice())?;
+            table.insert(KEY_PURGED, last.as_slice())?;
+            table.insert(KEY_COMMITTED, last.as_slice())?;
+            Ok(())
+        })
     }
 
     /// Keeps `snapshot`, unless the stored one covers as much: a build that ends after a newer snapshot was

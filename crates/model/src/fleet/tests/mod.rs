@@ -12,6 +12,7 @@ mod operators;
 mod proposals;
 mod quarantine;
 mod queue;
+mod rebuild;
 mod recalls;
 mod staging;
 

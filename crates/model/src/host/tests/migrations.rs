@@ -124,3 +124,20 @@ fn a_lock_that_is_taken_away_before_the_start_is_let_go() {
     world.run(secs(60));
     assert_eq!((world.acts.clone(), world.told()), (vec![], vec![]));
 }
+
+#[test]
+fn an_end_that_was_lost_with_the_old_cluster_is_told_again_from_the_record() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("b", 5);
+    world.run(secs(5));
+    let lock = world.assignment.migrate.clone();
+    world.end_migration(ExitSeen::Code(0));
+    world.run(secs(5));
+    world.forget();
+    // The replica that the cluster was rebuilt from had not seen it.
+    world.assignment.migrate = lock;
+    world.assign();
+    world.run(secs(8));
+    assert_eq!(end(&world), Some(&MigrationEnd::Succeeded));
+    assert_eq!(world.acts, [""; 0], "it is not started again");
+}

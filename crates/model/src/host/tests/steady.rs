@@ -181,3 +181,23 @@ fn a_release_that_is_here_already_is_reported_and_not_fetched() {
     world.run(secs(5));
     assert_eq!((world.told(), world.acts.clone()), (vec!["staged c".to_owned()], vec![]));
 }
+
+#[test]
+fn a_change_whose_end_was_lost_with_the_old_cluster_is_told_again() {
+    for (to, told) in [("a", "changed"), ("b", "abandoned")] {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.grant(ChangeGrant { phase: PhaseKind::Soaking, ..grant(1, Some("z"), Some(to)) });
+        world.run(secs(8));
+        assert_eq!(world.told().first().map(String::as_str), Some(told), "granted to go to {to}, serves a");
+        assert_eq!(world.acts, [""; 0], "nothing is done under a grant that was used up");
+    }
+}
+
+#[test]
+fn the_end_of_a_change_is_told_once_while_the_fleet_takes_note() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.grant(grant(5, Some("a"), Some("b")));
+    world.run(secs(120));
+    let ends = world.told().iter().filter(|told| *told == "changed").count();
+    assert_eq!(ends, 1, "{:?}", world.told());
+}

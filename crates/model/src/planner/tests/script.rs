@@ -260,7 +260,7 @@ impl Script {
         for (at, event) in std::mem::take(&mut self.play.told) {
             let quiet = match event.kind {
                 EventKind::HostMoved { .. } | EventKind::Staged { .. } => !self.verbose,
-                EventKind::LevelRaised { .. } => true,
+                EventKind::Rebuilt { .. } | EventKind::LevelRaised { .. } => true,
                 _ => false,
             };
             if quiet {

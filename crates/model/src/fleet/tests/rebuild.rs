@@ -1,0 +1,173 @@
+//! A cluster rebuilt from what one host knew: nothing that may have happened since is taken as not having happened.
+
+use super::*;
+
+/// The cluster is rebuilt from what is here; what was committed afterwards is lost.
+fn rebuilt(lab: &mut Lab) {
+    let last = lab.fleet.revision;
+    let from = Predecessor { cluster: "c1-x".parse().unwrap(), last, host: h(4), by: by("a zone burned") };
+    lab.fleet.rebuild(Rebuilding { from, incarnation: Incarnation(1), at: WallTime(2000) });
+}
+
+/// A fleet of five that rolls `b`; `h1` is granted and `h2` drains.
+fn mid_rollout() -> Lab {
+    let mut lab = Lab::serving_with(5, policy(2));
+    lab.staged("b");
+    lab.wave(&[1, 2]);
+    lab.grant(1).unwrap();
+    lab.grant(2).unwrap();
+    lab.begins(2);
+    lab
+}
+
+#[test]
+fn revisions_and_fences_are_newer_than_any_that_the_lost_majority_can_have_used() {
+    let mut lab = mid_rollout();
+    let (revision, old) = (lab.fleet.revision, lab.fence(1));
+    rebuilt(&mut lab);
+    assert!(revision.0 + 100_000 <= lab.fleet.revision.0, "{revision} {}", lab.fleet.revision);
+    assert_eq!(lab.fleet.incarnation, Incarnation(2));
+    assert_eq!(lab.fence(1), old, "a change that is under way keeps the fence that its host knows");
+    assert_eq!(lab.fleet.predecessors.len(), 1);
+
+    let again = lab.fleet.revision;
+    rebuilt(&mut lab);
+    assert!(again < lab.fleet.revision);
+    assert_eq!(lab.fleet.incarnation, Incarnation(3));
+    let clusters: Vec<_> = lab.fleet.predecessors.iter().map(|known| known.last).collect();
+    assert_eq!(clusters, [revision, again]);
+
+    lab.ask(Request::Resume);
+    for host in 1..=5 {
+        lab.availability(host, Availability::In, Cause::Surroundings);
+    }
+    for host in [1, 2] {
+        lab.changes(host);
+    }
+    lab.end_wave();
+    lab.wave(&[3]);
+    lab.grant(3).unwrap();
+    assert!(old < lab.fence(3) && lab.fence(3).incarnation == Incarnation(3), "{}", lab.fence(3));
+}
+
+#[test]
+fn an_incarnation_that_was_seen_elsewhere_is_not_used_again() {
+    let mut lab = Lab::serving(3);
+    let from =
+        Predecessor { cluster: "c1-x".parse().unwrap(), last: Revision(9), host: h(1), by: by("again") };
+    lab.fleet.rebuild(Rebuilding { from, incarnation: Incarnation(7), at: WallTime(2000) });
+    assert_eq!(lab.fleet.incarnation, Incarnation(7));
+}
+
+#[test]
+fn every_host_is_out_until_it_tells_otherwise_and_slots_stay_held() {
+    let mut lab = mid_rollout();
+    rebuilt(&mut lab);
+    for host in 1..=5 {
+        assert_eq!(lab.here(host).availability, Availability::Unknown, "h{host}");
+    }
+    // The grant of h1 may have been begun before the majority was lost: it is not free again.
+    assert_eq!(lab.here(1).change.as_ref().unwrap().phase, PhaseKind::Draining);
+    lab.ask(Request::Resume);
+    for host in [3, 4] {
+        lab.availability(host, Availability::In, Cause::Surroundings);
+    }
+    assert_eq!(lab.here(3).availability, Availability::In);
+    // h1 and h2 hold the two slots, and h5 has not come along: nobody else may go.
+    lab.ask(Request::Drain { host: h(3) });
+    assert_no(&lab.step(Step::Park { host: h(3) }), "no free slot");
+
+    // Whoever had begun goes on where it was, by what it knows itself.
+    lab.moves(1, &[PhaseKind::Stopping]);
+    lab.changes(1);
+    assert_eq!(lab.here(1).availability, Availability::In);
+    lab.terminate(2);
+    assert_eq!(lab.service().rollouts[&lab.active()].parts[&h(2)].state, PartState::Dropped);
+}
+
+#[test]
+fn the_rollout_under_way_is_paused_until_an_operator_has_looked() {
+    let mut lab = mid_rollout();
+    let rollout = lab.active();
+    rebuilt(&mut lab);
+    let paused = lab.rollout(rollout).paused.clone().unwrap();
+    assert!(paused.reason.contains("rebuilt") && paused.reason.contains("a zone burned"), "{paused:?}");
+    lab.ask(Request::Resume);
+    assert_eq!(lab.rollout(rollout).paused, None);
+
+    let mut lab = mid_rollout();
+    rebuilt(&mut lab);
+    assert_eq!(lab.ask(Request::Abort { leave: false }), Reply::Done);
+}
+
+#[test]
+fn a_migration_that_may_have_been_started_since_waits_for_an_operators_word() {
+    let mut lab = Lab::serving(3);
+    let rollout = lab.staged("m2");
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Migrating);
+    rebuilt(&mut lab);
+    let state = lab.service().migration(&release("m2"), &h(1));
+    assert!(
+        matches!(&state, MigrationState::Unknown { reason, .. } if reason.contains("rebuilt")),
+        "{state:?}"
+    );
+    assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::Halted { during: Halting::Migrating, .. }));
+    assert!(lab.grant_migration(1, "m2").is_err(), "it is not started again by itself");
+    lab.ask(Request::ResolveMigration { release: id("m2"), verdict: Verdict::Retry });
+    lab.ask(Request::Resume);
+    assert_eq!(lab.grant_migration(1, "m2"), Ok(()));
+}
+
+#[test]
+fn a_migration_that_was_known_to_be_over_stays_so_and_one_that_runs_is_told_of_by_its_host() {
+    let mut lab = Lab::serving(3);
+    lab.completes("m1");
+    lab.staged("m2");
+    lab.grant_migration(2, "m2").unwrap();
+    rebuilt(&mut lab);
+    assert_eq!(lab.service().migration(&release("m1"), &h(1)), MigrationState::Succeeded);
+    assert!(matches!(lab.service().migration(&release("m2"), &h(1)), MigrationState::Running { .. }));
+    assert_eq!(lab.migration_ended(2, MigrationEnd::Succeeded), Reply::Done);
+    assert_eq!(lab.service().migration(&release("m2"), &h(1)), MigrationState::Succeeded);
+}
+
+#[test]
+fn a_push_that_still_stages_meets_the_doubt_when_it_would_migrate() {
+    let mut lab = Lab::serving(3);
+    let rollout = lab.pushed("m2");
+    rebuilt(&mut lab);
+    lab.ask(Request::Resume);
+    lab.stages("m2");
+    assert_eq!(lab.step(Step::EndStaging { rollout, dropped: Vec::new() }), Ok(()));
+    assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::Halted { during: Halting::Migrating, .. }));
+}
+
+#[test]
+fn what_was_answered_before_is_answered_the_same_again() {
+    let mut lab = Lab::serving(3);
+    let push = Command {
+        proposer: "ci".into(),
+        sequence: 1,
+        at: WallTime(1),
+        act: Act::Ask {
+            service: web(),
+            by: by("ci"),
+            request: Request::Push { release: release("b"), policy: None },
+        },
+    };
+    let first = lab.send(&push);
+    rebuilt(&mut lab);
+    assert_eq!(lab.send(&push), first);
+}
+
+#[test]
+fn a_state_without_predecessors_is_written_as_it_always_was() {
+    let mut lab = Lab::serving(1);
+    assert!(!serde_json::to_string(&lab.fleet).unwrap().contains("predecessors"));
+    rebuilt(&mut lab);
+    let text = serde_json::to_string(&lab.fleet).unwrap();
+    assert_eq!(serde_json::from_str::<Fleet>(&text).unwrap(), lab.fleet);
+    let told: Vec<_> = lab.fleet.events.iter().filter(|event| event.kind.name() == "rebuilt").collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].kind.to_string().contains("c1-x"), "{}", told[0].kind);
+}
