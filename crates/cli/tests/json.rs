@@ -87,7 +87,10 @@ fn script() -> Script {
 }
 
 fn examples() -> Vec<Example> {
-    let soaked = vec![Play::Say(WatchItem::Event(event(46, EventKind::WaveSoaked { wave: 0 })))];
+    let soaked = vec![
+        Play::Say(WatchItem::Event(event(46, EventKind::WaveSoaked { wave: 0 }))),
+        Play::Say(WatchItem::Picture(Box::new(fleet::status()))),
+    ];
     let drained = |heading, arguments| {
         let mut waits = fleet::status();
         waits.services[0].hosts[3].change = None;

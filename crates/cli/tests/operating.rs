@@ -238,6 +238,20 @@ async fn a_wait_for_a_host_ends_at_its_time_out_and_when_somebody_wants_the_oppo
 }
 
 #[tokio::test]
+async fn a_time_out_of_a_wait_for_a_host_without_a_majority_ends_with_69_and_names_who_is_missing() {
+    let mut waits = fleet::status();
+    waits.services[0].hosts[3].change = None;
+    let stale = Stale { reason: "no answer from h2".into(), missing: vec![fleet::named("h2")] };
+    let away = Status { stale: Some(stale), ..waits.clone() };
+    for verb in ["drain", "admit"] {
+        let arguments = ["hosts", verb, "h4", "--wait", "--timeout", "1s"];
+        let said = run(&[&with(vec![waits.clone(), away.clone()]).await], &arguments).await;
+        assert_eq!(said.code, Some(69), "{verb}: {}{}", said.out, said.err);
+        assert!(said.err.contains("no answer from h2") && said.err.contains("still holds"), "{}", said.err);
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_is_not_there_is_refused_before_anything_is_asked() {
     let agent = agent().await;
     let said = run(&[&agent], &["hosts", "drain", "h9"]).await;

@@ -11,7 +11,7 @@ use api::{
 };
 use model::{
     Revision, RolloutId,
-    fleet::{EventKind, Outcome, Refusal},
+    fleet::{EventKind, Halt, Halting, Outcome, Refusal, Rollout, RolloutKind, RolloutPhase},
 };
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -238,17 +238,72 @@ async fn events_are_followed_through_the_loss_of_an_agent() {
     assert_eq!(first.script().followed[0].after, Some(Cursor { revision: Revision(7), index: 0 }.into()));
 }
 
+/// How the service is while `phase` is that of r7, whose canary wave has soaked.
+fn past_canary(phase: RolloutPhase) -> Play<WatchItem> {
+    let active = Rollout { id: RolloutId(7), phase, ..support::fleet::rollout() };
+    let mut picture = support::fleet::status();
+    picture.services[0].active = Some(active);
+    Play::Say(WatchItem::Picture(Box::new(picture)))
+}
+
+fn canary_soaked() -> Play<WatchItem> {
+    event(8, EventKind::WaveSoaked { wave: 0 })
+}
+
 #[tokio::test]
 async fn until_canary_ends_with_zero_while_the_rollout_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let push = ["push", dir.path().to_str().unwrap(), "--service", "web", "--until", "canary"];
-    let agent = agent(vec![event(8, EventKind::WaveSoaked { wave: 0 }), Play::Stay]).await;
+    let agent = agent(vec![canary_soaked(), past_canary(RolloutPhase::Rolling), Play::Stay]).await;
     let said = run(&[&agent], &push).await;
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     assert!(said.out.contains("r7 goes on: `deployinator watch r7 --service web`"), "{}", said.out);
 
     let failed = self::agent(vec![the_end(Verdict::Over(Outcome::RolledBack))]).await;
     assert_eq!(run(&[&failed], &push).await.code, Some(1), "it failed before the canary wave had soaked");
+}
+
+#[tokio::test]
+async fn until_canary_of_what_is_over_or_halted_ends_with_its_own_code() {
+    let over = |outcome| (None, Verdict::Over(outcome));
+    let halted = RolloutPhase::Halted {
+        during: Halting::Rolling,
+        why: Halt::Failed { host: support::fleet::named("h2") },
+    };
+    let back = RolloutPhase::RollingBack { by: RolloutId(9) };
+    let cases = [
+        (over(Outcome::Completed), 0),
+        (over(Outcome::RolledBack), 1),
+        (over(Outcome::Aborted), 1),
+        (over(Outcome::RollbackFailed), 2),
+        (over(Outcome::Superseded { by: RolloutId(11) }), 4),
+        ((Some(halted), Verdict::Halted), 3),
+        ((Some(back), Verdict::Over(Outcome::RolledBack)), 1),
+    ];
+    for ((phase, verdict), code) in cases {
+        // Its canary wave had soaked, as the events before the end say.
+        let mut play = vec![canary_soaked()];
+        play.extend(phase.map(past_canary));
+        play.push(the_end(verdict.clone()));
+        let said = run(&[&agent(play).await], &[&WATCH[..], &["--until", "canary"]].concat()).await;
+        assert_eq!(said.code, Some(code), "{verdict:?}: {}{}", said.out, said.err);
+    }
+}
+
+#[tokio::test]
+async fn a_watch_without_a_number_goes_on_with_what_a_roll_back_takes_back() {
+    let kind = RolloutKind::RollbackOf { rollout: RolloutId(7), aborted: false };
+    let back = Rollout { id: RolloutId(9), kind, ..support::fleet::rollout() };
+    let mut picture = support::fleet::status();
+    picture.services[0].active = Some(back);
+    let picture = Play::Say(WatchItem::Picture(Box::new(picture)));
+    let first = agent(vec![picture, Play::Cut(None)]).await;
+    let second = agent(vec![the_end(Verdict::Over(Outcome::RolledBack))]).await;
+    let said = run(&[&first, &second], &["watch", "--service", "web"]).await;
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    let asked: Vec<_> =
+        [&first, &second].iter().map(|agent| agent.script().watched[0].rollout).collect();
+    assert_eq!(asked, [None, Some(7)], "the roll back itself would end with 0");
 }
 
 #[tokio::test]

@@ -9,11 +9,12 @@ use tonic::{Code, Status};
 pub(super) fn not_a_release(error: &NotARelease) -> Status {
     let text = Chain(error).to_string();
     match error {
+        // Nobody knows yet whether it is one; another agent's store may do better.
         NotARelease::Fault(_) => refusal::status(
             Code::Unavailable,
-            Exit::Rejected,
+            Exit::Unavailable,
             text,
-            Some("try again, or ask another agent with --agent"),
+            Some("nothing was changed: push again, or ask another agent with --agent; the disk of the one that was asked may be in trouble"),
         ),
         _ => {
             let next = "push a directory that every host can read, with an executable bin/serve";
@@ -51,4 +52,25 @@ pub(super) fn not_formed(holds: &[FormingHold]) -> Status {
     };
     let text = format!("this agent is in no cluster yet: {why}");
     refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(&next))
+}
+
+#[cfg(test)]
+mod tests {
+    use ports::fault::{Fault, FaultKind};
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_store_rejects_nothing_and_may_be_asked_again() {
+        let fault = NotARelease::Fault(Fault::new(
+            FaultKind::Transient,
+            "read /srv/releases/42",
+            "input/output error",
+        ));
+        let status = not_a_release(&fault);
+        assert_eq!((status.code(), refusal::exit_of(&status)), (Code::Unavailable, Some(Exit::Unavailable)));
+        assert!(status.message().contains("input/output error"), "{}", status.message());
+        assert!(refusal::next_of(&status).unwrap().contains("push again"));
+        assert!(!refusal::is_unsure(&status), "nothing was proposed");
+    }
 }

@@ -83,7 +83,8 @@ pub(crate) struct HostAct {
     /// Wait until it is so.
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Give up waiting after this time, with exit code 75; what was asked for still holds.
+    /// Give up waiting after this time, with exit code 75, or 69 where no majority of the voters answers; what was asked for still holds.
+    /// Without it, a majority that is missing is waited for for a minute.
     #[arg(long, value_parser = humantime::parse_duration, requires = "wait")]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]

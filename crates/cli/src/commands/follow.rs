@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use api::{
     Exit, Step, Watch as Watching,
-    view::{Cursor, SeenEvent, Status, WatchItem, followed},
+    view::{Cursor, Status, WatchItem, followed},
 };
-use model::{RolloutId, ServiceName, fleet::EventKind};
+use model::{RolloutId, ServiceName, fleet::RolloutPhase};
 
 use super::Context;
 use crate::{
@@ -93,18 +93,15 @@ async fn to_the_end(
     while let Some(step) = watch.next().await? {
         let mut soaked = false;
         match step {
-            Step::Item(WatchItem::Event(event)) => {
-                context.printer.event(&event);
-                soaked = has_soaked(&event, rollout);
-            }
+            Step::Item(WatchItem::Event(event)) => context.printer.event(&event),
             Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
             Step::Item(WatchItem::Picture(picture)) => {
                 context.printer.picture(service, &picture);
+                rollout = rollout.or_else(|| under_way(&picture, service));
                 if picture.stale.is_none() {
                     *missing = None;
+                    soaked = is_past_canary(&picture, service, rollout);
                 }
-                rollout = rollout.or_else(|| under_way(&picture, service));
-                soaked = is_past_canary(&picture, service, rollout);
             }
             Step::Item(WatchItem::Ended(ended)) => {
                 context.printer.ended(&ended);
@@ -134,16 +131,11 @@ fn under_way(status: &Status, service: &ServiceName) -> Option<RolloutId> {
     here.active.as_ref().map(followed)
 }
 
-/// Whether the event says that the first wave of the rollout has soaked.
-fn has_soaked(event: &SeenEvent, rollout: Option<RolloutId>) -> bool {
-    let first = matches!(event.detail, Some(EventKind::WaveSoaked { wave: 0 }));
-    first && rollout.is_none_or(|rollout| event.rollout == Some(rollout))
-}
-
-/// The same from a picture, for whoever comes later than the event.
+/// Whether the first wave has soaked and the rollout goes on. The event alone does not say so: a rollout that is over, was halted or is taken
+/// back has it among its events too, and ends with its own code.
 fn is_past_canary(status: &Status, service: &ServiceName, rollout: Option<RolloutId>) -> bool {
     let here = status.services.iter().find(|here| here.service == *service);
     let active = here.and_then(|here| here.active.as_ref());
-    let active = active.filter(|active| rollout.is_none_or(|rollout| active.id == rollout));
+    let active = active.filter(|active| Some(active.id) == rollout && active.phase == RolloutPhase::Rolling);
     active.is_some_and(|active| 1 < active.waves || (active.waves == 1 && active.wave_soaked))
 }

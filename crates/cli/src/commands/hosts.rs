@@ -94,14 +94,44 @@ async fn act(context: &mut Context, args: HostAct, goal: Goal) -> Result<u8, Fai
             None => std::future::pending().await,
         }
     };
+    let mut heard = Heard { at: Instant::now(), missing: None, gives_up: timeout.is_none() };
     let code = tokio::select! {
-        reached = until(context, &host, &services, goal) => return reached,
+        reached = until(context, &host, &services, goal, &mut heard) => return reached,
         () = gave_up => Exit::GaveUp,
         _ = tokio::signal::ctrl_c() => Exit::Interrupted,
     };
-    let why = if code == Exit::GaveUp { "the time-out has passed" } else { "interrupted" };
-    let next = "`deployinator status` says what it waits for";
-    Err(Failure::new(code, format!("wait for {host}: {why}; what was asked for still holds"), Some(next)))
+    let (code, why) = match (code, heard.missing) {
+        (Exit::GaveUp, Some(missing)) => {
+            (Exit::Unavailable, format!("the time-out has passed, and nobody can say how it goes: {missing}"))
+        }
+        (Exit::GaveUp, None) => (code, "the time-out has passed".to_owned()),
+        _ => (code, "interrupted".to_owned()),
+    };
+    Err(Failure::new(code, format!("wait for {host}: {why}; what was asked for still holds"), Some(WAITS)))
+}
+
+/// What an unfinished wait says next.
+const WAITS: &str = "`deployinator status` says what it waits for, and who is missing";
+
+/// When the fleet was heard of last.
+struct Heard {
+    at: Instant,
+    /// Why nobody can say how it goes, while that is so.
+    missing: Option<String>,
+    /// Nobody has said how long to wait, so that a fleet that is away for [`NO_ANSWER`] is not waited for.
+    gives_up: bool,
+}
+
+impl Heard {
+    /// Takes note that nobody could say how it goes; an error when that has lasted long enough.
+    fn nothing(&mut self, host: &HostId, why: String) -> Result<(), Failure> {
+        if self.gives_up && NO_ANSWER <= self.at.elapsed() {
+            let text = format!("wait for {host}: {why}; what was asked for still holds");
+            return Err(Failure::new(Exit::Unavailable, text, Some(WAITS)));
+        }
+        self.missing = Some(why);
+        Ok(())
+    }
 }
 
 /// Looks until the host is there, and says what changes meanwhile.
@@ -110,47 +140,35 @@ async fn until(
     host: &HostId,
     services: &[ServiceName],
     goal: Goal,
+    heard: &mut Heard,
 ) -> Result<u8, Failure> {
     let mut said = vec![String::new(); services.len()];
-    let mut heard = Instant::now();
     loop {
-        let status = match context.client.status(None).await {
-            Ok(status) if status.stale.is_none() => {
-                heard = Instant::now();
-                status
-            }
-            Ok(_) if heard.elapsed() < NO_ANSWER => {
-                sleep(LOOK).await;
-                continue;
-            }
-            Err(error) if is_passing(&error) && heard.elapsed() < NO_ANSWER => {
-                sleep(LOOK).await;
-                continue;
-            }
-            Ok(status) => {
-                let why = status.stale.map(|stale| stale.reason).unwrap_or_default();
-                let next = "what was asked for still holds; `deployinator status` names who is missing";
-                return Err(Failure::new(
-                    Exit::Unavailable,
-                    format!("wait for {host}: no quorum: {why}"),
-                    Some(next),
-                ));
-            }
+        let away = match context.client.status(None).await {
+            Ok(Status { stale: Some(stale), .. }) => format!("no quorum: {}", stale.reason),
+            Err(error) if is_passing(&error) => error.to_string(),
             Err(error) => return Err(error.into()),
-        };
-        let mut there = true;
-        for (service, said) in services.iter().zip(&mut said) {
-            let (reached, words) = stands(&status, host, service, goal)?;
-            if !reached && *said != words {
-                context.printer.waits(host, service, &words);
-                *said = words;
+            Ok(status) => {
+                (heard.at, heard.missing) = (Instant::now(), None);
+                let mut there = true;
+                for (service, said) in services.iter().zip(&mut said) {
+                    let (reached, words) = stands(&status, host, service, goal)?;
+                    if !reached && *said != words {
+                        context.printer.waits(host, service, &words);
+                        *said = words;
+                    }
+                    there &= reached;
+                }
+                if there {
+                    let word = if goal == Goal::Out { "parked" } else { "in service" };
+                    context.printer.reached(host, services, word);
+                    return Ok(0);
+                }
+                sleep(LOOK).await;
+                continue;
             }
-            there &= reached;
-        }
-        if there {
-            context.printer.reached(host, services, if goal == Goal::Out { "parked" } else { "in service" });
-            return Ok(0);
-        }
+        };
+        heard.nothing(host, away)?;
         sleep(LOOK).await;
     }
 }
