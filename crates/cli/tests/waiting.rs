@@ -301,8 +301,7 @@ async fn a_watch_without_a_number_goes_on_with_what_a_roll_back_takes_back() {
     let second = agent(vec![the_end(Verdict::Over(Outcome::RolledBack))]).await;
     let said = run(&[&first, &second], &["watch", "--service", "web"]).await;
     assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
-    let asked: Vec<_> =
-        [&first, &second].iter().map(|agent| agent.script().watched[0].rollout).collect();
+    let asked: Vec<_> = [&first, &second].iter().map(|agent| agent.script().watched[0].rollout).collect();
     assert_eq!(asked, [None, Some(7)], "the roll back itself would end with 0");
 }
 

@@ -14,7 +14,9 @@ pub(super) fn not_a_release(error: &NotARelease) -> Status {
             Code::Unavailable,
             Exit::Unavailable,
             text,
-            Some("nothing was changed: push again, or ask another agent with --agent; the disk of the one that was asked may be in trouble"),
+            Some(
+                "nothing was changed: push again, or ask another agent with --agent; the disk of the one that was asked may be in trouble",
+            ),
         ),
         _ => {
             let next = "push a directory that every host can read, with an executable bin/serve";

@@ -199,3 +199,6 @@ impl Tries {
         self.lost.or(self.no_quorum).unwrap_or(ClientError::Unreachable { attempted, attempts })
     }
 }
+
+#[cfg(test)]
+mod tests;
