@@ -20,6 +20,7 @@ mod options;
 mod peers;
 mod rebuild;
 mod service;
+mod silence;
 mod standing;
 mod store;
 #[cfg(test)]

@@ -66,6 +66,16 @@ impl<M: Machine> Line<M> {
     }
 }
 
+/// What a leader that must be silent is told in place of an answer. openraft waits a moment after it.
+fn unsaid<M: Machine>(peers: &Peers) -> Result<(), Unreachable<Types<M>>> {
+    if peers.leader_is_silent() {
+        return Err(Unreachable::from_string(
+            "not said: no quorum was heard of, and the others are to elect",
+        ));
+    }
+    Ok(())
+}
+
 /// An error with its sources, for a caller that keeps text only.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -85,6 +95,7 @@ impl<M: Machine> RaftNetworkV2<Types<M>> for Line<M> {
         rpc: AppendEntriesRequest<Types<M>>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<Types<M>>, RPCError<Types<M>>> {
+        unsaid(&self.peers)?;
         // openraft allows three quarters of a heartbeat, which a slow disk can miss for ever with the same entries. It ends a heartbeat
         // that takes too long by itself.
         self.call(RPCTypes::AppendEntries, &rpc, self.peers.timers().election_min).await
@@ -122,6 +133,7 @@ impl<M: Machine> RaftNetworkV2<Types<M>> for Line<M> {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types<M>>, StreamingError<Types<M>>> {
+        unsaid(&self.peers)?;
         let message = InstallSnapshot::<M> { vote, meta: snapshot.meta };
         let line = &*self;
         let sending =

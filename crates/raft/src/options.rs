@@ -118,9 +118,8 @@ pub(crate) fn config(options: &Options) -> Result<Config, String> {
         replication_lag_threshold: 10,
         // Without it a node that was cut off comes back with a higher term and unseats a healthy leader.
         enable_pre_vote: Some(true),
-        // A leader that is heard and does not hear would keep the others from electing one, for ever: without a quorum it falls silent
-        // for so long, and tries again for so long. No shorter time is allowed.
-        quorum_loss_probe_interval: Some(2 * millis(election_max)),
+        // It silences heartbeats only: see `silence`.
+        quorum_loss_probe_interval: None,
         // Safe because the store keeps the commit mark, from which the machine is rebuilt.
         enable_leader_restore: Some(true),
         ..Config::default()

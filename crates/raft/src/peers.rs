@@ -16,7 +16,8 @@ use tonic::{
 };
 
 use crate::{
-    NodeId, Timers,
+    NodeId, Standing, Timers,
+    silence::Silence,
     wire::{MESSAGE_LIMIT_BYTES, Message, VERSION},
 };
 
@@ -49,6 +50,7 @@ pub(crate) struct Peers {
     dial: Dial,
     timers: Timers,
     lines: Mutex<Lines>,
+    silence: Silence,
 }
 
 #[derive(Default)]
@@ -62,7 +64,7 @@ struct Lines {
 
 impl Peers {
     pub(crate) fn new(me: NodeId, cluster: ClusterId, dial: Dial, timers: Timers) -> Self {
-        Self { me, cluster, dial, timers, lines: Mutex::default() }
+        Self { me, cluster, dial, timers, lines: Mutex::default(), silence: Silence::default() }
     }
 
     pub(crate) fn timers(&self) -> &Timers {
@@ -73,8 +75,19 @@ impl Peers {
         &self.me
     }
 
+    /// Whether this node must not speak as a leader now: see [`Silence`].
+    pub(crate) fn leader_is_silent(&self) -> bool {
+        self.silence.is_due(&self.timers, Instant::now())
+    }
+
+    /// Takes note of what this node is now: of its quorum, if it leads, and of where the others are.
+    pub(crate) fn follow(&self, standing: &Standing) {
+        self.silence.follow(standing, Instant::now());
+        self.connect(&standing.members());
+    }
+
     /// Takes note of a membership: moved nodes get a new channel, and those that left lose theirs.
-    pub(crate) fn follow(&self, addresses: &BTreeMap<NodeId, SocketAddr>) {
+    fn connect(&self, addresses: &BTreeMap<NodeId, SocketAddr>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.addresses == *addresses {
             return;

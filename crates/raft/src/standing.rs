@@ -91,11 +91,11 @@ impl Standing {
     }
 }
 
-/// Publishes a node's standing until it stops, and keeps the peers' addresses current.
+/// Publishes a node's standing until it stops, and has the peers follow it.
 pub(crate) fn publish<M: Machine>(raft: &Raft<M>, peers: Arc<Peers>) -> watch::Receiver<Standing> {
     let mut metrics = raft.metrics();
     let first = standing::<M>(&metrics.borrow_and_update());
-    peers.follow(&first.members());
+    peers.follow(&first);
     let (sender, receiver) = watch::channel(first);
     tokio::spawn(async move {
         loop {
@@ -104,7 +104,7 @@ pub(crate) fn publish<M: Machine>(raft: &Raft<M>, peers: Arc<Peers>) -> watch::R
             if ended {
                 now.role = Role::Stopped;
             }
-            peers.follow(&now.members());
+            peers.follow(&now);
             sender.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
             if ended {
                 return;

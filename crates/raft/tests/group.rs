@@ -133,6 +133,27 @@ async fn a_leader_that_is_cut_off_says_so_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_heard_and_does_not_hear_is_replaced_whatever_it_still_has_to_send() {
+    let group = Group::formed(["a", "b", "c"]).await;
+    group.commit(Order::Add(1)).await;
+    let old = group.leader().await;
+    group.wires.deafen(&old);
+    // It takes these, and sends them again and again, as it hears of nobody who has them.
+    let node = &group.hosts[&old].node;
+    for _ in 0..20 {
+        let unseen = node.propose(Order::Add(10), Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!(unseen, ProposeError::Unknown { within: Duration::from_millis(1) });
+    }
+    let new = group.leader().await;
+    assert_ne!(new, old);
+    let revision = group.commit(Order::Add(1000)).await;
+    group.wires.unstop(&old);
+    group.standing(&old, "follows the new leader", |now| now.leader.as_ref() == Some(&new)).await;
+    let sum = group.agree(revision).await.sum;
+    assert!((1001..=1201).contains(&sum), "{sum}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_was_cut_off_does_not_unseat_the_leader() {
     let mut group = Group::new();
     group.timers = Timers::default();

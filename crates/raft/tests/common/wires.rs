@@ -20,6 +20,7 @@ use tonic::transport::Endpoint;
 pub struct Wires {
     servers: watch::Sender<BTreeMap<NodeId, SocketAddr>>,
     cut: watch::Sender<BTreeSet<NodeId>>,
+    deaf: watch::Sender<BTreeSet<NodeId>>,
 }
 
 impl Wires {
@@ -48,6 +49,15 @@ impl Wires {
 
     pub fn is_cut(&self, node: &NodeId) -> bool {
         self.cut.borrow().contains(node)
+    }
+
+    /// Holds back all that is said to a node, which is still heard.
+    pub fn deafen(&self, node: &NodeId) {
+        self.deaf.send_modify(|deaf| assert!(deaf.insert(node.clone()), "{node} was deaf already"));
+    }
+
+    pub fn unstop(&self, node: &NodeId) {
+        self.deaf.send_modify(|deaf| assert!(deaf.remove(node), "{node} was not deaf"));
     }
 
     /// Reaches others from `from`, through a proxy.
@@ -87,8 +97,8 @@ impl Wires {
         let mut servers = self.servers.subscribe();
         tokio::select! {
             _ = servers.wait_for(|servers| servers.get(&ends[1]) != Some(&address)) => {}
-            () = self.carry(near_read, far_write, &ends) => {}
-            () = self.carry(far_read, near_write, &ends) => {}
+            () = self.carry(near_read, far_write, &ends, &ends[1]) => {}
+            () = self.carry(far_read, near_write, &ends, &ends[0]) => {}
         }
     }
 
@@ -97,10 +107,12 @@ impl Wires {
         mut from: tokio::net::tcp::OwnedReadHalf,
         mut to: tokio::net::tcp::OwnedWriteHalf,
         ends: &[NodeId; 2],
+        hearer: &NodeId,
     ) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             self.open(ends).await;
+            self.hears(hearer).await;
             if to.write_all(&buffer[..length]).await.is_err() {
                 return;
             }
@@ -111,6 +123,13 @@ impl Wires {
     async fn open(&self, ends: &[NodeId; 2]) {
         let mut cut = self.cut.subscribe();
         let waited = cut.wait_for(|cut| ends.iter().all(|end| !cut.contains(end))).await;
+        assert!(waited.is_ok(), "the wires outlive their proxies");
+    }
+
+    /// Waits until what is said to this end is no longer held back.
+    async fn hears(&self, end: &NodeId) {
+        let mut deaf = self.deaf.subscribe();
+        let waited = deaf.wait_for(|deaf| !deaf.contains(end)).await;
         assert!(waited.is_ok(), "the wires outlive their proxies");
     }
 }
