@@ -284,7 +284,7 @@ impl Link {
                 ProposeError::NotLeader { leader } => leader.as_ref().map(|(_, address)| *address),
                 _ => None,
             };
-            let taken = matches!(error, ProposeError::Unknown { .. });
+            let taken = error.leaves_open();
             Elsewhere { leader, why: error.to_string(), taken }
         })
     }

@@ -28,12 +28,29 @@ pub enum ProposeError {
         /// How long was waited.
         within: Duration,
     },
-    /// Not taken: this node has stopped.
+    /// Not taken: this node had stopped before it was asked.
     #[error("propose: this node has stopped ({reason})")]
     Stopped {
         /// Why.
         reason: String,
     },
+    /// This node stopped while it was asked. It may have sent the command to the others before, who commit it then, or never.
+    #[error("propose: this node stopped meanwhile ({reason}), but it may commit still")]
+    StoppedMeanwhile {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ProposeError {
+    /// Whether it may commit still.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::StoppedMeanwhile { .. } => true,
+            Self::NotLeader { .. } | Self::NoQuorum | Self::Stopped { .. } => false,
+        }
+    }
 }
 
 fn whereabouts(leader: Option<&(NodeId, SocketAddr)>) -> String {
@@ -141,7 +158,9 @@ pub(crate) fn refused<M: Machine>(
     error: RaftError<Types<M>, ClientWriteError<Types<M>>>,
 ) -> Refused {
     match error {
-        RaftError::Fatal(fatal) => Refused::Propose(ProposeError::Stopped { reason: reason(&fatal) }),
+        RaftError::Fatal(fatal) => {
+            Refused::Propose(ProposeError::StoppedMeanwhile { reason: reason(&fatal) })
+        }
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => forwarded(me, forward),
         RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => {
             Refused::Propose(ProposeError::Unknown { within })

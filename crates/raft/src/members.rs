@@ -135,13 +135,16 @@ impl<M: Machine> Node<M> {
     ) -> Result<Revision, ChangeError> {
         let deadline = after(within);
         let mut patience = Patience::new(deadline, self.inner.timers.heartbeat);
+        self.runs()?;
         loop {
             // A task of its own: a change of voters takes two steps, and must not be dropped between them.
             let (raft, step) = (self.inner.raft.clone(), change.clone());
             let attempt = tokio::spawn(async move { raft.change_membership(step, false).await });
             let answer = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(lost)) => return Err(ProposeError::Stopped { reason: lost.to_string() }.into()),
+                Ok(Err(lost)) => {
+                    return Err(ProposeError::StoppedMeanwhile { reason: lost.to_string() }.into());
+                }
                 Err(_) => return Err(ProposeError::Unknown { within }.into()),
             };
             match answer.map_err(|error| refused(&self.inner.node, within, error)) {
@@ -169,7 +172,7 @@ impl<M: Machine> Node<M> {
         let me = &self.inner.node;
         let taken = |now: &Standing| now.leader.as_ref().is_some_and(|leader| leader != me);
         match self.wait(after(within), taken).await {
-            Ok(now) if now.role == Role::Stopped => Err(TransferError::Stopped { reason: stop_reason(&now) }),
+            Ok(now) if now.role == Role::Stopped => Err(TransferError::Stopped { reason: now.stop_reason() }),
             Ok(now) => Ok(now.leader.unwrap_or(to)),
             Err(_) => Err(TransferError::NotTaken { to, within }),
         }
@@ -179,16 +182,12 @@ impl<M: Machine> Node<M> {
 /// Why a node that does not lead refuses.
 fn not_leader(now: &Standing) -> ProposeError {
     if now.role == Role::Stopped {
-        return ProposeError::Stopped { reason: stop_reason(now) };
+        return ProposeError::Stopped { reason: now.stop_reason() };
     }
     let leader = now.leader.clone().filter(|leader| *leader != now.node);
     ProposeError::NotLeader {
         leader: leader.and_then(|node| now.address(&node).map(|address| (node, address))),
     }
-}
-
-fn stop_reason(now: &Standing) -> String {
-    now.failure.clone().unwrap_or_else(|| "it was asked to".to_owned())
 }
 
 /// The best voter to lead next: it answered within `fresh`, and has most of the log.

@@ -114,7 +114,7 @@ impl<M: Machine> Node<M> {
     /// When it returns, [`state`](Self::state) of this node shows the effect.
     ///
     /// # Errors
-    /// See [`ProposeError`]: of these only `Unknown` leaves open whether the command takes effect.
+    /// See [`ProposeError`], and [`ProposeError::leaves_open`] for whether the command may take effect still.
     pub async fn propose(
         &self,
         command: M::Command,
@@ -123,6 +123,7 @@ impl<M: Machine> Node<M> {
         let Inner { raft, node, .. } = &*self.inner;
         let deadline = after(within);
         let mut patience = Patience::new(deadline, self.inner.timers.heartbeat);
+        self.runs()?;
         loop {
             let attempt = raft.client_write(Proposal(command.clone()));
             let Ok(answer) = timeout_at(deadline, attempt).await else {
@@ -139,6 +140,15 @@ impl<M: Machine> Node<M> {
                 Err(Refused::Propose(error)) => return Err(error),
                 Err(Refused::Change(_)) => return Err(ProposeError::Unknown { within }),
             }
+        }
+    }
+
+    /// Whoever has stopped takes nothing.
+    pub(crate) fn runs(&self) -> Result<(), ProposeError> {
+        let now = self.inner.standing.borrow();
+        match now.role {
+            Role::Stopped => Err(ProposeError::Stopped { reason: now.stop_reason() }),
+            _ => Ok(()),
         }
     }
 
@@ -258,14 +268,19 @@ mod tests {
         node.inner.store.close();
         let within = Duration::from_secs(30);
         let refused = node.propose(Order::Add(1), within).await.unwrap_err();
+        // The entry may have been on its way to the others when the disk failed: whoever leads next may commit it.
         assert!(
-            matches!(&refused, ProposeError::Stopped { reason } if reason.contains("closed")),
+            matches!(&refused, ProposeError::StoppedMeanwhile { reason } if reason.contains("closed")),
             "{refused}"
         );
+        assert!(refused.leaves_open());
         let mut standing = node.standing();
         let stopped = tokio::time::timeout(within, standing.wait_for(|now| now.role == Role::Stopped)).await;
         let failure = stopped.expect("it did not stop").unwrap().failure.clone();
         assert!(failure.is_some_and(|failure| failure.contains("the store is closed")));
+        let refused = node.propose(Order::Add(1), within).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::Stopped { .. }), "{refused}");
+        assert!(!refused.leaves_open(), "nothing was sent anywhere this time");
         assert!(!node.confirm_leader(within).await);
         node.shutdown().await;
     }

@@ -84,6 +84,11 @@ impl Standing {
         self.voters.get(node).or_else(|| self.learners.get(node)).copied()
     }
 
+    /// Why it has stopped.
+    pub(crate) fn stop_reason(&self) -> String {
+        self.failure.clone().unwrap_or_else(|| "it was asked to".to_owned())
+    }
+
     /// All members, wherever they are.
     #[must_use]
     pub fn members(&self) -> BTreeMap<NodeId, SocketAddr> {

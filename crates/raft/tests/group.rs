@@ -154,6 +154,23 @@ async fn a_leader_that_is_heard_and_does_not_hear_is_replaced_whatever_it_still_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_while_it_is_asked_leaves_open_what_becomes_of_it() {
+    let group = Group::formed(["a", "b", "c"]).await;
+    let newest = group.commit(Order::Add(1)).await;
+    let old = group.leader().await;
+    group.wires.deafen(&old);
+    let node = group.hosts[&old].node.clone();
+    let asked = tokio::spawn(async move { node.propose(Order::Add(10), PATIENCE).await });
+    group.standing(&old, "has written it down", |now| now.last_log > Some(newest)).await;
+    group.hosts[&old].node.halt().await;
+    let open = asked.await.unwrap().unwrap_err();
+    assert!(matches!(open, ProposeError::StoppedMeanwhile { .. }) && open.leaves_open(), "{open}");
+    // The others heard it, and have it committed or not: it is theirs to say.
+    let late = group.hosts[&old].node.propose(Order::Add(100), PATIENCE).await.unwrap_err();
+    assert!(matches!(late, ProposeError::Stopped { .. }) && !late.leaves_open(), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_was_cut_off_does_not_unseat_the_leader() {
     let mut group = Group::new();
     group.timers = Timers::default();

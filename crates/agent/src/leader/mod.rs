@@ -222,3 +222,6 @@ async fn propose(link: &Link, act: Act, refused: &mut RefusedPlans) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests;
