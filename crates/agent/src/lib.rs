@@ -23,6 +23,8 @@ pub mod state;
 pub mod static_inventory;
 
 mod order;
+#[cfg(test)]
+mod pair;
 mod services;
 mod taken;
 

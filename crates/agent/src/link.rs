@@ -393,3 +393,6 @@ impl Elsewhere {
         Self { leader, why: why.into(), taken: false }
     }
 }
+
+#[cfg(test)]
+mod tests;
