@@ -114,7 +114,11 @@ fn next(refusal: &Refusal, service: Option<&ServiceName>) -> Option<String> {
         Refusal::Busy { rollout, .. } => {
             format!("wait for its end with `deployinator watch {rollout} --service {of}`")
         }
-        Refusal::Outdated { .. } => "ask again".into(),
+        Refusal::Outdated { .. } => {
+            format!(
+                "`deployinator locks list --service {of}` shows how it is now; ask again, if you still mean it"
+            )
+        }
         Refusal::ReasonMissing => "give --reason".into(),
         Refusal::HostNotFree { .. } | Refusal::NoFreeSlot { .. } | Refusal::Budget { .. } => {
             "`deployinator locks list` says who holds what, and what would end that".into()

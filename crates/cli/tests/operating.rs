@@ -141,7 +141,9 @@ async fn breaking_a_slot_tells_what_the_holder_does_and_which_promise_is_at_stak
     }
     contains(&said, &["the slot of h2 for web is free"]);
     let lock = Some(v1::break_lock_request::Lock::SlotOf("h2".into()));
-    let request = v1::BreakLockRequest { service: "web".into(), by: by("gone"), lock };
+    // The grant that was shown, and no other.
+    let expected_fence = Some(v1::Fence { incarnation: 1, revision: 44 });
+    let request = v1::BreakLockRequest { service: "web".into(), by: by("gone"), lock, expected_fence };
     assert_eq!(asked(&agent), [Operated::BreakLock(request)]);
 
     let arguments = ["locks", "break", "--migration", "--service", "web", "--reason", "gone", "--yes"];
@@ -151,6 +153,20 @@ async fn breaking_a_slot_tells_what_the_holder_does_and_which_promise_is_at_stak
         &said,
         &["unknown", "`deployinator migration resolve dir-2222 succeeded|failed|retry --service web"],
     );
+}
+
+#[tokio::test]
+async fn a_lock_that_nobody_holds_or_can_be_shown_is_not_broken() {
+    let agent = agent().await;
+    let arguments = ["locks", "break", "h1", "--service", "web", "--reason", "gone", "--yes"];
+    let said = run(&[&agent], &arguments).await;
+    assert_eq!(said.code, Some(5), "{}{}", said.out, said.err);
+    assert!(said.err.contains("h1 holds no slot") && said.err.contains("locks list"), "{}", said.err);
+    assert!(asked(&agent).is_empty());
+    agent.script().status = None;
+    let said = run(&[&agent], &arguments).await;
+    assert_eq!(said.code, Some(69), "{}{}", said.out, said.err);
+    assert!(asked(&agent).is_empty(), "it was broken unseen");
 }
 
 #[tokio::test]

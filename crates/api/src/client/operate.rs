@@ -1,8 +1,8 @@
 //! What operators ask: calls that are answered with "done" or "no".
 
 use model::{
-    HostId, Revision,
-    fleet::{Operator, Request},
+    Fence, HostId, Revision,
+    fleet::{Lock, Operator, Request},
 };
 use tonic::{Response, Status, transport::Channel};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     convert::{self, Invalid},
-    v1::{self, break_lock_request::Lock, deployinator_client::DeployinatorClient as Wire},
+    v1::{self, break_lock_request, deployinator_client::DeployinatorClient as Wire},
     view::Ask,
 };
 
@@ -83,8 +83,12 @@ fn attempted(ask: &Ask) -> String {
         Request::ReleaseQuarantine { release } => {
             format!("release {release} of {service} from quarantine")
         }
-        Request::BreakSlot { host } => format!("break the slot of {host} for {service}"),
-        Request::BreakMigrationLock => format!("break the migration lock of {service}"),
+        Request::BreakSlot { host } | Request::BreakGrant { lock: Lock::SlotOf(host), .. } => {
+            format!("break the slot of {host} for {service}")
+        }
+        Request::BreakMigrationLock | Request::BreakGrant { lock: Lock::Migration, .. } => {
+            format!("break the migration lock of {service}")
+        }
         Request::Exclude { host } => format!("exclude {host} from {service}"),
         Request::Include { host } => format!("include {host} in {service}"),
         Request::Drain { host } => format!("drain {host} of {service}"),
@@ -123,14 +127,9 @@ async fn send(mut wire: Wire<Channel>, ask: Ask) -> Result<Response<v1::OperateR
             let release = release.into();
             wire.release_quarantine(v1::ReleaseQuarantineRequest { service, by, release }).await
         }
-        Request::BreakSlot { host } => {
-            let lock = Some(Lock::SlotOf(host.into()));
-            wire.break_lock(v1::BreakLockRequest { service, by, lock }).await
-        }
-        Request::BreakMigrationLock => {
-            let lock = Some(Lock::Migration(true));
-            wire.break_lock(v1::BreakLockRequest { service, by, lock }).await
-        }
+        Request::BreakSlot { host } => wire.break_lock(broken(service, by, Lock::SlotOf(host), None)).await,
+        Request::BreakMigrationLock => wire.break_lock(broken(service, by, Lock::Migration, None)).await,
+        Request::BreakGrant { lock, fence } => wire.break_lock(broken(service, by, lock, Some(fence))).await,
         Request::Exclude { host } => {
             wire.exclude_host(v1::HostRequest { service, by, host: host.into() }).await
         }
@@ -143,4 +142,17 @@ async fn send(mut wire: Wire<Channel>, ask: Ask) -> Result<Response<v1::OperateR
             Err(Status::invalid_argument("it begins a rollout, and has a call of its own"))
         }
     }
+}
+
+fn broken(
+    service: String,
+    by: Option<v1::Operator>,
+    lock: Lock,
+    fence: Option<Fence>,
+) -> v1::BreakLockRequest {
+    let lock = Some(match lock {
+        Lock::SlotOf(host) => break_lock_request::Lock::SlotOf(host.into()),
+        Lock::Migration => break_lock_request::Lock::Migration(true),
+    });
+    v1::BreakLockRequest { service, by, lock, expected_fence: fence.map(Into::into) }
 }

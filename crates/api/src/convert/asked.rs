@@ -2,7 +2,7 @@
 
 use model::{
     ServiceName,
-    fleet::{Operator, Request},
+    fleet::{Lock, Operator, Request},
 };
 
 use super::{Invalid, maybe, named, needed, read, text, types::operator, words::Word};
@@ -113,11 +113,16 @@ impl TryFrom<v1::ReleaseQuarantineRequest> for Ask {
 impl TryFrom<v1::BreakLockRequest> for Ask {
     type Error = Invalid;
     fn try_from(wire: v1::BreakLockRequest) -> Result<Self, Invalid> {
-        use v1::break_lock_request::Lock;
-        let request = match needed("lock", wire.lock)? {
-            Lock::SlotOf(host) => Request::BreakSlot { host: named("slot_of", &host)? },
-            Lock::Migration(true) => Request::BreakMigrationLock,
-            Lock::Migration(false) => return Err(Invalid::new("migration", "must be true")),
+        use v1::break_lock_request::Lock as Wire;
+        let lock = match needed("lock", wire.lock)? {
+            Wire::SlotOf(host) => Lock::SlotOf(named("slot_of", &host)?),
+            Wire::Migration(true) => Lock::Migration,
+            Wire::Migration(false) => return Err(Invalid::new("migration", "must be true")),
+        };
+        let request = match (lock, wire.expected_fence) {
+            (lock, Some(fence)) => Request::BreakGrant { lock, fence: fence.into() },
+            (Lock::SlotOf(host), None) => Request::BreakSlot { host },
+            (Lock::Migration, None) => Request::BreakMigrationLock,
         };
         ask(&wire.service, wire.by, request)
     }

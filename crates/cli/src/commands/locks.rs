@@ -1,7 +1,10 @@
 //! `locks`: who holds which, and how one is freed whose holder does not.
 
-use api::view::{Ask, ServiceStatus};
-use model::{HostId, fleet::Request};
+use api::{Exit, view::Ask};
+use model::{
+    ServiceName,
+    fleet::{Lock, Request},
+};
 
 use super::{Context, asking::exit_of, confirm::Override};
 use crate::{
@@ -18,12 +21,14 @@ pub(super) async fn list(context: &mut Context, args: OneOrAll) -> Result<u8, Fa
 
 pub(super) async fn break_it(context: &mut Context, args: Break) -> Result<u8, Failure> {
     let Break { host, migration: _, service, word } = args;
-    let now = context.look(&service).await;
-    let (request, asked) = match &host {
-        Some(host) => (Request::BreakSlot { host: host.clone() }, slot(host, now.as_ref(), &service)),
-        None => (Request::BreakMigrationLock, migration_lock(now.as_ref(), &service)),
-    };
-    asked.confirm(word.yes)?;
+    // Without a look at it there is nothing that somebody's word could be about.
+    let status = context.client.status(Some(&service)).await?;
+    let now = status.services.into_iter().find(|found| found.service == service);
+    let lock = host.clone().map_or(Lock::Migration, Lock::SlotOf);
+    let held = now.iter().flat_map(render::locks_of).find(|held| is_it(held, &lock));
+    let Some(held) = held else { return Err(not_held(&lock, &service)) };
+    asks(&held, &service).confirm(word.yes)?;
+    let request = Request::BreakGrant { lock, fence: held.fence };
     let ask = Ask { service: service.clone(), by: word.operator(), request };
     let revision = context.client.operate(ask).await?;
     let (text, next) = match &host {
@@ -47,27 +52,41 @@ pub(super) async fn break_it(context: &mut Context, args: Break) -> Result<u8, F
     Ok(0)
 }
 
-fn slot(host: &HostId, now: Option<&ServiceStatus>, service: &model::ServiceName) -> Override {
-    let locks = now.map(render::locks_of).unwrap_or_default();
-    let held = locks.iter().filter(|lock| !lock.migration && lock.holder == *host);
-    Override {
-        what: format!("break the slot of {host} for {service}"),
-        now: held.map(render::Lock::sentence).collect(),
-        replaces: format!("evidence that {host} is done with its change, or gone"),
-        risk: format!(
-            "if {host} is alive, P1 rests on you now: it goes on with its change while another host has the slot"
-        ),
+fn is_it(held: &render::Lock, lock: &Lock) -> bool {
+    match lock {
+        Lock::SlotOf(host) => !held.migration && held.holder == *host,
+        Lock::Migration => held.migration,
     }
 }
 
-fn migration_lock(now: Option<&ServiceStatus>, service: &model::ServiceName) -> Override {
-    let locks = now.map(render::locks_of).unwrap_or_default();
-    let held: Vec<_> = locks.iter().filter(|lock| lock.migration).collect();
-    let holder = held.first().map_or_else(|| "its holder".to_owned(), |lock| lock.holder.to_string());
+fn not_held(lock: &Lock, service: &ServiceName) -> Failure {
+    let text = match lock {
+        Lock::SlotOf(host) => format!("break the slot of {host} for {service}: {host} holds no slot"),
+        Lock::Migration => {
+            format!("break the migration lock of {service}: nobody holds it")
+        }
+    };
+    let next = format!("`deployinator locks list --service {service}` shows which locks are held");
+    Failure::new(Exit::Rejected, text, Some(&next))
+}
+
+fn asks(held: &render::Lock, service: &ServiceName) -> Override {
+    let holder = &held.holder;
+    let now = vec![held.sentence()];
+    if held.migration {
+        return Override {
+            what: format!("break the migration lock of {service}"),
+            now,
+            replaces: format!("evidence that bin/migrate on {holder} has ended"),
+            risk: format!("if {holder} is alive, bin/migrate may still run there: P2 rests on you now"),
+        };
+    }
     Override {
-        what: format!("break the migration lock of {service}"),
-        now: held.iter().map(|lock| lock.sentence()).collect(),
-        replaces: format!("evidence that bin/migrate on {holder} has ended"),
-        risk: format!("if {holder} is alive, bin/migrate may still run there: P2 rests on you now"),
+        what: format!("break the slot of {holder} for {service}"),
+        now,
+        replaces: format!("evidence that {holder} is done with its change, or gone"),
+        risk: format!(
+            "if {holder} is alive, P1 rests on you now: it goes on with its change while another host has the slot"
+        ),
     }
 }

@@ -9,7 +9,7 @@ pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,6 +160,13 @@ pub enum Request {
     },
     /// Free the migration lock; what became of the migration is then unknown. If the holder lives, the asker answers for P2.
     BreakMigrationLock,
+    /// Free a lock for as long as it is under the grant that the asker was shown: one that was granted anew meanwhile is kept.
+    BreakGrant {
+        /// The lock.
+        lock: Lock,
+        /// The grant that was shown.
+        fence: Fence,
+    },
     /// Take a host out of P1's sum and out of rollouts.
     Exclude {
         /// The host.
@@ -192,9 +199,20 @@ impl Request {
                 | Self::ReleaseQuarantine { .. }
                 | Self::BreakSlot { .. }
                 | Self::BreakMigrationLock
+                | Self::BreakGrant { .. }
                 | Self::Exclude { .. }
         )
     }
+}
+
+/// A lock that a host may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lock {
+    /// The slot of this host.
+    SlotOf(HostId),
+    /// The migration lock.
+    Migration,
 }
 
 /// One choice of the planner. Each is checked again when it is applied.

@@ -14,6 +14,7 @@ pub mod report;
 pub mod rollout;
 pub mod service;
 
+mod breaking;
 mod departures;
 mod enrolment;
 mod grants;
@@ -38,8 +39,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     assignment::{Assignment, ChangeGrant, MigrationGrant, ServiceAssignment},
     command::{
-        Act, Cause, Command, Enrolment, Evidence, Failure, MigrationEnd, Operator, Refusal, Reply, Report,
-        Request, Step,
+        Act, Cause, Command, Enrolment, Evidence, Failure, Lock, MigrationEnd, Operator, Refusal, Reply,
+        Report, Request, Step,
     },
     event::{EVENTS_KEPT, Event, EventKind, Settled},
     host::{Availability, Change, Declaration, Host, HostService, PhaseKind, Purpose},

@@ -29,6 +29,7 @@ impl Scene<'_> {
             Request::ReleaseQuarantine { release } => self.release_quarantine(release, by),
             Request::BreakSlot { host } => self.break_slot(host, by),
             Request::BreakMigrationLock => self.break_migration_lock(by),
+            Request::BreakGrant { lock, fence } => self.break_grant(lock, *fence, by),
             Request::Exclude { host } => self.exclude(host, by),
             Request::Include { host } => self.include(host, by),
             Request::Drain { host } => self.drain(host, by),
@@ -295,35 +296,6 @@ impl Scene<'_> {
             here.failed.take_if(|(failed, _)| failed == release);
         }
         self.note(None, None, EventKind::QuarantineReleased { release: release.clone(), by: by.clone() });
-        Ok(Reply::Done)
-    }
-
-    fn break_slot(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
-        let change = self.host_mut(host)?.change.take();
-        let change = change.ok_or_else(|| Refusal::NotNow(format!("{host} holds no slot")))?;
-        let rollout = change.purpose.rollout();
-        // The host still has its part to do: it is out, so that it takes none of the budget when it gets another slot.
-        // What failed on it is not tried again, except that a roll back still wants it back.
-        for id in [rollout, self.service.active].into_iter().flatten() {
-            let back = self.rollout(id).is_ok_and(|rollout| rollout.is_rollback());
-            if back && self.part(id, host) == Some(PartState::Failed) {
-                self.set_part(id, host, PartState::Changing);
-            }
-            self.turn_again(id, host);
-        }
-        let lock = format!("slot of {host} (fence {})", change.fence);
-        self.note(rollout, Some(host), EventKind::LockBroken { lock, by: by.clone() });
-        Ok(Reply::Done)
-    }
-
-    fn break_migration_lock(&mut self, by: &Operator) -> Result<Reply, Refusal> {
-        let lock = self.service.migration_lock.take();
-        let lock = lock.ok_or_else(|| Refusal::NotNow("nobody has the migration lock".into()))?;
-        let name = format!("migration lock of {} (fence {})", lock.host, lock.fence);
-        self.note(None, Some(&lock.host), EventKind::LockBroken { lock: name, by: by.clone() });
-        let reason = "the lock of its host was broken".to_owned();
-        let state = MigrationState::Unknown { host: lock.host.clone(), reason, tail: "".into() };
-        self.migration_became(&lock.release, &lock.host, state);
         Ok(Reply::Done)
     }
 

@@ -1,21 +1,41 @@
 //! What is asked: what it becomes, and what is refused.
 
-use model::fleet::{Request, Verdict};
+use model::fleet::{Lock, Request, Verdict};
 
-use super::by;
+use super::{by, fence};
 use crate::{v1, view};
 
 #[test]
 fn requests_become_what_is_asked() {
     let service = "web".to_owned();
     let lock = v1::break_lock_request::Lock::SlotOf("h1".into());
-    let wire = v1::BreakLockRequest { service: service.clone(), by: Some(by().into()), lock: Some(lock) };
+    let wire = v1::BreakLockRequest {
+        service: service.clone(),
+        by: Some(by().into()),
+        lock: Some(lock),
+        expected_fence: None,
+    };
     let ask = view::Ask::try_from(wire).unwrap();
     assert_eq!(ask.request, Request::BreakSlot { host: "h1".parse().unwrap() });
     assert_eq!(ask.by, by());
 
+    let shown = |lock| v1::BreakLockRequest {
+        service: service.clone(),
+        by: None,
+        lock: Some(lock),
+        expected_fence: Some(fence().into()),
+    };
+    for (wire, lock) in [
+        (v1::break_lock_request::Lock::SlotOf("h1".into()), Lock::SlotOf("h1".parse().unwrap())),
+        (v1::break_lock_request::Lock::Migration(true), Lock::Migration),
+    ] {
+        let ask = view::Ask::try_from(shown(wire)).unwrap();
+        assert_eq!(ask.request, Request::BreakGrant { lock, fence: fence() });
+    }
+
     let no = v1::break_lock_request::Lock::Migration(false);
-    let wire = v1::BreakLockRequest { service: service.clone(), by: None, lock: Some(no) };
+    let wire =
+        v1::BreakLockRequest { service: service.clone(), by: None, lock: Some(no), expected_fence: None };
     assert_eq!(view::Ask::try_from(wire).unwrap_err().field, "migration");
 
     let verdict = v1::Verdict::Retry.into();

@@ -106,6 +106,7 @@ fn every_step() -> Vec<Step> {
 
 fn every_request() -> Vec<Request> {
     let host = h(1);
+    let fence = Fence { incarnation: Incarnation(2), revision: Revision(40) };
     let mut requests = vec![
         Request::Push { release: release("m1"), policy: Some(Policy::default()) },
         Request::Push { release: release("b"), policy: None },
@@ -118,6 +119,8 @@ fn every_request() -> Vec<Request> {
         Request::ReleaseQuarantine { release: id("b") },
         Request::BreakSlot { host: host.clone() },
         Request::BreakMigrationLock,
+        Request::BreakGrant { lock: Lock::SlotOf(host.clone()), fence },
+        Request::BreakGrant { lock: Lock::Migration, fence },
         Request::Exclude { host: host.clone() },
         Request::Include { host: host.clone() },
         Request::Drain { host: host.clone() },

@@ -9,6 +9,10 @@ fn what_overrides_a_promise_owes_a_reason() {
         Request::ReleaseQuarantine { release: id("b") },
         Request::BreakSlot { host: h(1) },
         Request::BreakMigrationLock,
+        Request::BreakGrant {
+            lock: Lock::Migration,
+            fence: Fence { incarnation: Incarnation(1), revision: Revision(1) },
+        },
         Request::Exclude { host: h(1) },
     ];
     for request in table {
@@ -159,6 +163,31 @@ fn a_broken_slot_makes_its_fence_worthless() {
     lab.ask(Request::BreakSlot { host: h(2) });
     assert_refused(&lab.report(2, Report::Changed { fence }), "outdated");
     assert_eq!(lab.part(rollout, 2), PartState::Pending);
+}
+
+#[test]
+fn only_the_grant_that_was_shown_is_broken() {
+    let (mut lab, _) = half_way();
+    let fence = lab.fence(2);
+    let breaks = |lock, fence| Request::BreakGrant { lock, fence };
+    let slot = |n| Lock::SlotOf(h(n));
+    // Another host's, and one that was never given.
+    let Reply::Refused(refusal) = lab.ask(breaks(slot(3), fence)) else { panic!("it was broken") };
+    let held =
+        format!("assumed the slot of h3 with fence {fence}, but it is held by h2 with fence {fence} now");
+    assert_eq!(refusal.to_string(), held);
+    // Broken, and granted anew while the operator makes up his mind.
+    assert_eq!(lab.ask(breaks(slot(2), fence)), Reply::Done);
+    lab.grant(2).unwrap();
+    let anew = lab.fence(2);
+    assert_ne!(anew, fence);
+    let Reply::Refused(refusal) = lab.ask(breaks(slot(2), fence)) else { panic!("it was broken") };
+    assert!(refusal.to_string().ends_with(&format!("held by h2 with fence {anew} now")), "{refusal}");
+    assert_eq!(lab.fence(2), anew, "the grant that nobody was shown is gone");
+    assert_eq!(lab.ask(breaks(slot(2), anew)), Reply::Done);
+    let Reply::Refused(refusal) = lab.ask(breaks(Lock::Migration, anew)) else { panic!("it was broken") };
+    let nobody = format!("assumed the migration lock with fence {anew}, but it is held by nobody now");
+    assert_eq!(refusal.to_string(), nobody);
 }
 
 #[test]

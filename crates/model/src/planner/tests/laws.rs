@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     Fence, HostId, ReleaseId, ServiceName,
     fleet::{
-        Act, Availability, Change, Fleet, Halting, HostService, MigrationEnd, MigrationLock, MigrationState,
-        Outcome, PartState, PhaseKind, Purpose, Report, Request, RolloutKind, RolloutPhase, Service, Verdict,
+        Act, Availability, Change, Fleet, Halting, HostService, Lock, MigrationEnd, MigrationLock,
+        MigrationState, Outcome, PartState, PhaseKind, Purpose, Report, Request, RolloutKind, RolloutPhase,
+        Service, Verdict,
     },
 };
 
@@ -228,6 +229,9 @@ fn frees(act: &Act, host: &HostId, of: Fence) -> bool {
         }
         Act::Depart { host: gone, .. } => gone == host,
         Act::Ask { request: Request::BreakSlot { host: broken }, .. } => broken == host,
+        Act::Ask { request: Request::BreakGrant { lock: Lock::SlotOf(broken), fence }, .. } => {
+            broken == host && *fence == of
+        }
         _ => false,
     }
 }
@@ -239,6 +243,9 @@ fn frees_migration(act: &Act, lock: &MigrationLock) -> bool {
         }
         Act::Depart { host, .. } => *host == lock.host,
         Act::Ask { request: Request::BreakMigrationLock, .. } => true,
+        Act::Ask { request: Request::BreakGrant { lock: Lock::Migration, fence }, .. } => {
+            *fence == lock.fence
+        }
         _ => false,
     }
 }
