@@ -73,8 +73,14 @@ impl fmt::Display for Word<'_> {
 
 /// Why a probe did not pass, in words for people: "GET /healthz answered 503", "connection refused".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProbeFailure(pub String);
+pub enum ProbeFailure {
+    /// The service did not answer as it should.
+    #[error("{0}")]
+    Missed(String),
+    /// The service was not asked: what asks it could not be run. That says nothing about it.
+    #[error("{0}")]
+    Unasked(String),
+}
 
 /// Probes a service once. Never follows redirects, never retries.
 pub trait Prober: Send + Sync + 'static {

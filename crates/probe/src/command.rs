@@ -42,10 +42,10 @@ impl Runner {
     /// Runs `argv`, and says how it ended. Asked while another one runs, it waits for the end of that.
     pub(crate) async fn run(&self, argv: &[String], timeout: Duration) -> Result<(), ProbeFailure> {
         let [program, arguments @ ..] = argv else {
-            return Err(ProbeFailure("no program was named".into()));
+            return Err(ProbeFailure::Unasked("no program was named".into()));
         };
         let _turn = self.turn.lock().await;
-        let failed = |why: String| ProbeFailure(format!("run {program}: {why}"));
+        let failed = |why: String| ProbeFailure::Unasked(format!("run {program}: {why}"));
         let find = self.surroundings.clone();
         let found = task::spawn_blocking(move || find()).await.map_err(|error| failed(error.to_string()))?;
         let begun = begin(program, arguments, &found.map_err(failed)?);
@@ -59,16 +59,16 @@ impl Runner {
         let Ok(ended) = ended else {
             // Gone before the next one begins, as far as that can be waited for.
             let _ = time::timeout(GONE_LIMIT, group.ended()).await;
-            return Err(ProbeFailure(format!(
+            return Err(ProbeFailure::Missed(format!(
                 "{program} did not end within {}{}",
                 shown(timeout),
                 output.last_words()
             )));
         };
         let status = ended.and_then(|()| group.reap());
-        match status.map_err(|error| ProbeFailure(format!("wait for {program}: {error}")))? {
+        match status.map_err(|error| ProbeFailure::Unasked(format!("wait for {program}: {error}")))? {
             status if status.success() => Ok(()),
-            status => Err(ProbeFailure(format!("{program} {}{}", how(status), output.last_words()))),
+            status => Err(ProbeFailure::Missed(format!("{program} {}{}", how(status), output.last_words()))),
         }
     }
 }

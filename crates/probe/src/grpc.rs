@@ -22,27 +22,27 @@ pub(crate) async fn check(
 ) -> Result<(), ProbeFailure> {
     let deadline = time::Instant::now() + timeout;
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
-    let endpoint = endpoint.map_err(|error| ProbeFailure(format!("connect: {error}")))?;
+    let endpoint = endpoint.map_err(|error| ProbeFailure::Missed(format!("connect: {error}")))?;
     let connected = time::timeout_at(deadline, endpoint.connect()).await;
-    let no_connection = || ProbeFailure(format!("connect: no connection within {}", shown(timeout)));
+    let no_connection = || ProbeFailure::Missed(format!("connect: no connection within {}", shown(timeout)));
     let channel = connected
         .map_err(|_| no_connection())?
-        .map_err(|error| ProbeFailure(format!("connect: {}", cause(&error))))?;
+        .map_err(|error| ProbeFailure::Missed(format!("connect: {}", cause(&error))))?;
 
     let request = HealthCheckRequest { service: service.unwrap_or_default().to_owned() };
     let mut client = HealthClient::new(channel);
     let answered = time::timeout_at(deadline, client.check(request)).await;
-    let no_answer = || ProbeFailure(format!("no answer within {}", shown(timeout)));
+    let no_answer = || ProbeFailure::Missed(format!("no answer within {}", shown(timeout)));
     let about =
         service.map_or_else(|| "gRPC health".to_owned(), |service| format!("gRPC health of {service}"));
     match answered.map_err(|_| no_answer())? {
         Ok(answer) => match answer.into_inner().status() {
             ServingStatus::Serving => Ok(()),
-            ServingStatus::NotServing => Err(ProbeFailure(format!("{about}: not serving"))),
-            ServingStatus::ServiceUnknown => Err(ProbeFailure(format!("{about}: no such service"))),
-            ServingStatus::Unknown => Err(ProbeFailure(format!("{about}: unknown"))),
+            ServingStatus::NotServing => Err(ProbeFailure::Missed(format!("{about}: not serving"))),
+            ServingStatus::ServiceUnknown => Err(ProbeFailure::Missed(format!("{about}: no such service"))),
+            ServingStatus::Unknown => Err(ProbeFailure::Missed(format!("{about}: unknown"))),
         },
-        Err(status) => Err(ProbeFailure(format!("{about}: {}", refused(&status)))),
+        Err(status) => Err(ProbeFailure::Missed(format!("{about}: {}", refused(&status)))),
     }
 }
 

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use ports::prober::ProbeFailure;
 use tokio::{net::TcpStream, time};
 
-use crate::words::{reason, shown};
+use crate::words::{lacks_means, reason, shown};
 
 /// A connection must be accepted.
 pub(crate) async fn tcp(timeout: Duration, address: SocketAddr) -> Result<(), ProbeFailure> {
@@ -33,7 +33,7 @@ pub(crate) async fn http(
     if answered == status {
         return Ok(());
     }
-    Err(ProbeFailure(format!("GET {path} answered {answered}")))
+    Err(ProbeFailure::Missed(format!("GET {path} answered {answered}")))
 }
 
 /// Sends the request; the answer's status must arrive before `timeout` is over, from the connection on.
@@ -46,16 +46,19 @@ async fn within(
     let connected = time::timeout_at(deadline, connect(address)).await;
     let stream = connected.unwrap_or_else(|_| Err(no_connection(timeout)))?;
     let answered = time::timeout_at(deadline, ask(stream, request)).await;
-    answered.unwrap_or_else(|_| Err(ProbeFailure(format!("no answer within {}", shown(timeout)))))
+    answered.unwrap_or_else(|_| Err(ProbeFailure::Missed(format!("no answer within {}", shown(timeout)))))
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFailure> {
-    TcpStream::connect(address).await.map_err(|error| ProbeFailure(format!("connect: {}", reason(&error))))
+    TcpStream::connect(address).await.map_err(|error| {
+        let words = format!("connect: {}", reason(&error));
+        if lacks_means(&error) { ProbeFailure::Unasked(words) } else { ProbeFailure::Missed(words) }
+    })
 }
 
 async fn ask(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<u16, ProbeFailure> {
     let asked = format!("GET {}", request.uri());
-    let failed = |error: hyper::Error| ProbeFailure(format!("{asked}: {}", why(&error)));
+    let failed = |error: hyper::Error| ProbeFailure::Missed(format!("{asked}: {}", why(&error)));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // The connection works while the answer is awaited, and is closed with it: the body is not read.
@@ -74,7 +77,7 @@ fn request(
     headers: &BTreeMap<String, String>,
     address: SocketAddr,
 ) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
-    let invalid = |error: &dyn std::fmt::Display| ProbeFailure(format!("GET {path}: {error}"));
+    let invalid = |error: &dyn std::fmt::Display| ProbeFailure::Missed(format!("GET {path}: {error}"));
     if !path.starts_with('/') {
         return Err(invalid(&"a path starts with `/`"));
     }
@@ -93,7 +96,7 @@ fn request(
 }
 
 fn no_connection(timeout: Duration) -> ProbeFailure {
-    ProbeFailure(format!("connect: no connection within {}", shown(timeout)))
+    ProbeFailure::Missed(format!("connect: no connection within {}", shown(timeout)))
 }
 
 fn why(error: &hyper::Error) -> String {

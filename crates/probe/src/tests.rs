@@ -80,7 +80,7 @@ fn bare() -> ServiceProber {
 
 async fn probe(spec: &ProbeSpec, address: SocketAddr) -> Result<(), String> {
     let probed = time::timeout(PATIENCE, bare().probe(spec, address)).await;
-    probed.expect("a probe ends within its own time-out").map_err(|failure| failure.0)
+    probed.expect("a probe ends within its own time-out").map_err(|failure| failure.to_string())
 }
 
 /// An address where nothing listens: the port was free a moment ago, and is not given out again at once.

@@ -22,6 +22,13 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
+/// Whether the host had no means to ask: files, memory or ports of its own.
+pub(crate) fn lacks_means(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|error| short.contains(&Errno::from_raw_os_error(error)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +37,16 @@ mod tests {
     fn times_are_shown_as_people_write_them() {
         assert_eq!(shown(Duration::from_secs(2)), "2 s");
         assert_eq!(shown(Duration::from_millis(1500)), "1500 ms");
+    }
+
+    #[test]
+    fn what_the_host_lacks_is_no_word_on_the_service() {
+        use rustix::io::Errno;
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
+            assert!(lacks_means(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::CONNREFUSED, Errno::CONNRESET, Errno::TIMEDOUT, Errno::HOSTUNREACH] {
+            assert!(!lacks_means(&errno.into()), "{errno}");
+        }
     }
 }

@@ -27,10 +27,18 @@ impl<P: Prober> Prober for Probers<P> {
         let present = self.count.present();
         let probes = self.probers.iter().take(present).enumerate();
         let probes = probes.map(|(number, prober)| prober.probe(spec, address_of(address, number)));
-        let failed = join_all(probes).await.into_iter().enumerate().find_map(|(number, probed)| {
-            let failure = probed.err()?;
-            Some(if present == 1 { failure } else { ProbeFailure(format!("instance {number}: {failure}")) })
-        });
-        failed.map_or(Ok(()), Err)
+        let named = |number: usize, words: String| match present {
+            1 => words,
+            _ => format!("instance {number}: {words}"),
+        };
+        let probed = join_all(probes).await.into_iter().enumerate();
+        let failed: Vec<_> = probed.filter_map(|(number, probed)| Some((number, probed.err()?))).collect();
+        // What one was found to be says more than that another could not be asked.
+        let missed = |(_, failure): &&(usize, ProbeFailure)| matches!(failure, ProbeFailure::Missed(_));
+        match failed.iter().find(missed).or(failed.first()).cloned() {
+            None => Ok(()),
+            Some((number, ProbeFailure::Missed(words))) => Err(ProbeFailure::Missed(named(number, words))),
+            Some((number, ProbeFailure::Unasked(words))) => Err(ProbeFailure::Unasked(named(number, words))),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use config::Programs;
 use model::{
     Fence, Release,
-    host::{Denied, Effect, Event, FaultSeen, TAIL_LIMIT_BYTES, Ticket},
+    host::{Denied, Effect, Event, FaultSeen, Miss, TAIL_LIMIT_BYTES, Ticket},
 };
 use ports::{
     Balancer, Fault, ProbeSpec, Prober, ReleaseStore, Supervisor, Target,
@@ -128,13 +128,14 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     }
 
     /// Healthy is ready and more: a service that is asked to say so is not probed before it has.
-    async fn probe(&self) -> Result<(), String> {
+    async fn probe(&self) -> Result<(), Miss> {
         if self.readiness == Readiness::Notify {
             let seen = self.keeper(Duration::ZERO, self.supervisor.observe()).await;
-            seen::readiness(&seen.map_err(|error| Chain(&error).to_string())?.process)?;
+            let seen = seen.map_err(|error| Miss::Unasked(Chain(&error).to_string()))?;
+            seen::readiness(&seen.process).map_err(Miss::Service)?;
         }
         let Some((prober, spec)) = &self.prober else { return Ok(()) };
-        prober.probe(spec, self.address).await.map_err(|failure| failure.to_string())
+        prober.probe(spec, self.address).await.map_err(seen::miss)
     }
 
     async fn launch(

@@ -1,11 +1,12 @@
 //! What the ports report, in the host machine's words.
 
 use model::host::{
-    Denied, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, StandingSeen,
+    Denied, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Miss, Observed, ProcessSeen, StandingSeen,
 };
 use ports::{
     Fault, FaultKind, Standing,
     fault::Chain,
+    prober::ProbeFailure,
     supervisor::{Exit, MigrationRun, Observation, Process, SupervisorError},
 };
 
@@ -74,6 +75,13 @@ pub(super) fn readiness(process: &Process) -> Result<(), String> {
     }
     let said = status.as_ref().map_or(String::new(), |status| format!(" (STATUS: {status})"));
     Err(format!("the service has not said READY=1 yet{said}"))
+}
+
+pub(super) fn miss(failure: ProbeFailure) -> Miss {
+    match failure {
+        ProbeFailure::Missed(words) => Miss::Service(words),
+        ProbeFailure::Unasked(words) => Miss::Unasked(words),
+    }
 }
 
 pub(super) fn denied(error: &SupervisorError) -> Denied {

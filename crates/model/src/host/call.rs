@@ -110,6 +110,15 @@ impl Call {
         matches!(self.state, State::Out(_))
     }
 
+    /// Whether it is under way or planned.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Due(_) | State::Out(_) => true,
+            State::Superseded { then, .. } => then.is_some(),
+            State::Idle => false,
+        }
+    }
+
     /// When the call is to be made.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.state {

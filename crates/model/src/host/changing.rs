@@ -28,6 +28,8 @@ const PROBE_SOAKING: Duration = Duration::from_secs(1);
 const PROBE_STUCK: Duration = Duration::from_secs(3);
 /// Between two readings of the standing of a host that soaks.
 const STANDING_SOAKING: Duration = Duration::from_secs(2);
+/// The same while it gets well after it was frozen.
+const STANDING_RECOVERING: Duration = Duration::from_millis(500);
 
 impl Host {
     /// The fleet has confirmed the grant just now: from here on it may not be asked any more.
@@ -350,7 +352,9 @@ impl Host {
     pub(super) fn standing_pause(&self) -> Option<Duration> {
         match &self.ledger.change {
             None => self.watch_standing_pause(),
-            Some(change) => (change.phase.step() == Some(Step::Soaking)).then_some(STANDING_SOAKING),
+            Some(change) if change.phase.step() != Some(Step::Soaking) => None,
+            Some(_) if self.wait.frozen.stands_at().is_some() => Some(STANDING_RECOVERING),
+            Some(_) => Some(STANDING_SOAKING),
         }
     }
 

@@ -114,8 +114,8 @@ pub enum Event {
     Probed {
         /// The effect's.
         ticket: Ticket,
-        /// Whether it passed, or in words why not.
-        result: Result<(), String>,
+        /// Whether it passed, or why not.
+        result: Result<(), Miss>,
     },
     /// Answers `Migrate`.
     MigrateCalled {
@@ -138,6 +138,15 @@ pub enum Event {
         /// The end of the output, at most [`super::TAIL_LIMIT_BYTES`].
         result: Result<String, FaultSeen>,
     },
+}
+
+/// Why a probe did not pass, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Miss {
+    /// The service was asked, and is not healthy.
+    Service(String),
+    /// The service could not be asked: the keeper does not answer, or the program that probes is not there.
+    Unasked(String),
 }
 
 /// The fleet's answer to a report.

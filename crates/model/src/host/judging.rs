@@ -104,7 +104,9 @@ impl Host {
         match change.phase.step() {
             // It is being verified, which takes as long as it is large, and has an end of its own; or the answer waits to be read.
             Some(Step::Starting) => self.calls.act.is_out(),
-            Some(Step::Probing) => !self.wait.seen_after(self.wait.probed, limit),
+            Some(Step::Probing) => {
+                self.calls.probe.fault().is_none() && !self.wait.seen_after(self.wait.probed, limit)
+            }
             Some(Step::Checking | Step::Leaving | Step::Joining) => {
                 self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
@@ -119,17 +121,6 @@ impl Host {
             let probing = change.phase.step() == Some(Step::Probing);
             let look = if probing { &mut self.calls.probe } else { &mut self.calls.standing };
             look.advance(now);
-        }
-    }
-
-    /// The agent was frozen. Nobody has looked at a host that was to be watched while it soaks: it soaks anew.
-    pub(super) fn thaw(&mut self, now: Timestamp) {
-        let soaks = |change: &Change| change.phase.step() == Some(Step::Soaking);
-        if self.ledger.change.as_ref().is_some_and(soaks)
-            && let Some(change) = &mut self.remember().change
-        {
-            change.elapsed = Duration::ZERO;
-            self.enter_step(now);
         }
     }
 
@@ -252,11 +243,13 @@ impl Host {
         if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
-        let why = self.wait.miss.as_deref().unwrap_or("no answer yet");
-        Some(change.failed(
-            Cause::Release,
-            format!("the probe did not pass until its deadline of {}: {why}", words(limit)),
-        ))
+        // Nobody asked the service: that says nothing about it.
+        let unasked = self.calls.probe.fault();
+        let cause = if unasked.is_some() { Cause::Surroundings } else { Cause::Release };
+        let why = unasked.or(self.wait.miss.as_deref()).unwrap_or("no answer yet");
+        let (limit, frozen) = (words(limit), self.wait.frozen.words());
+        let reason = format!("the probe did not pass until its deadline of {limit}: {why}{frozen}");
+        Some(change.failed(self.wait.frozen.blame(cause), reason))
     }
 
     fn judge_joining(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
@@ -272,27 +265,30 @@ impl Host {
         if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
-        let says = standing_words(standing);
-        let reason =
-            format!("not in service until the deadline of {}: the balancer says {says}", words(limit));
-        Some(change.failed(blame(standing), reason))
+        let (says, frozen) = (standing_words(standing), self.wait.frozen.words());
+        let reason = format!(
+            "not in service until the deadline of {}: the balancer says {says}{frozen}",
+            words(limit)
+        );
+        Some(change.failed(self.wait.frozen.blame(blame(standing)), reason))
     }
 
     fn judge_soaking(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
-        if SOAK_MISSES <= self.wait.misses {
+        let (frozen, deadlines) = (&self.wait.frozen, &self.policy().deadlines);
+        if SOAK_MISSES <= self.wait.misses && !frozen.excuses(deadlines.healthy, now) {
             let why = self.wait.miss.as_deref().unwrap_or("no answer");
-            return Some(
-                change.failed(Cause::Release, format!("the probe failed again after it had passed: {why}")),
-            );
+            let reason = format!("the probe failed again after it had passed: {why}{}", frozen.words());
+            return Some(change.failed(frozen.blame(Cause::Release), reason));
         }
         if SOAK_MISSES <= self.wait.not_in_service
+            && !frozen.excuses(deadlines.join, now)
             && let Some(standing) = &self.seen.standing
         {
-            let reason =
-                format!("left service while soaking: the balancer says {}", standing_words(standing));
-            return Some(change.failed(blame(standing), reason));
+            let (says, meanwhile) = (standing_words(standing), frozen.words());
+            let reason = format!("left service while soaking: the balancer says {says}{meanwhile}");
+            return Some(change.failed(frozen.blame(blame(standing)), reason));
         }
-        let healthy = !self.setup.probe || 0 < self.wait.passes;
+        let healthy = !self.setup.probe || 0 < self.wait.passes && self.calls.probe.fault().is_none();
         (self.over(self.policy().soak, now) && healthy && self.is_in_service()).then_some(Outcome::Done)
     }
 

@@ -93,6 +93,12 @@ impl Host {
         }
     }
 
+    /// So much time has passed in which the host was frozen, and `bin/migrate` with it.
+    pub(super) fn shift_migration(&mut self, gap: Duration) {
+        let run = &mut self.migration;
+        (run.since, run.checkpoint) = (run.since + gap, run.checkpoint + gap);
+    }
+
     fn resume_migration(&mut self, now: Timestamp) {
         if !self.migration.resumed {
             let before = self.ledger.migration.as_ref().map_or(Duration::ZERO, |note| note.elapsed);

@@ -9,6 +9,7 @@ mod call;
 mod changing;
 pub mod effect;
 pub mod event;
+mod frozen;
 pub mod health;
 mod judging;
 pub mod ledger;
@@ -31,8 +32,8 @@ use staging::Staging;
 
 pub use effect::Effect;
 pub use event::{
-    Answer, Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, ReportId,
-    StandingSeen, Ticket,
+    Answer, Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Miss, Observed, ProcessSeen,
+    ReportId, StandingSeen, Ticket,
 };
 pub use health::Health;
 pub use ledger::{Ledger, Stored};
@@ -46,9 +47,6 @@ pub const TAIL_LIMIT_BYTES: usize = 16 * 1024;
 
 /// Longest time between the proposal to begin a change and its acceptance; after that the fleet is asked again.
 pub const GRANT_FRESH: Duration = Duration::from_secs(3);
-
-/// An agent that comes so much later than it wanted to has been frozen.
-const FROZEN: Duration = Duration::from_secs(3);
 
 /// What the host's configuration says of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,12 +154,10 @@ impl Host {
     /// Takes note of what happened, and says what is to be done, in this order.
     #[must_use]
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
-        let began = self.seen.observed.is_some();
-        let was_frozen = began && self.deadline().is_some_and(|due| FROZEN < now.since(due));
-        self.take(event, now);
-        if was_frozen {
+        if self.was_frozen(now) {
             self.thaw(now);
         }
+        self.take(event, now);
         if self.seen.observed.is_some() {
             self.go_on(now);
         }
@@ -247,6 +243,7 @@ impl Host {
 
     /// Goes on as far as it can without anything else happening.
     fn go_on(&mut self, now: Timestamp) {
+        self.recover(now);
         // A change has at most a dozen steps, and none is passed twice in a moment.
         for _ in 0..32 {
             let Some(outcome) = self.judge(now) else { break };

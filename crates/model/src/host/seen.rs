@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Host,
     call::Backoff,
-    event::{ExitSeen, FaultSeen, Observed, ProcessSeen, StandingSeen, Ticket},
+    event::{ExitSeen, FaultSeen, Miss, Observed, ProcessSeen, StandingSeen, Ticket},
+    frozen::Frozen,
 };
 use crate::{Fence, ReleaseId, Timestamp};
 
@@ -58,6 +59,8 @@ pub(super) struct Wait {
     pub(super) probing: Timestamp,
     /// A refusal of the supervisor that ends the step.
     pub(super) denied: Option<Denial>,
+    /// Whether the host was frozen meanwhile.
+    pub(super) frozen: Frozen,
 }
 
 /// A refusal that ends a step.
@@ -94,7 +97,8 @@ impl Wait {
     }
 
     pub(super) fn elapsed(&self, now: Timestamp) -> Duration {
-        self.before + now.since(self.began)
+        let until = self.frozen.stands_at().map_or(now, |stands| stands.min(now));
+        self.before + until.since(self.began)
     }
 
     /// When it will have lasted so long.
@@ -237,10 +241,19 @@ impl Host {
         }
     }
 
-    pub(super) fn probed(&mut self, ticket: Ticket, result: Result<(), String>, now: Timestamp) {
+    pub(super) fn probed(&mut self, ticket: Ticket, result: Result<(), Miss>, now: Timestamp) {
         if !self.calls.probe.answered(ticket) {
             return;
         }
+        let result = match result {
+            Ok(()) => Ok(()),
+            Err(Miss::Service(why)) => Err(why),
+            // Not a word about the service, good or bad.
+            Err(Miss::Unasked(why)) => {
+                return self.calls.probe.failed(why, now, Backoff::KEEPER, self.setup.seed);
+            }
+        };
+        self.calls.probe.worked();
         self.wait.probed = Some(self.wait.probing);
         self.seen.probe = Some((now, result.clone()));
         match result {

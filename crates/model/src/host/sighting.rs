@@ -138,9 +138,10 @@ impl Host {
             (_, Some(Step::Idle) | None) => "a new grant",
         };
         let left = self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now)));
+        let frozen = self.wait.frozen.words();
         Some(match left.filter(|left| !left.is_zero()) {
-            Some(left) => format!("{what}, for {} more at most", words(left)),
-            None => what.to_owned(),
+            Some(left) => format!("{what}, for {} more at most{frozen}", words(left)),
+            None => format!("{what}{frozen}"),
         })
     }
 }

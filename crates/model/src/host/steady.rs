@@ -108,7 +108,7 @@ impl Host {
             return;
         }
         self.go_on_returning(now);
-        let Some((availability, cause, reason)) = self.look() else { return };
+        let Some((availability, cause, reason)) = self.look(now) else { return };
         let before = self.watch.mine.replace(availability);
         if before == Some(availability) {
             return;
@@ -152,7 +152,7 @@ impl Host {
     }
 
     /// Whether the host is in service, whose doing that is, and why; none while it cannot tell.
-    fn look(&self) -> Option<(Availability, Cause, String)> {
+    fn look(&self, now: Timestamp) -> Option<(Availability, Cause, String)> {
         let out = |cause, reason: String| Some((Availability::Out, cause, reason));
         let Some(serving) = &self.ledger.serving else {
             return out(Cause::Surroundings, "nothing is to run here".to_owned());
@@ -165,7 +165,9 @@ impl Host {
         }
         if PROBE_MISSES <= self.wait.misses {
             let why = self.wait.miss.as_deref().unwrap_or("no answer");
-            return out(Cause::Release, format!("the probe failed {PROBE_MISSES} times in a row: {why}"));
+            let text = format!("the probe failed {PROBE_MISSES} times in a row: {why}");
+            let excused = self.wait.frozen.excuses(self.policy().deadlines.healthy, now);
+            return out(if excused { Cause::Surroundings } else { Cause::Release }, text);
         }
         if self.ledger.returning {
             return out(Cause::Surroundings, "it was started again, and is not in service yet".to_owned());

@@ -34,7 +34,7 @@ impl FakeProber {
 
     /// Probes of this address fail with these words from now on.
     pub fn fail(&self, address: SocketAddr, text: impl Into<String>) {
-        self.lock().answers.insert(address, Err(ProbeFailure(text.into())));
+        self.lock().answers.insert(address, Err(ProbeFailure::Missed(text.into())));
     }
 
     /// Nothing listens at this address from now on.
@@ -57,7 +57,7 @@ impl Prober for FakeProber {
     async fn probe(&self, spec: &ProbeSpec, address: SocketAddr) -> Result<(), ProbeFailure> {
         let mut state = self.lock();
         state.calls.push((spec.clone(), address));
-        let refused = || Err(ProbeFailure("connect: connection refused".into()));
+        let refused = || Err(ProbeFailure::Missed("connect: connection refused".into()));
         state.answers.get(&address).cloned().unwrap_or_else(refused)
     }
 }
@@ -79,7 +79,7 @@ mod tests {
         let probe = |address| match pin!(prober.probe(&spec, address))
             .poll(&mut Context::from_waker(Waker::noop()))
         {
-            Poll::Ready(answer) => answer.map_err(|failure| failure.0),
+            Poll::Ready(answer) => answer.map_err(|failure| failure.to_string()),
             Poll::Pending => panic!("a fake waited"),
         };
         prober.pass(one);

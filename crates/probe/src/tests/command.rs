@@ -47,7 +47,10 @@ impl Script {
     async fn probe(&self, timeout: Duration) -> Result<(), String> {
         let probed =
             time::timeout(PATIENCE, async { self.prober().probe(&self.spec(&[], timeout), address()).await });
-        let said = probed.await.expect("a probe ends within its own time-out").map_err(|failure| failure.0);
+        let said = probed
+            .await
+            .expect("a probe ends within its own time-out")
+            .map_err(|failure| failure.to_string());
         said.map_err(|words| words.replace(&self.program.display().to_string(), "check"))
     }
 
@@ -133,12 +136,14 @@ async fn what_cannot_be_run_says_why() {
     let prober = bare();
     let run = async |program: &str| {
         let spec = ProbeSpec::Command { argv: vec![program.to_owned()], timeout: PATIENCE };
-        prober.probe(&spec, address()).await.map_err(|failure| failure.0)
+        prober.probe(&spec, address()).await
     };
-    assert_eq!(run("/nowhere/check").await, Err("run /nowhere/check: there is no such program".into()));
-    assert_eq!(run("/dev/null").await, Err("run /dev/null: it may not be executed".into()));
+    // None of it is a word on the service.
+    let unasked = |words: &str| Err(ProbeFailure::Unasked(words.into()));
+    assert_eq!(run("/nowhere/check").await, unasked("run /nowhere/check: there is no such program"));
+    assert_eq!(run("/dev/null").await, unasked("run /dev/null: it may not be executed"));
     let none = prober.probe(&ProbeSpec::Command { argv: vec![], timeout: PATIENCE }, address()).await;
-    assert_eq!(none.map_err(|failure| failure.0), Err("no program was named".into()));
+    assert_eq!(none, unasked("no program was named"));
 }
 
 const HANGS: &str = "sleep 1000 & echo $! >> $DIR/pids; sh -c 'sleep 1000' & echo $! >> $DIR/pids; \
@@ -227,6 +232,6 @@ async fn it_runs_where_and_as_whom_it_is_told() {
 async fn what_is_not_there_to_be_given_is_the_reason() {
     let prober = ServiceProber::new(|| Err("there is no user www on this host".to_owned()));
     let spec = ProbeSpec::Command { argv: vec!["/bin/true".into()], timeout: PATIENCE };
-    let failed = prober.probe(&spec, address()).await.map_err(|failure| failure.0);
+    let failed = prober.probe(&spec, address()).await.map_err(|failure| failure.to_string());
     assert_eq!(failed, Err("run /bin/true: there is no user www on this host".into()));
 }

@@ -35,15 +35,15 @@ async fn a_service_is_not_healthy_before_it_has_said_that_it_is_ready() {
     let world = world(Readiness::Notify, Some((prober.clone(), spec)));
     prober.pass(world.address);
     start(&world).await;
-    assert_eq!(world.probe().await, Err("the service has not said READY=1 yet".to_owned()));
+    assert_eq!(world.probe().await, Err(Miss::Service("the service has not said READY=1 yet".to_owned())));
     world.supervisor.say(false, Some("reading 3 files"));
     let said = "the service has not said READY=1 yet (STATUS: reading 3 files)";
-    assert_eq!(world.probe().await, Err(said.to_owned()));
+    assert_eq!(world.probe().await, Err(Miss::Service(said.to_owned())));
     assert_eq!(prober.calls(), [], "it is probed only once it is ready");
     world.supervisor.say(true, None);
     assert_eq!(world.probe().await, Ok(()));
     prober.fail(world.address, "503");
-    assert_eq!(world.probe().await, Err("503".to_owned()), "ready is not yet healthy");
+    assert_eq!(world.probe().await, Err(Miss::Service("503".to_owned())), "ready is not yet healthy");
 }
 
 #[tokio::test]
@@ -54,4 +54,15 @@ async fn without_a_probe_its_word_is_enough_and_without_that_to_run_is() {
     speaks.supervisor.say(true, None);
     assert_eq!(speaks.probe().await, Ok(()));
     assert!(!world(Readiness::Up, None).is_probed());
+}
+
+#[tokio::test]
+async fn a_keeper_that_does_not_answer_is_told_from_a_service_that_is_not_ready() {
+    let world = world(Readiness::Notify, None);
+    start(&world).await;
+    world.supervisor.say(true, None);
+    world.supervisor.fail(1);
+    let Err(Miss::Unasked(why)) = world.probe().await else { panic!("the service was blamed") };
+    assert!(why.contains("scripted failure"), "{why}");
+    assert_eq!(world.probe().await, Ok(()));
 }

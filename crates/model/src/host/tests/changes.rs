@@ -1,7 +1,7 @@
 //! Changes that go well.
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 use crate::host::{ExitSeen, ProcessSeen, StandingSeen};
@@ -101,7 +101,7 @@ fn a_headless_service_neither_leaves_nor_joins() {
 #[test]
 fn without_a_probe_a_host_that_exits_while_it_soaks_has_failed() {
     let mut world = serving(BARE, Some("a"));
-    world.behaves("b", world::Behaviour { exits: Some((secs(4), 3)), ..world::GOOD });
+    world.behaves("b", process::Behaviour { exits: Some((secs(4), 3)), ..process::GOOD });
     assert!(world.change(Some("a"), Some("b")).run_until(secs(60), settled));
     assert_eq!(world.acts, ["stop", "start b", "start a"]);
     assert_eq!(world.was_told("reverted"), 1);

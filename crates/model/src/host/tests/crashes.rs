@@ -1,7 +1,7 @@
 //! The agent is killed before each effect of a run, in turn, and starts again from what is on disk.
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 

@@ -2,7 +2,7 @@
 //! The world itself asserts P4 at every stop, start and join.
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 

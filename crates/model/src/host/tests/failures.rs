@@ -1,7 +1,7 @@
 //! Changes that go wrong.
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 use crate::fleet::command::{Cause, Failure, Report};
@@ -229,4 +229,35 @@ fn cut_off_after_it_began_a_host_still_finishes_or_goes_back_and_reports_later()
         assert!(world.run_until(secs(60), |world| world.was_told(last) == 1), "{:?}", world.told());
         assert_eq!(world.running(), Some(running), "{last}");
     }
+}
+
+#[test]
+fn a_keeper_that_does_not_answer_is_no_word_on_the_service() {
+    let silent = |world: &mut World| world.keeper_is_silent = true;
+    let trouble = |world: &World| world.host.sighting(world.now).trouble.unwrap_or_default();
+    // Between changes: the host stays in service, and says what it cannot tell.
+    let mut world = serving(HEADFUL, Some("a"));
+    silent(&mut world);
+    world.run(secs(60));
+    assert_eq!(world.told(), [""; 0]);
+    assert!(trouble(&world).contains("through the keeper of web: no answer"), "{}", trouble(&world));
+    // While it soaks: it waits, and goes on when the keeper does.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| world.host.sighting(world.now).phase == PhaseKind::Soaking));
+    silent(&mut world);
+    world.run(secs(60));
+    assert_eq!((world.was_told("failed"), world.was_told("changed")), (0, 0), "{:?}", world.told());
+    assert!(trouble(&world).contains("no answer"), "{}", trouble(&world));
+    world.keeper_is_silent = false;
+    assert!(world.run_until(secs(20), |world| world.was_told("changed") == 1), "{:?}", world.told());
+    // Before it was ever healthy: the deadline ends the wait, and does not condemn the release.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| world.host.sighting(world.now).phase == PhaseKind::Starting));
+    silent(&mut world);
+    assert!(world.run_until(secs(90), |world| world.was_told("failed") == 1), "{:?}", world.told());
+    let failure = failure(&world);
+    assert_eq!(failure.cause, Cause::Surroundings);
+    assert!(failure.reason.contains("no answer"), "{}", failure.reason);
 }

@@ -1,7 +1,7 @@
 //! What one sees of a service's health, in a change and between changes.
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 use crate::host::{

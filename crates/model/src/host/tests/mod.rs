@@ -1,5 +1,6 @@
 //! The host machine against a world in virtual time, and its table by itself.
 
+mod balancer;
 mod changes;
 mod crashes;
 mod disorder;
@@ -9,6 +10,7 @@ mod health;
 mod migrations;
 mod outside;
 mod phases;
+mod process;
 mod steady;
 mod together;
 mod waits;

@@ -1,6 +1,6 @@
 //! What the world does when it is asked: the supervisor, the balancer, the store and the fleet.
 
-use super::world::{Place, World};
+use super::{balancer::Place, world::World};
 use crate::{
     Fence, Release, ReleaseId,
     fleet::{
@@ -68,7 +68,7 @@ impl World {
                 self.later(5, Event::Kept { ticket, result });
             }
             Effect::Probe { ticket } => {
-                let result = if self.is_healthy() { Ok(()) } else { Err("connection refused".to_owned()) };
+                let result = self.probe();
                 self.later(2, Event::Probed { ticket, result });
             }
             Effect::Migrate { ticket, fence, release } => {

@@ -1,7 +1,8 @@
 //! Between changes.
 
 use super::{
-    world::{Behaviour, GOOD, Place},
+    balancer::Place,
+    process::{Behaviour, GOOD},
     *,
 };
 use crate::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    world::{Behaviour, GOOD},
+    process::{Behaviour, GOOD},
     *,
 };
 use crate::{

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Timestamp,
-    host::{Event, FaultSeen, FaultWord, Stored, Ticket, words},
+    host::{Event, FaultSeen, FaultWord, Miss, Stored, Ticket, words},
 };
 
 #[test]
@@ -51,7 +51,7 @@ fn answers_with_old_tickets_are_dropped_in_every_phase() {
         for event in [
             Event::Left { ticket, result: Ok(()) },
             Event::Joined { ticket, result: Ok(()) },
-            Event::Probed { ticket, result: Err("late".into()) },
+            Event::Probed { ticket, result: Err(Miss::Service("late".into())) },
             Event::StandingRead { ticket, result: Ok(crate::host::StandingSeen::Absent) },
             Event::TailRead { ticket, result: Ok("late".into()) },
         ] {

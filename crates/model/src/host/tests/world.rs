@@ -5,50 +5,20 @@ use std::{
     time::Duration,
 };
 
-use super::{fence, grant};
+use super::{balancer::Place, fence, grant, process::Behaviour};
 use crate::{
     Fence, ReleaseId, Revision, Timestamp,
     fleet::{
         assignment::{ChangeGrant, MigrationGrant, ServiceAssignment},
         command::Report,
     },
-    host::{
-        Event, ExitSeen, FaultSeen, FaultWord, Host, Ledger, MigrationSeen, Observed, ProcessSeen, Setup,
-        StandingSeen,
-    },
-};
-
-/// How a release behaves once it is started.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Behaviour {
-    pub(super) exits: Option<(Duration, i32)>,
-    pub(super) healthy: Option<Duration>,
-    pub(super) in_service: Option<Duration>,
-}
-
-pub(super) const GOOD: Behaviour = Behaviour {
-    exits: None,
-    healthy: Some(Duration::from_millis(300)),
-    in_service: Some(Duration::from_secs(1)),
+    host::{Event, Host, Ledger, MigrationSeen, ProcessSeen, Setup},
 };
 
 pub(super) enum Happening {
     ToHost(u64, Box<Event>),
     Exit(u32),
     Restart(u32),
-}
-
-/// A process that runs and is ready.
-pub(super) fn running(release: ReleaseId, fence: Fence, pid: u32, restarts: u32) -> ProcessSeen {
-    ProcessSeen::Running { release, fence, pid, restarts, ready: true, status: None }
-}
-
-/// The balancer's record.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place {
-    Absent,
-    Joined(Timestamp),
-    Left(Timestamp),
 }
 
 pub(super) struct World {
@@ -69,6 +39,8 @@ pub(super) struct World {
     /// What the supervisor says of an exit besides.
     pub(super) note: Option<String>,
     pub(super) keep: bool,
+    /// It cannot say whether the service is ready.
+    pub(super) keeper_is_silent: bool,
     pub(super) newest: Option<Fence>,
     pub(super) change: u64,
     pub(super) pid: u32,
@@ -79,6 +51,8 @@ pub(super) struct World {
     pub(super) drain: Duration,
     pub(super) api_down_until: Timestamp,
     pub(super) leave_forbidden: bool,
+    /// It has not seen yet that the host goes on after it was frozen.
+    pub(super) unhealthy_until: Timestamp,
     // The store and the fleet.
     pub(super) staged: BTreeSet<ReleaseId>,
     pub(super) stage_faults: u32,
@@ -117,6 +91,7 @@ impl World {
             started: Timestamp(0),
             note: None,
             keep: false,
+            keeper_is_silent: false,
             newest: None,
             change: 0,
             pid: 10,
@@ -126,6 +101,7 @@ impl World {
             drain: Duration::from_secs(3),
             api_down_until: Timestamp(0),
             leave_forbidden: false,
+            unhealthy_until: Timestamp(0),
             staged,
             stage_faults: 0,
             cut_off: false,
@@ -142,13 +118,6 @@ impl World {
         }
     }
 
-    pub(super) fn is_running(&mut self, id: &str, under: Fence) {
-        self.pid += 1;
-        self.process = running(id.parse().unwrap(), under, self.pid, 0);
-        (self.keep, self.newest, self.started) = (true, Some(under), Timestamp(0));
-        self.place = if self.setup.headful { Place::Joined(Timestamp(0)) } else { Place::Absent };
-    }
-
     /// Starts the agent, and hands it the fleet's word a little later.
     pub(super) fn boot(&mut self) {
         self.feed(Event::Booted);
@@ -160,17 +129,6 @@ impl World {
         self.agent += 1;
         self.host = Host::new(self.setup, self.disk.clone());
         self.boot();
-    }
-
-    /// The machine goes down and comes up: nothing runs, and nobody saw how it ended.
-    pub(super) fn reboot(&mut self) {
-        if let ProcessSeen::Running { release, fence, .. } = self.process.clone() {
-            self.process =
-                ProcessSeen::Exited { release, fence, exit: ExitSeen::Unknown, restarts: 0, note: None };
-        }
-        self.change += 1;
-        self.keep = false;
-        self.crash();
     }
 
     pub(super) fn assign(&mut self) {
@@ -261,115 +219,9 @@ impl World {
         match happening {
             Happening::ToHost(agent, event) if agent == self.agent => self.feed(*event),
             Happening::ToHost(..) => {}
-            Happening::Exit(of) => {
-                if let ProcessSeen::Running { release, fence, pid, restarts, .. } = self.process.clone()
-                    && pid == of
-                {
-                    let code = self.behaviour(&release).exits.map_or(1, |(_, code)| code);
-                    self.process = ProcessSeen::Exited {
-                        release,
-                        fence,
-                        exit: ExitSeen::Code(code),
-                        restarts,
-                        note: self.note.clone(),
-                    };
-                    self.restart_if_kept();
-                    self.news();
-                }
-            }
-            Happening::Restart(of) => {
-                if let ProcessSeen::Exited { release, fence, restarts, .. } = self.process.clone()
-                    && of == self.pid
-                    && self.keep
-                {
-                    self.run_process(release, fence, restarts + 1);
-                    self.news();
-                }
-            }
+            Happening::Exit(of) => self.process_exits(of),
+            Happening::Restart(of) => self.process_restarts(of),
         }
-    }
-
-    pub(super) fn restart_if_kept(&mut self) {
-        if self.keep && matches!(self.process, ProcessSeen::Exited { .. }) {
-            let pid = self.pid;
-            self.schedule(self.now + Duration::from_millis(500), Happening::Restart(pid));
-        }
-    }
-
-    pub(super) fn exit_now(&mut self) {
-        let pid = self.pid;
-        self.schedule(self.now, Happening::Exit(pid));
-    }
-
-    pub(super) fn run_process(&mut self, release: ReleaseId, fence: Fence, restarts: u32) {
-        self.pid += 1;
-        self.started = self.now;
-        if let Some((after, _)) = self.behaviour(&release).exits {
-            let pid = self.pid;
-            self.schedule(self.now + after, Happening::Exit(pid));
-        }
-        self.process = running(release, fence, self.pid, restarts);
-    }
-
-    pub(super) fn news(&mut self) {
-        self.change += 1;
-        let observed = self.observed();
-        self.later(1, Event::ProcessChanged(observed));
-    }
-
-    pub(super) fn observed(&self) -> Observed {
-        Observed {
-            change: self.change,
-            process: self.process.clone(),
-            migration: self.migration.clone(),
-            fence: self.newest,
-            instances: self.instances.clone(),
-        }
-    }
-
-    pub(super) fn behaviour(&self, release: &ReleaseId) -> Behaviour {
-        self.behaviours.get(release.as_str()).copied().unwrap_or(GOOD)
-    }
-
-    pub(super) fn running(&self) -> Option<&str> {
-        match &self.process {
-            ProcessSeen::Running { release, .. } => Some(release.as_str()),
-            _ => None,
-        }
-    }
-
-    pub(super) fn is_healthy(&self) -> bool {
-        match &self.process {
-            ProcessSeen::Running { release, .. } => {
-                self.behaviour(release).healthy.is_some_and(|after| self.started + after <= self.now)
-            }
-            _ => false,
-        }
-    }
-
-    pub(super) fn standing(&self) -> StandingSeen {
-        let patience = match &self.process {
-            ProcessSeen::Running { release, .. } => self.behaviour(release).in_service,
-            _ => None,
-        };
-        match self.place {
-            Place::Absent => StandingSeen::Absent,
-            Place::Left(at) if at + self.drain <= self.now => StandingSeen::Absent,
-            Place::Left(_) => StandingSeen::Draining,
-            Place::Joined(_) if !self.is_healthy() => StandingSeen::Unhealthy { reason: "timeout".into() },
-            Place::Joined(at) => match patience {
-                Some(patience) if at + patience <= self.now => StandingSeen::InService,
-                Some(_) => StandingSeen::Initial,
-                None => StandingSeen::Unhealthy { reason: "status 500".into() },
-            },
-        }
-    }
-
-    pub(super) fn balancer_says(&self) -> Result<(), FaultSeen> {
-        if self.now < self.api_down_until {
-            return Err(FaultSeen { kind: FaultWord::Throttled, text: "ask the balancer: slow down".into() });
-        }
-        Ok(())
     }
 
     pub(super) fn feed(&mut self, event: Event) {
