@@ -69,7 +69,7 @@ async fn the_probe_passes_where_all_do_and_says_which_does_not() {
     let fake = FakeProber::new();
     let all = Probers::new(|_| fake.clone(), count.clone());
     let spec = ProbeSpec::Tcp { timeout: Duration::from_secs(1) };
-    let probe = async || all.probe(&spec, at(0)).await.map_err(|failure| failure.0);
+    let probe = async || all.probe(&spec, at(0)).await.map_err(|failure| failure.to_string());
     (0..3).for_each(|number| fake.pass(at(number)));
     assert_eq!(probe().await, Ok(()));
     fake.fail(at(2), "GET / answered 503");
