@@ -28,10 +28,10 @@ use crate::{
     declarations, feed, leader,
     leader::Reign,
     link::Link,
-    logs::Room,
     members::Members,
     node_id,
     order::{Order, Sights},
+    room::Room,
     services,
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
@@ -58,8 +58,8 @@ pub struct Parts {
     pub store: Arc<directory::Store>,
     /// Where cgroups of services are made, or why there are none.
     pub cgroups: Result<Delegation, NoCgroups>,
-    /// Room for streams of output.
-    pub logs: Room,
+    /// Room for streams.
+    pub room: Room,
     /// This run of the agent.
     pub proposer: String,
     /// The limit of open files that this run was given: what it starts has that one.

@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{Backend, passed::Passed, public::Public, refusals, status};
 use crate::{
     core::Core,
-    logs::{Channel, Gone, Host, Own, Places, Sender, Turns},
+    logs::{AllPlaces, Channel, Gone, Host, Own, Sender, Turns},
 };
 
 /// Time between two looks for hosts that have joined or left.
@@ -35,7 +35,7 @@ pub(super) fn this_host(
 ) -> Result<Answers, Status> {
     let query = LogsQuery::try_from(request.unwrap_or_default())?;
     let parts = backend.cell.parts();
-    let place = parts.logs.reader()?;
+    let place = parts.room.reader()?;
     let own = Own { host: host.clone(), service: parts.state.place_of(&query.service) };
     let (to, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -48,18 +48,20 @@ pub(super) fn this_host(
 /// What programs wrote on all hosts.
 pub(super) async fn all_hosts(public: &Public, request: v1::LogsRequest) -> Result<Answers, Status> {
     let core = public.core()?;
-    let query = LogsQuery::try_from(request)?;
-    let place = public.backend().cell.parts().logs.caller()?;
+    let mut query = LogsQuery::try_from(request)?;
+    let place = public.backend().cell.parts().room.caller()?;
     let hosts = hosts_of(public, &core, &query).await?;
     if let Some(unknown) = query.hosts.iter().find(|host| !hosts.contains_key(host)) {
         return Err(refusal::refused(&Refusal::UnknownHost { host: unknown.clone() }));
     }
     let (to, receiver) = mpsc::channel(1);
+    let places = AllPlaces::new(std::mem::take(&mut query.after));
     let caller = Caller {
         public: public.clone(),
         core,
         query,
         to,
+        places,
         asked: BTreeMap::new(),
         running: JoinSet::new(),
         turns: Turns::default(),
@@ -105,7 +107,6 @@ async fn hosts_of(
 /// A host that is asked.
 struct Asked {
     address: SocketAddr,
-    places: Places,
     running: AbortHandle,
 }
 
@@ -114,6 +115,8 @@ struct Caller {
     core: Arc<Core>,
     query: LogsQuery,
     to: Sender,
+    /// Also of hosts that have left: they may return.
+    places: AllPlaces,
     asked: BTreeMap<HostId, Asked>,
     running: JoinSet<Result<(), Gone>>,
     turns: Turns,
@@ -153,29 +156,23 @@ impl Caller {
             self.to.send(Ok(left)).await.map_err(|_| Gone)?;
         }
         for (host, address) in hosts {
-            let known = self.asked.get(&host);
-            if known.is_some_and(|asked| asked.address == address) {
-                continue;
-            }
-            let places = match known {
-                Some(asked) => {
-                    asked.running.abort();
-                    asked.places.clone()
+            if let Some(known) = self.asked.get(&host) {
+                if known.address == address {
+                    continue;
                 }
-                None => Places::of(&host, &self.query.after),
-            };
-            let channel = self.channel(&host, address);
-            let query = self.query.clone();
+                known.running.abort();
+            }
             let asked = Host {
                 host: host.clone(),
-                channel,
-                query,
-                places: places.clone(),
+                channel: self.channel(&host, address),
+                // Whom else the caller names is nothing to this host.
+                query: LogsQuery { hosts: Vec::new(), ..self.query.clone() },
+                places: self.places.of(&host),
                 turns: self.turns.clone(),
             };
             let to = self.to.clone();
             let running = self.running.spawn(async move { asked.run(&to).await });
-            self.asked.insert(host, Asked { address, places, running });
+            self.asked.insert(host, Asked { address, running });
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use super::{
     public::Public,
     status,
 };
-use crate::core::Core;
+use crate::{core::Core, room::Place};
 
 /// Time between two looks at whether the replica is still a good one.
 const LOOK: Duration = Duration::from_millis(500);
@@ -92,18 +92,30 @@ impl<T: Send + 'static> Sender<T> {
     }
 }
 
+/// A stream that is passed on takes a place here as well, until it ends.
+fn keeping<T: 'static>(
+    room: Place,
+    stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
+) -> Answers<T> {
+    Box::pin(stream.map(move |item| {
+        let _kept = &room;
+        item
+    }))
+}
+
 pub(super) async fn events(
     public: &Public,
     request: v1::EventsRequest,
     passed: Passed,
 ) -> Result<Answers<v1::EventsResponse>, Status> {
     let core = public.core()?;
+    let room = public.backend().cell.parts().room.watcher()?;
     let asking = |mut member: passed::Client, passed: Passed| {
         let request = passed.mark(request.clone());
         async move { member.events(request).await }
     };
     if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
-        return Ok(Box::pin(stream.into_inner()));
+        return Ok(keeping(room, stream.into_inner()));
     }
     let service = api::service(request.service.as_deref())?;
     let (sender, stream) = Sender::stream();
@@ -112,6 +124,7 @@ pub(super) async fn events(
     tokio::spawn(async move {
         // The reader has gone, or wanted only what there was.
         let _ = send_events(&core, service, place, resumed, request.follow, &sender).await;
+        drop(room);
     });
     Ok(stream)
 }
@@ -204,12 +217,13 @@ pub(super) async fn watch(
     passed: Passed,
 ) -> Result<Answers<v1::WatchResponse>, Status> {
     let core = public.core()?;
+    let room = public.backend().cell.parts().room.watcher()?;
     let asking = |mut member: passed::Client, passed: Passed| {
         let request = passed.mark(request.clone());
         async move { member.watch(request).await }
     };
     if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
-        return Ok(Box::pin(stream.into_inner()));
+        return Ok(keeping(room, stream.into_inner()));
     }
     let service = status::name(&request.service)?;
     let rollout = find(public, &core, &service, request.rollout.map(RolloutId)).await?;
@@ -221,6 +235,7 @@ pub(super) async fn watch(
         let watcher = Watcher { public, core, service, rollout, to: sender };
         // The reader has gone, or was told the end.
         let _ = watcher.run(place).await;
+        drop(room);
     });
     Ok(stream)
 }

@@ -1,21 +1,16 @@
 //! One host's output for one caller: read here, or asked of its agent, and asked again when that was lost.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{
     v1::{self, agent_client::AgentClient},
-    view::{LogHost, LogItem, LogPlace, LogSpot, LogsQuery},
+    view::{LogHost, LogItem, LogsQuery},
 };
 use model::{ClusterId, HostId};
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Code, Status, Streaming};
 
-use super::{Gone, Own, Sender, send};
+use super::{Gone, Own, Places, Sender, send};
 use crate::{channels::Channels, link::VERSION};
 
 /// Longest wait for a host to answer, until it is said that it does not.
@@ -57,48 +52,6 @@ pub struct Host {
 
 /// Hosts send what there was one after the other, so that it can be read; what comes then, as it comes.
 pub type Turns = Arc<tokio::sync::Mutex<()>>;
-
-/// Where a caller is, at each spot of one host. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Places(Arc<Mutex<BTreeMap<LogSpot, (u64, u64)>>>);
-
-impl Places {
-    /// Of one host, as a caller says.
-    #[must_use]
-    pub fn of(host: &HostId, after: &[LogPlace]) -> Self {
-        let places = Self::default();
-        after.iter().filter(|place| place.spot.host == *host).for_each(|place| places.go_to(place.clone()));
-        places
-    }
-
-    fn go_to(&self, place: LogPlace) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.insert(place.spot, (place.attempt, place.offset));
-    }
-
-    fn all(&self) -> Vec<LogPlace> {
-        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |(spot, (attempt, offset)): (&LogSpot, &(u64, u64))| LogPlace {
-            spot: spot.clone(),
-            attempt: *attempt,
-            offset: *offset,
-        };
-        places.iter().map(place).collect()
-    }
-
-    fn note(&self, item: &LogItem) {
-        match item {
-            LogItem::Host(host) => host.reached.iter().flatten().for_each(|place| self.go_to(place.clone())),
-            LogItem::Lines(source, lines) => {
-                if let Some(last) = lines.last() {
-                    let spot = source.spot.clone();
-                    self.go_to(LogPlace { spot, attempt: source.attempt, offset: last.next });
-                }
-            }
-            LogItem::Gap(gap) => self.go_to(gap.to.clone()),
-        }
-    }
-}
 
 impl Host {
     /// Passes the host's output on; says when the host is not reached, and when it is again. Ends when all is sent, or, without

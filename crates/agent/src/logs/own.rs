@@ -108,18 +108,19 @@ impl Readers {
         loop {
             let round = blocking(move || {
                 // An instance that begins while it is followed is followed from its beginning.
-                let new = self.add(None, &After::new())?;
+                // Where it begins is said before it is read: a caller that is told a later place takes what comes for seen.
+                let began = self.add(None, &After::new())?.then(|| self.reached(current));
                 let items = self.round()?;
-                Ok((self, items, new))
+                Ok((self, items, began))
             });
-            let (items, new);
-            (self, items, new) = match round.await {
+            let (items, began);
+            (self, items, began) = match round.await {
                 Ok(done) => done,
                 Err(error) => return Ok(Err(error)),
             };
             let quiet = items.is_empty();
-            if new {
-                send(to, self.reached(current)).await?;
+            if let Some(began) = began {
+                send(to, began).await?;
             }
             for item in items {
                 send(to, item).await?;
@@ -198,4 +199,67 @@ fn write_gap(spot: &LogSpot, gap: Gap) -> LogGap {
 fn write_line(line: Line) -> LogLine {
     let Line { offset, next, text, cut, continued } = line;
     LogLine { offset, next, text, cut, continued }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::{sync::mpsc, time::timeout};
+
+    use super::*;
+
+    /// As a keeper does.
+    fn writes(service: &TempDir, instance: usize, text: &str) {
+        let logs = instances::dir_of(service.path(), instance).join("logs");
+        std::fs::create_dir_all(&logs).unwrap();
+        std::fs::write(logs.join("serve-1.1-0000000001.log"), text).unwrap();
+    }
+
+    fn query() -> LogsQuery {
+        LogsQuery {
+            service: "web".parse().unwrap(),
+            hosts: Vec::new(),
+            release: None,
+            attempt: None,
+            stream: Some(LogStream::Serve),
+            tail_lines: 10,
+            follow: true,
+            after: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_begins_while_it_is_followed_is_told_from_its_first_line() {
+        let service = tempfile::tempdir().unwrap();
+        writes(&service, 0, "one\n");
+        let own = Own { host: "h1".parse().unwrap(), service: service.path().to_owned() };
+        let (to, mut items) = mpsc::channel(1);
+        let sending = tokio::spawn(own.send(query(), to));
+        let mut places = BTreeMap::new();
+        let mut lines = Vec::new();
+        let all = async {
+            while lines.len() < 3 {
+                match items.recv().await.expect("it is followed").unwrap() {
+                    // As a caller does: a spot that it does not know begins where it is told.
+                    LogItem::Host(host) => {
+                        for place in host.reached.unwrap() {
+                            places.entry(place.spot).or_insert((place.attempt, place.offset));
+                        }
+                        if host.current && lines.len() == 1 {
+                            writes(&service, 1, "two\nthree\n");
+                        }
+                    }
+                    LogItem::Lines(of, said) => {
+                        let known = places[&of.spot];
+                        let new = said.into_iter().filter(|line| known < (of.attempt, line.next));
+                        lines.extend(new.map(|line| line.text));
+                    }
+                    LogItem::Gap(gap) => panic!("{gap:?}"),
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), all).await.expect("all three lines");
+        assert_eq!(lines, ["one", "two", "three"]);
+        sending.abort();
+    }
 }

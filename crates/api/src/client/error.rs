@@ -157,10 +157,12 @@ pub(super) fn meaning(status: &tonic::Status) -> Meaning {
             | Code::Internal
             | Code::Cancelled
             | Code::DeadlineExceeded
-            | Code::Aborted,
+            | Code::Aborted
+            | Code::ResourceExhausted,
         ) => {
             // What an agent says itself has no source: it has not done it. What the transport says does.
-            let unsure = status.code() != Code::Unavailable || status.source().is_some();
+            let not_done = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+            let unsure = !not_done || status.source().is_some();
             Meaning::TryNext { reason: reason(), no_quorum: false, unsure, next }
         }
         (None, Code::Unimplemented) => {

@@ -9,6 +9,11 @@ use crate::{
     view::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogsQuery},
 };
 
+/// Most hosts that a request names.
+const HOSTS_LIMIT: usize = 1024;
+/// Most places that a request names: a few for each host of a large fleet.
+const PLACES_LIMIT: usize = 32_768;
+
 impl From<LogsQuery> for v1::LogsRequest {
     fn from(query: LogsQuery) -> Self {
         Self {
@@ -29,15 +34,27 @@ impl TryFrom<v1::LogsRequest> for LogsQuery {
     fn try_from(wire: v1::LogsRequest) -> Result<Self, Invalid> {
         Ok(Self {
             service: named("service", &wire.service)?,
-            hosts: all_named("hosts", &wire.hosts)?,
+            hosts: all_named("hosts", few("hosts", &wire.hosts, HOSTS_LIMIT)?)?,
             release: wire.release,
             attempt: wire.attempt,
             stream: maybe_word("stream", wire.stream)?,
             tail_lines: wire.tail_lines,
             follow: wire.follow,
-            after: all("after", wire.after)?,
+            after: {
+                few("after", &wire.after, PLACES_LIMIT)?;
+                all("after", wire.after)?
+            },
         })
     }
+}
+
+/// Refuses a list that is too long, before it is read.
+fn few<'a, T>(field: &str, values: &'a [T], limit: usize) -> Result<&'a [T], Invalid> {
+    if values.len() <= limit {
+        return Ok(values);
+    }
+    let problem = format!("must be at most {limit}, and are {}", values.len());
+    Err(Invalid::new(field, problem))
 }
 
 impl From<LogPlace> for v1::LogPlace {

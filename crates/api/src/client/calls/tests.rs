@@ -4,9 +4,11 @@ use model::{RolloutId, fleet::Refusal};
 
 use super::*;
 use crate::{
+    client::Step,
     exit::Exit,
-    fake::{FakeAgent, Script},
+    fake::{FakeAgent, Play, Script},
     refusal,
+    view::{Cursor, Gap, WatchItem},
 };
 
 fn push() -> Push {
@@ -53,4 +55,26 @@ async fn an_agent_whose_store_is_in_trouble_is_passed_over() {
     let error = outcome([&sick, &sick]).await.unwrap_err();
     assert_eq!((error.exit(), error.next().as_deref()), (Exit::Unavailable, next));
     assert!(error.to_string().contains("read /srv/web: i/o"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_with_no_room_for_another_stream_is_passed_over() {
+    let full = Status::resource_exhausted("2048 watches are open at this agent");
+    let play = vec![Play::Cut(Some(full))];
+    let full = FakeAgent::start(Script { watches: [play].into(), ..Script::default() }).await;
+    let gap = Gap { resumes_at: Cursor::default() };
+    let play = vec![Play::Say(WatchItem::Gap(gap)), Play::Stay];
+    let well = FakeAgent::start(Script { watches: [play].into(), ..Script::default() }).await;
+    let client = Client::new(vec![full.address().clone(), well.address().clone()]);
+    let mut watch = client.watch(&"web".parse().unwrap(), Some(RolloutId(7)), None);
+    loop {
+        match watch.next().await.unwrap().expect("it goes on") {
+            Step::Lost(lost) => assert!(lost.reason.starts_with("2048 watches"), "{lost:?}"),
+            Step::Item(item) => {
+                assert_eq!(item, WatchItem::Gap(gap));
+                return;
+            }
+            Step::Waits(waits) => panic!("{waits:?}"),
+        }
+    }
 }

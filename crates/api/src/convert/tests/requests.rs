@@ -94,3 +94,20 @@ fn what_is_too_long_or_too_large_is_refused_with_its_field() {
     };
     assert!(view::Push::try_from(most).is_ok());
 }
+
+#[test]
+fn a_request_for_logs_names_no_more_hosts_and_places_than_there_may_be() {
+    let query = |hosts: usize, places: usize| {
+        let place =
+            v1::LogPlace { host: "h1".into(), stream: v1::LogStream::Serve.into(), ..Default::default() };
+        let hosts = (0..hosts).map(|n| format!("h{n}")).collect();
+        v1::LogsRequest { service: "web".into(), hosts, after: vec![place; places], ..Default::default() }
+    };
+    assert!(view::LogsQuery::try_from(query(1024, 32_768)).is_ok());
+    for (wire, said) in [
+        (query(1025, 0), "hosts: must be at most 1024, and are 1025"),
+        (query(0, 32_769), "after: must be at most 32768, and are 32769"),
+    ] {
+        assert_eq!(view::LogsQuery::try_from(wire).unwrap_err().to_string(), said);
+    }
+}
