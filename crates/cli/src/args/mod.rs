@@ -5,6 +5,8 @@ mod logs;
 mod named;
 mod operators;
 mod rollouts;
+#[cfg(test)]
+mod runbooks;
 
 use api::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
