@@ -10,7 +10,7 @@ use std::{
 use config::Settings;
 use model::{
     ClusterId, ServiceName,
-    fleet::{Act, Assignment, Enrolment, Fleet, Reply, SUPPORTED_LEVEL},
+    fleet::{Act, Assignment, Enrolment, Fleet, Outgrown, Refusal, Reply, SUPPORTED_LEVEL},
     host::Sighting,
 };
 use ports::fault::Chain;
@@ -199,7 +199,7 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     tasks.spawn(once(taken, async move { feed::assignments(with, assign).await }));
     let (taken, with, interval) = (enrolled.clone(), link.clone(), settings.timers.sighting);
     tasks.spawn(once(taken, async move { send_sightings(with, sights, moved, interval).await }));
-    tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows));
+    tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows, parts.failed.clone()));
     tasks.spawn(watch_node(node.clone(), parts.failed.clone()));
     let inventory = parts.inventory.clone();
     tasks.spawn(leader::run(
@@ -247,9 +247,14 @@ async fn enrol(
     enrolment: Enrolment,
     mut assigned: watch::Receiver<Arc<Assignment>>,
     knows: watch::Sender<bool>,
+    failed: watch::Sender<Option<String>>,
 ) {
     loop {
         match link.propose(Act::Enrol(enrolment.clone()), Duration::from_secs(5)).await {
+            Ok((_, Reply::Refused(Refusal::AgentTooOld { knows, at, .. }))) => {
+                failed.send_replace(Some(Outgrown { knows, at }.to_string()));
+                return;
+            }
             Ok((_, Reply::Refused(refusal))) => {
                 error!(%refusal, "the fleet does not take this host; remove the old one (RemoveHost), or give this one another name");
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -274,8 +279,9 @@ async fn watch_node(node: Node<Fleet>, failed: watch::Sender<Option<String>>) {
     let mut standing = node.standing();
     let stopped = standing.wait_for(|now| now.role == Role::Stopped).await;
     let why = stopped.ok().and_then(|now| now.failure.clone());
-    if let Some(why) = why {
-        failed.send_replace(Some(format!("the Raft node stopped: {why}")));
+    let why = why.map(|why| format!("the Raft node stopped: {why}"));
+    if let Some(why) = node.outgrown().map(str::to_owned).or(why) {
+        failed.send_replace(Some(why));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod link;
 pub mod logs;
 pub mod members;
 pub mod preflight;
+pub mod program;
 pub mod room;
 pub mod run;
 pub mod shell;

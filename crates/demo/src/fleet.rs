@@ -55,6 +55,8 @@ pub struct Agent {
     pub advertised: SocketAddr,
     /// What its program is run under, such as `unshare` with its arguments; nothing as a rule.
     pub under: Vec<String>,
+    /// Its program, where that is another build than the other agents'.
+    pub program: Option<PathBuf>,
     /// What is added to its environment.
     pub environment: Vec<(String, String)>,
     /// Its configuration file.
@@ -159,8 +161,8 @@ impl Fleet {
             .with_context(|| format!("write {}", config.display()))?;
         let log = self.dir.join(format!("{host}.log"));
         let address = SocketAddr::new(ip, AGENT_PORT);
-        let (under, environment) = Default::default();
-        Ok(Agent { host, address, advertised, under, environment, config, log, state, child: None })
+        let (under, environment, program) = Default::default();
+        Ok(Agent { host, address, advertised, under, program, environment, config, log, state, child: None })
     }
 
     /// Starts every agent.
@@ -180,15 +182,15 @@ impl Fleet {
         ensure!(agent.child.is_none(), "the agent of {} runs already", agent.host);
         let log =
             File::options().create(true).append(true).open(&agent.log).context("open the agent's log")?;
-        let mut words = agent.under.iter().map(OsStr::new).chain([self.programs.agent.as_os_str()]);
+        let program = agent.program.as_ref().unwrap_or(&self.programs.agent);
+        let mut words = agent.under.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().context("a program to run")?);
         command.args(words).envs(agent.environment.iter().cloned());
         command.arg("run").arg("--config").arg(&agent.config).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the agent's log")?).stderr(log);
         // A group of its own: Ctrl-C is for whoever started the fleet, who stops it in order.
         command.process_group(0);
-        agent.child =
-            Some(command.spawn().with_context(|| format!("start {}", self.programs.agent.display()))?);
+        agent.child = Some(command.spawn().with_context(|| format!("start {}", program.display()))?);
         Ok(())
     }
 

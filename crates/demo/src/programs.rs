@@ -29,11 +29,24 @@ impl Programs {
     }
 }
 
-/// The program of this name beside the running one, or one folder up.
+/// The agent as its next release might be: it supports one fleet level more. For tests of upgrades.
+///
+/// # Errors
+/// It was not built.
+pub fn next_agent() -> Result<PathBuf> {
+    built_by(
+        "deployinatord-next",
+        "cargo build --workspace --features agent/next-level --bin deployinatord-next",
+    )
+}
+
 fn built(name: &str) -> Result<PathBuf> {
+    built_by(name, "cargo build --workspace --bins")
+}
+
+/// The program of this name beside the running one, or one folder up.
+fn built_by(name: &str, command: &str) -> Result<PathBuf> {
     let me = std::env::current_exe().context("find this program")?;
     let found = me.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.with_context(|| {
-        format!("find {name} beside {}: build it first with `cargo build --workspace --bins`", me.display())
-    })
+    found.with_context(|| format!("find {name} beside {}: build it first with `{command}`", me.display()))
 }

@@ -1,6 +1,9 @@
 //! openraft's view of the machine: applies, publishes, compacts.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
@@ -24,11 +27,20 @@ pub(crate) struct Applier<M: Machine> {
     state: watch::Sender<Arc<M>>,
     applied: Option<LogId<M>>,
     membership: StoredMembership<M>,
+    outgrown: Arc<OnceLock<String>>,
 }
 
 impl<M: Machine> Applier<M> {
-    pub(crate) fn new(store: Store, state: watch::Sender<Arc<M>>) -> Self {
-        Self { store, state, applied: None, membership: StoredMembership::<M>::default() }
+    /// `outgrown` is told why this release cannot go on, should that be so.
+    pub(crate) fn new(store: Store, state: watch::Sender<Arc<M>>, outgrown: Arc<OnceLock<String>>) -> Self {
+        Self { store, state, applied: None, membership: StoredMembership::<M>::default(), outgrown }
+    }
+
+    /// An error of the machine ends the node, before it applies anything more.
+    fn check(&self, machine: &M) -> io::Result<()> {
+        let Some(why) = machine.outgrown() else { return Ok(()) };
+        let _ = self.outgrown.set(why.clone());
+        Err(io::Error::other(why))
     }
 }
 
@@ -53,6 +65,7 @@ impl<M: Machine> RaftStateMachine<Types<M>> for Applier<M> {
                     // Copies the state only when somebody still looks at the one before.
                     self.state
                         .send_modify(|state| reply = Some(Arc::make_mut(state).apply(revision, &proposal.0)));
+                    self.check(&self.state.borrow())?;
                     reply
                 }
                 EntryPayload::Membership(membership) => {
@@ -76,6 +89,7 @@ impl<M: Machine> RaftStateMachine<Types<M>> for Applier<M> {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta<M>, state: Bytes) -> io::Result<()> {
         let machine: M = serde_json::from_slice(&state)?;
+        self.check(&machine)?;
         let snapshot = StoredSnapshot::<M> { meta: meta.clone(), state };
         self.store.save_snapshot(&snapshot)?;
         self.applied.clone_from(&meta.last_log_id);

@@ -14,4 +14,8 @@ impl Machine for Fleet {
     fn apply(&mut self, revision: Revision, command: &Command) -> Reply {
         Fleet::apply(self, revision, command)
     }
+
+    fn outgrown(&self) -> Option<String> {
+        self.is_known().err().map(|outgrown| outgrown.to_string())
+    }
 }

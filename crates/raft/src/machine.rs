@@ -17,4 +17,10 @@ pub trait Machine: Clone + Default + Serialize + DeserializeOwned + Send + Sync 
     /// `revision` is the index of the log entry. It grows with each command, but not always by one: the log also
     /// holds entries of its own.
     fn apply(&mut self, revision: Revision, command: &Self::Command) -> Self::Reply;
+
+    /// Why this release must not go on from this state, if so: it goes by rules that this release does not know. Asked after each command
+    /// and of each snapshot, before anything is applied to it; the node stops then.
+    fn outgrown(&self) -> Option<String> {
+        None
+    }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -54,6 +54,16 @@ pub(crate) struct Inner<M: Machine> {
     state: watch::Receiver<Arc<M>>,
     pub(crate) store: Store,
     stopping: AtomicBool,
+    outgrown: Arc<OnceLock<String>>,
+}
+
+impl<M: Machine> Inner<M> {
+    /// A snapshot was offered that this release must not go on from. It is not taken, and the node is of no use any more.
+    pub(crate) fn outgrow(&self, why: String) {
+        let _ = self.outgrown.set(why);
+        let raft = self.raft.clone();
+        tokio::spawn(async move { raft.shutdown().await });
+    }
 }
 
 impl<M: Machine> Clone for Node<M> {
@@ -74,19 +84,23 @@ impl<M: Machine> Node<M> {
         let store = Store::open::<M>(&options.dir, &options.node, &options.cluster)?;
         let Options { node, cluster, timers, dial, .. } = options;
         let (sender, state) = watch::channel(Arc::new(M::default()));
-        let applier = Applier::new(store.clone(), sender);
+        let outgrown = Arc::new(OnceLock::new());
+        let applier = Applier::new(store.clone(), sender, outgrown.clone());
         let peers = Arc::new(Peers::new(node.clone(), cluster.clone(), dial, timers.clone()));
         let network = Network(Arc::clone(&peers));
         let started = Raft::<M>::new(node.clone(), Arc::new(config), network, store.clone(), applier).await;
-        let raft = started.map_err(|fatal| OpenError::Start {
-            node: node.clone(),
-            path: store.path().to_owned(),
-            problem: reason(&fatal),
+        let raft = started.map_err(|fatal| {
+            let (node, path) = (node.clone(), store.path().to_owned());
+            match outgrown.get().cloned() {
+                Some(why) => OpenError::Outgrown { path, why },
+                None => OpenError::Start { node, path, problem: reason(&fatal) },
+            }
         })?;
         let standing = standing::publish(&raft, peers);
         tokio::spawn(beat(raft.clone(), standing.clone(), timers.heartbeat));
         let (contact, stopping) = (Contact::new(), AtomicBool::new(false));
-        let inner = Inner { node, cluster, timers, raft, standing, contact, state, store, stopping };
+        let inner =
+            Inner { node, cluster, timers, raft, standing, contact, state, store, stopping, outgrown };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -172,6 +186,12 @@ impl<M: Machine> Node<M> {
             Ok(Ok(_)) => true,
             Ok(Err(RaftError::APIError(_) | RaftError::Fatal(_))) | Err(_) => false,
         }
+    }
+
+    /// Why this release can have no part in the group any more, if the node stopped for that.
+    #[must_use]
+    pub fn outgrown(&self) -> Option<&str> {
+        self.inner.outgrown.get().map(String::as_str)
     }
 
     /// The gRPC service that the peers of this node call. It does not keep the node alive. Its listener must set

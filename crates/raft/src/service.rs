@@ -96,7 +96,12 @@ async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<V
         InstallSnapshot::<M>::KIND => {
             let InstallSnapshot { vote, meta } = read::<InstallSnapshot<M>>(&request)?;
             // Found out here, a state of a newer release stops the transfer; found out later, it stops the node.
-            serde_json::from_slice::<M>(&request.state).map_err(|error| unreadable(&request, &error))?;
+            let machine =
+                serde_json::from_slice::<M>(&request.state).map_err(|error| unreadable(&request, &error))?;
+            if let Some(why) = machine.outgrown() {
+                node.outgrow(why.clone());
+                return Err(Status::failed_precondition(why));
+            }
             let snapshot = Snapshot { meta, snapshot: bytes::Bytes::from(request.state) };
             let taken = raft.install_full_snapshot(vote, snapshot).await.map_err(|error| stopped(&error))?;
             node.contact.heard();

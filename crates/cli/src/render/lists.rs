@@ -29,6 +29,8 @@ pub(super) fn stale(stale: Option<&Stale>, answered_by: Option<&HostId>, paint: 
 pub(super) fn hosts(cluster: &ClusterView, status: &Status, paint: Paint) -> String {
     let mut text = stale(cluster.stale.as_ref(), Some(&cluster.answered_by), paint);
     let mut table = Table::new(["host", "address", "zone", "role", "heard of", "level", "services"]);
+    // The fleet goes by what all of them know: whoever knows less holds the others back.
+    let newest = cluster.hosts.iter().map(|host| host.level).max().unwrap_or_default();
     for host in &cluster.hosts {
         let heard = match host.quiet {
             Some(quiet) if cluster.silent.contains(&host.host) => {
@@ -40,11 +42,8 @@ pub(super) fn hosts(cluster: &ClusterView, status: &Status, paint: Paint) -> Str
         };
         let services: Vec<String> =
             status.services.iter().filter_map(|service| on_host(service, &host.host, paint)).collect();
-        let level = if host.level < cluster.fleet_level {
-            paint.bad(&host.level.to_string())
-        } else {
-            host.level.to_string()
-        };
+        let level =
+            if host.level < newest { paint.bad(&host.level.to_string()) } else { host.level.to_string() };
         table.row([
             host.host.to_string(),
             host.address.clone(),

@@ -14,6 +14,7 @@ use crate::{HostId, ServiceName};
 impl Fleet {
     pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
         let Enrolment { host, state, address, zone, declares, level } = enrolment;
+        self.check_level(host, *level)?;
         if let Some(known) = self.hosts.get(host)
             && known.departed.is_none()
             && known.state != *state
@@ -76,6 +77,8 @@ impl Fleet {
             self.level = 1;
         }
         scribe.note(None, None, Some(host), EventKind::Enrolled);
+        #[cfg(feature = "next-level")]
+        self.tell_services_of(host, scribe);
         Ok(Reply::Done)
     }
 

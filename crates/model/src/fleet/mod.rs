@@ -18,7 +18,10 @@ mod breaking;
 mod departures;
 mod enrolment;
 mod grants;
+mod levels;
 mod migrating;
+#[cfg(feature = "next-level")]
+mod next;
 mod operators;
 mod proposals;
 mod rebuild;
@@ -44,6 +47,7 @@ pub use self::{
     },
     event::{EVENTS_KEPT, Event, EventKind, Settled},
     host::{Availability, Change, Declaration, Host, HostService, PhaseKind, Purpose},
+    levels::{Outgrown, SUPPORTED_LEVEL},
     migration::{MigrationLock, MigrationState, Migrations, Verdict},
     rebuild::{Predecessor, Rebuilding},
     rollout::{
@@ -56,9 +60,6 @@ use self::{
     scene::{Scene, Scribe},
 };
 use crate::{HostId, Incarnation, Revision, ServiceName};
-
-/// The `fleet_level` that this build supports. Raised by one with every new behaviour of `apply`.
-pub const SUPPORTED_LEVEL: u32 = 1;
 
 /// What every voter knows of the fleet.
 ///
@@ -120,19 +121,6 @@ impl Fleet {
         }
         let service = self.services.get_mut(name).expect("looked up above");
         Ok(Scene { name, service, hosts: &mut self.hosts, scribe })
-    }
-
-    fn raise_level(&mut self, level: u32, scribe: &mut Scribe) -> Result<Reply, Refusal> {
-        if level <= self.level {
-            return Ok(Reply::Done);
-        }
-        let present = self.hosts.iter().filter(|(_, host)| host.departed.is_none());
-        if let Some((host, behind)) = present.clone().find(|(_, host)| host.level < level) {
-            return Err(Refusal::NotNow(format!("host {host} supports level {} only", behind.level)));
-        }
-        self.level = level;
-        scribe.note(None, None, None, EventKind::LevelRaised { level });
-        Ok(Reply::Done)
     }
 
     fn keep(&mut self, scribe: Scribe) {

@@ -130,6 +130,16 @@ pub enum Refusal {
         /// The name.
         host: HostId,
     },
+    /// The host's agent does not know the behaviour that is switched on.
+    #[error("the agent of {host} knows fleet level {knows}, the cluster is at {at}")]
+    AgentTooOld {
+        /// The host.
+        host: HostId,
+        /// What its agent knows.
+        knows: u32,
+        /// What is switched on.
+        at: u32,
+    },
     /// A reason is owed.
     #[error("a reason is owed, as this replaces evidence by your word")]
     ReasonMissing,

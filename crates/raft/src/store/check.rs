@@ -26,7 +26,10 @@ pub(super) fn check<M: Machine>(store: &Store) -> Result<(), OpenError> {
     let purged: Option<LogId<M>> = store.get(KEY_PURGED).map_err(unreadable("the purge mark".to_owned()))?;
     let snapshot = store.snapshot::<M>().map_err(unreadable("the snapshot".to_owned()))?;
     if let Some(snapshot) = &snapshot {
-        decode::<M>(&snapshot.state).map_err(unreadable("the snapshot's state".to_owned()))?;
+        let machine = decode::<M>(&snapshot.state).map_err(unreadable("the snapshot's state".to_owned()))?;
+        if let Some(why) = machine.outgrown() {
+            return Err(OpenError::Outgrown { path: path(), why });
+        }
     }
 
     let covered = snapshot.and_then(|snapshot| snapshot.meta.last_log_id);

@@ -83,6 +83,14 @@ pub enum OpenError {
         /// Why it cannot be read.
         source: io::Error,
     },
+    /// The file is whole, but its state goes by rules that this release does not know.
+    #[error("open {}: {why}", path.display())]
+    Outgrown {
+        /// The file.
+        path: PathBuf,
+        /// What is not known, and what to do about it.
+        why: String,
+    },
     /// The timers contradict each other.
     #[error("start node {node}: its timers contradict each other ({problem})")]
     Timers {

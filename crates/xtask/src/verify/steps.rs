@@ -44,11 +44,17 @@ fn doc(shell: &Shell) -> Result<Verdict> {
 }
 
 /// The cluster tests start our binaries, which no test depends on: they are built first, and in one go with
-/// the tests, because two builds would choose two sets of features and compile many crates twice.
+/// the tests, because two builds would choose two sets of features and compile many crates twice. Before them the agent that knows one
+/// fleet level more, for the tests of upgrades.
 fn test(shell: &Shell) -> Result<Verdict> {
-    let built = shell.run(shell.cargo(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
-    if !built.succeeded {
-        return Ok(Verdict::Failed { report: built.unseen });
+    let next = ["--features", "agent/next-level", "--bin", "deployinatord-next"];
+    for wanted in [&next[..], &["--bins", "--tests"]] {
+        let mut command = shell.cargo(["build", "--locked", "--workspace"]);
+        command.args(wanted);
+        let built = shell.run(command)?;
+        if !built.succeeded {
+            return Ok(Verdict::Failed { report: built.unseen });
+        }
     }
     let with_nextest = shell.run(shell.cargo(["nextest", "--version"])).is_ok_and(|ran| ran.succeeded);
     let runs: &[&[&str]] = if with_nextest {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A fleet with something of everything in it.
-fn rich() -> Lab {
+pub(super) fn rich() -> Lab {
     let mut lab = Lab::serving_with(4, Policy { failure_tolerance: 1, ..policy(2) });
     lab.ask(Request::Exclude { host: h(4) });
     lab.completes("m1");
@@ -65,7 +65,7 @@ fn line(act: &Act) -> String {
     serde_json::to_string(&command).unwrap()
 }
 
-fn every_act() -> Vec<Act> {
+pub(super) fn every_act() -> Vec<Act> {
     let fence = Fence { incarnation: Incarnation(2), revision: Revision(40) };
     let ask = |request| Act::Ask { service: web(), by: by("because"), request };
     let report = |report| Act::Report { host: h(1), service: web(), report };

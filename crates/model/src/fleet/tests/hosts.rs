@@ -132,6 +132,27 @@ fn the_level_is_raised_only_when_every_host_supports_it() {
 }
 
 #[test]
+fn an_agent_that_does_not_know_what_is_switched_on_is_refused_and_changes_nothing() {
+    let mut lab = Lab::bare(2);
+    for (host, level) in [(1, 2), (2, 3)] {
+        lab.apply(Act::Enrol(Enrolment { level, ..enrolment(host, &format!("state-{host}")) }));
+    }
+    assert_eq!(lab.fleet.is_known(), Ok(()));
+    assert_eq!(lab.apply(Act::RaiseLevel { level: 2 }), Reply::Done);
+    let before = lab.fleet.clone();
+    for old in [enrolment(1, "state-1"), enrolment(3, "state-3")] {
+        let refusal = Refusal::AgentTooOld { host: old.host.clone(), knows: 1, at: 2 };
+        assert_eq!(lab.apply(Act::Enrol(Enrolment { level: 1, ..old })), Reply::Refused(refusal));
+    }
+    assert_eq!(lab.fleet.hosts, before.hosts);
+    assert_eq!(lab.fleet.events, before.events);
+    // This build knows level 1: it must not go on from here.
+    assert_eq!(lab.fleet.is_known(), Err(Outgrown { knows: SUPPORTED_LEVEL, at: 2 }));
+    lab.apply(Act::Enrol(Enrolment { level: 2, ..enrolment(3, "state-3") }));
+    assert!(lab.fleet.hosts.contains_key(&h(3)));
+}
+
+#[test]
 fn an_assignment_is_the_hosts_own_view() {
     let mut lab = Lab::serving(2);
     assert!(!lab.fleet.assignment(&h(9)).enrolled);

@@ -5,6 +5,7 @@ mod changes;
 mod events;
 mod failing;
 mod format;
+mod history;
 mod hosts;
 mod joiners;
 mod migration;
@@ -103,6 +104,7 @@ impl Lab {
     pub(super) fn send(&mut self, command: &Command) -> Reply {
         let revision = Revision(self.fleet.revision.0 + 1);
         let reply = self.fleet.apply(revision, command);
+        history::record(command, &reply);
         self.check();
         reply
     }
@@ -333,6 +335,7 @@ pub(super) fn word(refusal: &Refusal) -> &'static str {
         Refusal::MigrationLocked { .. } => "migration locked",
         Refusal::HostNotFree { .. } => "host not free",
         Refusal::Terminated { .. } => "terminated",
+        Refusal::AgentTooOld { .. } => "agent too old",
         Refusal::AnotherHost { .. } => "another host",
         Refusal::ReasonMissing => "reason missing",
         Refusal::NotNow(_) => "not now",

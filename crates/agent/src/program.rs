@@ -1,0 +1,160 @@
+//! The command line of `deployinatord`: the agent of one host, and the keeper of one service.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use config::{LogFormat, Settings};
+use ports::fault::Chain;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of wrong usage and of a configuration that cannot be used.
+const EXIT_USAGE: u8 = 64;
+
+/// The agent of Deployinator: one on every host of the fleet.
+#[derive(Parser)]
+#[command(name = "deployinatord", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent until it is stopped; the services that it started run on.
+    Run {
+        /// A configuration file, or a directory whose *.toml are merged in the order of their names.
+        #[arg(long, default_value = "/etc/deployinator")]
+        config: PathBuf,
+    },
+    /// Read the configuration and report every problem in it, and what this host lacks for it.
+    Check {
+        /// A configuration file, or a directory whose *.toml are merged in the order of their names.
+        #[arg(long, default_value = "/etc/deployinator")]
+        config: PathBuf,
+    },
+    /// Print a script that completes this command line, for a shell to read.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print this command line's manual page, or write all of its pages to a directory.
+    Man {
+        /// Write one page for each command into this directory, which is made.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Keep one service running. Started by the agent, which it outlives.
+    #[command(hide = true)]
+    Keeper {
+        /// The service's directory.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // Nothing can be done about a terminal that is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match arguments.command {
+        Command::Run { config } => with_settings(&config, run),
+        Command::Check { config } => with_settings(&config, |settings| {
+            for warning in crate::preflight::warnings(&settings) {
+                eprintln!("warning: {warning}");
+            }
+            println!("ok: host {} of cluster {}", settings.agent.host, settings.cluster.name);
+            ExitCode::SUCCESS
+        }),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "deployinatord", &mut script);
+            // A pipe whose reader has gone is the reader's own affair.
+            let _ = io::stdout().write_all(&script);
+            ExitCode::SUCCESS
+        }
+        Command::Man { dir } => match man(dir.as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Keeper { dir } => match supervisor::keeper::run(&dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+fn man(dir: Option<&Path>) -> io::Result<()> {
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir)?;
+            clap_mangen::generate_to(Arguments::command(), dir)
+        }
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()),
+    }
+}
+
+fn with_settings(path: &Path, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    match config::load(path) {
+        Ok(settings) => then(settings),
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn run(settings: Settings) -> ExitCode {
+    log(&settings);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(crate::run::run(settings, asked_to_stop()));
+    // Effects that still wait for the outside are of no use to anybody now.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn log(settings: &Settings) {
+    // openraft tells every message at info, and every one that is lost as a warning. Who wants that names it in the filter.
+    let quiet = if settings.agent.log.contains("openraft") { "" } else { ",openraft=error" };
+    let filter = tracing_subscriber::EnvFilter::new(format!("{}{quiet}", settings.agent.log));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.agent.log_format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+async fn asked_to_stop() {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("deployinatord: {}", Chain(error));
+    ExitCode::FAILURE
+}
