@@ -61,7 +61,7 @@ impl StoreBuilder<Types<Tally>, Store, Applier<Tally>, TempDir> for Builder {
         let dir = TempDir::new().unwrap();
         let store = Store::open::<Tally>(dir.path(), &node(), &cluster()).unwrap();
         let (sender, _) = watch::channel(std::sync::Arc::default());
-        let applier = Applier::new(store.clone(), sender);
+        let applier = Applier::new(store.clone(), sender, std::sync::Arc::default());
         Ok((dir, store, applier))
     }
 }
