@@ -49,14 +49,21 @@ fn about_limits(
     cgroups: Result<&Delegation, &NoCgroups>,
 ) -> Vec<String> {
     let (kept, lost) = cgroup::enforceable(&programs.limits, cgroups);
-    // Root is held to no number of processes, unless they are counted by a cgroup.
-    let uncounted = kept.processes.is_some() && programs.user.is_none() && cgroups.is_err();
-    let uncounted = uncounted.then(|| {
-        "limits.processes counts all processes of the service's user, and root is not held to it; give the service \
-         a user of its own"
-            .to_owned()
-    });
+    let uncounted = kept.processes.is_some() && !cgroups.is_ok_and(Delegation::counts_processes);
+    let uncounted = uncounted.then(|| whose_processes_count(programs)).flatten();
     lost.into_iter().chain(uncounted).map(|text| format!("service {name}: {text}")).collect()
+}
+
+/// What `limits.processes` comes to where no cgroup counts the processes of the service; nothing where it has a user of its own.
+fn whose_processes_count(programs: &Programs) -> Option<String> {
+    let login = account::resolve(programs.user.as_deref(), programs.group.as_deref()).ok()?;
+    let uid = login.as_ref().map_or_else(|| rustix::process::geteuid().as_raw(), |login| login.account.uid);
+    let why = match uid {
+        0 => "is not kept: without a cgroup that counts them the kernel holds root to no number of processes",
+        _ if login.is_none() => "counts all processes of the agent's user, the agent's own among them",
+        _ => return None,
+    };
+    Some(format!("limits.processes {why}; give the service a user of its own"))
 }
 
 /// Whether the account can reach releases at all. What is not made yet is made so that it can.
@@ -113,10 +120,25 @@ mod tests {
         let [memory, processes] = &found[..] else { panic!("{found:?}") };
         let said = "service web: limits.memory_bytes is not kept: this system has no cgroups of version 2";
         assert_eq!(memory, said);
+        let advice = "give the service a user of its own";
         assert!(
-            processes.starts_with("service web: limits.processes counts all processes of"),
+            processes.starts_with("service web: limits.processes ") && processes.ends_with(advice),
             "{processes}"
         );
+    }
+
+    #[test]
+    fn root_is_held_to_no_number_of_processes_by_whatever_name_it_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |user: &str| {
+            let settings =
+                settings(dir.path(), &format!("limits = {{ processes = 9 }}\nuser = \"{user}\"\n"));
+            let (name, service) = settings.services.iter().find(|(name, _)| name.as_str() == "web").unwrap();
+            about_limits(name, &service.programs, Err(&NoCgroups::Missing))
+        };
+        let said = of("root");
+        assert!(said.len() == 1 && said[0].contains("holds root to no number of processes"), "{said:?}");
+        assert_eq!(of("nobody"), [""; 0], "its own user's processes are counted");
     }
 
     #[test]

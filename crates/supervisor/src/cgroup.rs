@@ -125,6 +125,12 @@ impl Delegation {
         &self.base
     }
 
+    /// Whether the processes in a cgroup are counted.
+    #[must_use]
+    pub fn counts_processes(&self) -> bool {
+        self.controllers.contains(&Controller::Pids)
+    }
+
     /// Hands the controllers on to the cgroups that will be made.
     ///
     /// # Errors

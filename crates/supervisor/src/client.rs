@@ -94,6 +94,27 @@ impl KeeperClient {
         }
     }
 
+    /// The answer to a start. A keeper of an earlier build does not know how the program is to be run.
+    fn understood(
+        &self,
+        attempted: &str,
+        reply: Reply,
+        kind: FaultKind,
+    ) -> Result<Observation, SupervisorError> {
+        match reply {
+            Reply::Observed(observation) => Ok(*observation),
+            reply if reply.is_unknown() => {
+                let problem = format!(
+                    "the keeper is of an earlier build, and cannot run a program as the configuration asks; it is \
+                     replaced when the service is started next: deployinator restart {}",
+                    self.options.service
+                );
+                Err(self.fault(kind, attempted, io::Error::new(io::ErrorKind::Unsupported, problem)))
+            }
+            reply => Err(self.refused(attempted, reply)),
+        }
+    }
+
     /// Asks until there is an answer, `limit` at the most. Starts a keeper where there is none.
     async fn ask(
         &self,
@@ -186,7 +207,9 @@ impl Supervisor for KeeperClient {
 
     async fn start(&self, launch: &Launch) -> Result<Observation, SupervisorError> {
         self.replace_keeper().await;
-        self.observed("start", &Request::Start(Box::new(launch.clone())), ANSWER_LIMIT).await
+        let reply = self.ask("start", &Request::start(launch), ANSWER_LIMIT).await?;
+        // It stays only for a migration that runs, and that ends.
+        self.understood("start", reply, FaultKind::Transient)
     }
 
     async fn keep_running(&self, fence: Fence, keep: bool) -> Result<Observation, SupervisorError> {
@@ -198,7 +221,12 @@ impl Supervisor for KeeperClient {
     }
 
     async fn migrate(&self, launch: &Launch) -> Result<Observation, SupervisorError> {
-        self.observed("migrate", &Request::Migrate(Box::new(launch.clone())), ANSWER_LIMIT).await
+        if !launch.manner.is_plain() {
+            self.replace_keeper().await;
+        }
+        let reply = self.ask("migrate", &Request::migrate(launch), ANSWER_LIMIT).await?;
+        // It stays for a service that runs, and that does not end by itself.
+        self.understood("migrate", reply, FaultKind::Permanent)
     }
 
     async fn stop_migration(&self, fence: Fence, grace: Duration) -> Result<Observation, SupervisorError> {

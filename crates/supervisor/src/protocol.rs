@@ -9,7 +9,8 @@ use model::{Fence, ReleaseId};
 use ports::supervisor::{Launch, Observation};
 use serde::{Deserialize, Serialize};
 
-/// The version spoken here. Raised when an older peer would misread a message.
+/// The version spoken here. Raised when an older peer would misread a message that it must be able to read: whatever its age, a keeper
+/// is to be asked what it sees, and told to stop. What an older one must not take for something else is a request of its own.
 pub(crate) const VERSION: u32 = 1;
 
 /// Longest line, in bytes. An environment fits; nothing makes a peer take more memory.
@@ -58,6 +59,10 @@ pub(crate) enum Request {
         grace: Duration,
     },
     Migrate(Box<Launch>),
+    /// As `Start`, in a manner that a keeper must know of. One that does not knows nothing of this request either.
+    StartInManner(Box<Launch>),
+    /// As `Migrate`, likewise.
+    MigrateInManner(Box<Launch>),
     StopMigration {
         fence: Fence,
         grace: Duration,
@@ -103,7 +108,29 @@ pub(crate) enum Reply {
     },
 }
 
+/// What a keeper attempted that says that it does not know a request.
+pub(crate) const UNDERSTAND: &str = "understand the request";
+
+impl Request {
+    /// To start `bin/serve`, so that no keeper takes it for less than it is.
+    pub(crate) fn start(launch: &Launch) -> Self {
+        let launch = Box::new(launch.clone());
+        if launch.manner.is_plain() { Self::Start(launch) } else { Self::StartInManner(launch) }
+    }
+
+    /// To start `bin/migrate`, likewise.
+    pub(crate) fn migrate(launch: &Launch) -> Self {
+        let launch = Box::new(launch.clone());
+        if launch.manner.is_plain() { Self::Migrate(launch) } else { Self::MigrateInManner(launch) }
+    }
+}
+
 impl Reply {
+    /// Whether the keeper does not know what it was asked for.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Fault { permanent: true, attempted, .. } if attempted == UNDERSTAND)
+    }
+
     /// What a refusal says, on one line.
     pub(crate) fn words(&self) -> String {
         match self {

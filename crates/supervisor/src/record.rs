@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::processes::Identity;
 
-/// The format written here.
-const VERSION: u32 = 1;
+/// The format without manners.
+const PLAIN: u32 = 1;
+/// The format of a record with a manner that a keeper must know of. One that does not would start the service again in another one.
+const VERSION: u32 = 2;
 /// The first word of the file.
 const MAGIC: &str = "deployinator-keeper";
 /// Migrations that are remembered, the oldest forgotten first.
@@ -128,6 +130,11 @@ impl Record {
         }
     }
 
+    fn is_plain(&self) -> bool {
+        let service = self.service.iter().map(|service| &service.run);
+        service.chain(&self.migrations).all(|run| run.launch.manner.is_plain())
+    }
+
     /// Adds a migration as the last one, in place of an earlier one of its release.
     pub(crate) fn push_migration(&mut self, run: Run) {
         self.migrations.retain(|old| old.launch.release != run.launch.release);
@@ -177,7 +184,8 @@ impl RecordFile {
         let body = serde_json::to_string(record)?;
         let new = self.dir.join("record.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        writeln!(file, "{MAGIC} {VERSION} {sum:016x}\n{body}", sum = checksum(body.as_bytes()))?;
+        let version = if record.is_plain() { PLAIN } else { VERSION };
+        writeln!(file, "{MAGIC} {version} {sum:016x}\n{body}", sum = checksum(body.as_bytes()))?;
         file.sync_all()?;
         fs::rename(&new, self.path())?;
         File::open(&self.dir)?.sync_all()
@@ -189,7 +197,7 @@ fn parse(text: &[u8]) -> Result<Record, String> {
     let (header, body) = text.split_once('\n').ok_or("has no header line")?;
     let words: Vec<&str> = header.split(' ').collect();
     let [MAGIC, version, sum] = words[..] else { return Err("has a header that no keeper wrote".to_owned()) };
-    if version != VERSION.to_string() {
+    if ![PLAIN, VERSION].iter().any(|known| version == known.to_string()) {
         return Err(format!("is of version {version}, this keeper reads {VERSION}"));
     }
     let body = body.strip_suffix('\n').ok_or("is cut off")?;

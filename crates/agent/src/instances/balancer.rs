@@ -1,13 +1,14 @@
 //! A balancer's targets of one host, as one.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use futures_util::future::join_all;
-use ports::{Balancer, Fault, Standing, Target};
+use ports::{Balancer, Fault, Standing, Target, fault::Chain};
+use tracing::{info, warn};
 
 use super::{Count, address_of, combine};
 
-/// Admits and drains all instances together. The target that it is asked about is the first's.
+/// Admits and drains all instances together, and lets none stay registered that there is no more. The target that it is asked about is the first's.
 #[derive(Debug)]
 pub struct Balancers<B> {
     balancer: B,
@@ -20,28 +21,51 @@ impl<B: Balancer> Balancers<B> {
         Self { balancer, count }
     }
 
-    fn targets(first: &Target, count: usize) -> Vec<Target> {
+    fn targets(first: &Target, of: Range<usize>) -> Vec<Target> {
         let target = |number| Target { host: first.host.clone(), address: address_of(first.address, number) };
-        (0..count).map(target).collect()
+        of.map(target).collect()
+    }
+}
+
+impl<B: Balancer> Balancers<B> {
+    async fn all_leave(&self, targets: &[Target]) -> Result<(), Fault> {
+        let left = join_all(targets.iter().map(|target| self.balancer.leave(target))).await;
+        left.into_iter().collect()
+    }
+
+    /// Deregisters targets of instances that there are no more. What does not work now is tried with the next look.
+    async fn clear(&self, first: &Target) {
+        let behind = self.count.left_behind();
+        if behind.is_empty() {
+            return;
+        }
+        let cleared = self.all_leave(&Self::targets(first, behind.clone())).await;
+        match cleared.map(|()| self.count.none_left_behind()) {
+            Ok(Ok(())) => info!(?behind, "deregistered instances that there are no more"),
+            Ok(Err(error)) => warn!(error = %Chain(&error), "remember that no instance is left behind"),
+            Err(error) => {
+                warn!(error = %Chain(&error), ?behind, "deregister instances that there are no more")
+            }
+        }
     }
 }
 
 impl<B: Balancer> Balancer for Balancers<B> {
     async fn join(&self, target: &Target) -> Result<(), Fault> {
-        let targets = Self::targets(target, self.count.present());
+        self.clear(target).await;
+        let targets = Self::targets(target, 0..self.count.present());
         let joined = join_all(targets.iter().map(|target| self.balancer.join(target))).await;
         joined.into_iter().collect()
     }
 
     /// All that may be registered leave, also those that a start with another number has left.
     async fn leave(&self, target: &Target) -> Result<(), Fault> {
-        let targets = Self::targets(target, self.count.reach());
-        let left = join_all(targets.iter().map(|target| self.balancer.leave(target))).await;
-        left.into_iter().collect()
+        self.all_leave(&Self::targets(target, 0..self.count.reach())).await
     }
 
     async fn standing(&self, target: &Target) -> Result<Standing, Fault> {
-        let targets = Self::targets(target, self.count.present());
+        self.clear(target).await;
+        let targets = Self::targets(target, 0..self.count.present());
         let read = join_all(targets.iter().map(|target| self.balancer.standing(target))).await;
         let read: Vec<Standing> = read.into_iter().collect::<Result<_, _>>()?;
         Ok(combine::standing(&read))

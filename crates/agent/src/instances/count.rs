@@ -1,9 +1,10 @@
-//! How many instances a service has on this host.
+//! How many instances a service has on this host, and how many it may have left behind at the balancer.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -22,6 +23,9 @@ pub struct Count {
     wanted: usize,
     reach: usize,
     present: AtomicUsize,
+    /// So many may be registered.
+    most: AtomicUsize,
+    writing: Mutex<()>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +35,9 @@ enum Stored {
     V1 {
         /// What was started last has so many.
         instances: usize,
+        /// So many targets may be registered; none: as many as there are instances.
+        #[serde(default)]
+        most: usize,
     },
 }
 
@@ -41,9 +48,18 @@ impl Count {
     /// It cannot be read, or is damaged.
     pub fn open(service: &Path, wanted: usize) -> Result<Arc<Self>, FileError> {
         let file = service.join(FILE);
-        let present = durable::read(&file)?.map_or(1, |Stored::V1 { instances }| instances).max(1);
-        let wanted = wanted.max(1);
-        Ok(Arc::new(Self { file, wanted, reach: wanted.max(present), present: AtomicUsize::new(present) }))
+        let (present, most) =
+            durable::read(&file)?.map_or((1, 1), |Stored::V1 { instances, most }| (instances, most));
+        let (present, wanted) = (present.max(1), wanted.max(1));
+        let most = most.max(present);
+        Ok(Arc::new(Self {
+            file,
+            wanted,
+            reach: wanted.max(most),
+            present: AtomicUsize::new(present),
+            most: AtomicUsize::new(most),
+            writing: Mutex::default(),
+        }))
     }
 
     /// So many were started last, and are watched.
@@ -69,10 +85,31 @@ impl Count {
     /// # Errors
     /// It cannot be written; then nothing has changed.
     pub(super) fn renew(&self) -> Result<(), FileError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.present() != self.wanted {
-            durable::write(&self.file, &Stored::V1 { instances: self.wanted })?;
+            let most = self.most.load(Ordering::Acquire).max(self.wanted);
+            durable::write(&self.file, &Stored::V1 { instances: self.wanted, most })?;
+            self.most.store(most, Ordering::Release);
             self.present.store(self.wanted, Ordering::Release);
         }
+        Ok(())
+    }
+
+    /// Instances that there are no more and are not to be, and whose targets may be registered still: after a reboot with another number
+    /// in the configuration nobody has drained them.
+    pub(super) fn left_behind(&self) -> Range<usize> {
+        self.present().max(self.wanted)..self.most.load(Ordering::Acquire)
+    }
+
+    /// What was left behind is registered no more.
+    ///
+    /// # Errors
+    /// It cannot be written: they are asked to leave again.
+    pub(super) fn none_left_behind(&self) -> Result<(), FileError> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (present, most) = (self.present(), self.present().max(self.wanted));
+        durable::write(&self.file, &Stored::V1 { instances: present, most })?;
+        self.most.store(most, Ordering::Release);
         Ok(())
     }
 }
@@ -91,6 +128,15 @@ mod tests {
         assert_eq!((second.present(), second.wanted(), second.reach()), (3, 2, 3));
         second.renew().unwrap();
         assert_eq!((second.present(), second.reach()), (2, 3), "those stopped now are still known");
+        assert_eq!(second.left_behind(), 2..3, "the third may be registered still");
+        let third = Count::open(dir.path(), 2).unwrap();
+        assert_eq!(
+            (third.reach(), third.left_behind()),
+            (3, 2..3),
+            "and an agent that is started again knows that"
+        );
+        third.none_left_behind().unwrap();
+        assert!(third.left_behind().is_empty());
         assert_eq!(Count::open(dir.path(), 2).unwrap().reach(), 2);
     }
 

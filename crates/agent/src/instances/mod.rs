@@ -32,6 +32,7 @@
 mod balancer;
 mod combine;
 mod count;
+mod newest;
 mod prober;
 mod supervisor;
 

@@ -13,6 +13,7 @@ use ports::{
 use super::{
     Count, INSTANCE_VARIABLE,
     combine::{self, started},
+    newest::{Moment, Newest},
 };
 
 /// Runs all instances of a service, and its migrations through the first.
@@ -20,6 +21,7 @@ use super::{
 pub struct Supervisors<S> {
     keepers: Vec<S>,
     count: Arc<Count>,
+    newest: Newest,
     /// The first instance's.
     port: u16,
 }
@@ -27,21 +29,25 @@ pub struct Supervisors<S> {
 impl<S: Supervisor> Supervisors<S> {
     /// One supervisor for each instance that there may be. The first listens on `port`.
     pub fn new(make: impl FnMut(usize) -> S, count: Arc<Count>, port: u16) -> Self {
-        Self { keepers: (0..count.reach()).map(make).collect(), count, port }
+        let newest = Newest::new(count.reach());
+        Self { keepers: (0..count.reach()).map(make).collect(), count, newest, port }
     }
 
     async fn observe_all(&self) -> Result<Vec<Observation>, SupervisorError> {
+        let asked = self.newest.asks();
         let seen = join_all(self.keepers.iter().map(Supervisor::observe)).await;
-        self.all(seen)
+        self.all(asked, seen)
     }
 
-    /// What every one answered, or the first that could not.
+    /// What every one answered that was asked then, or the first that could not.
     fn all(
         &self,
+        asked: Moment,
         answers: Vec<Result<Observation, SupervisorError>>,
     ) -> Result<Vec<Observation>, SupervisorError> {
-        let named = |(number, answer): (usize, Result<_, SupervisorError>)| {
-            answer.map_err(|error| self.named(number, error))
+        let named = |(number, answer): (usize, Result<_, SupervisorError>)| match answer {
+            Ok(answer) => Ok(self.newest.hear(number, asked, answer)),
+            Err(error) => Err(self.named(number, error)),
         };
         answers.into_iter().enumerate().map(named).collect()
     }
@@ -149,15 +155,16 @@ impl<S: Supervisor> Supervisor for Supervisors<S> {
     }
 
     async fn keep_running(&self, fence: Fence, keep: bool) -> Result<Observation, SupervisorError> {
-        let present = self.keepers.iter().take(self.count.present());
+        let (asked, present) = (self.newest.asks(), self.keepers.iter().take(self.count.present()));
         let kept = join_all(present.map(|keeper| keeper.keep_running(fence, keep))).await;
-        self.all(kept)?;
+        self.all(asked, kept)?;
         self.observe().await
     }
 
     async fn stop(&self, fence: Fence, grace: Duration) -> Result<Observation, SupervisorError> {
+        let asked = self.newest.asks();
         let stopped = join_all(self.keepers.iter().map(|keeper| keeper.stop(fence, grace))).await;
-        Ok(self.combined(&self.all(stopped)?))
+        Ok(self.combined(&self.all(asked, stopped)?))
     }
 
     async fn migrate(&self, launch: &Launch) -> Result<Observation, SupervisorError> {

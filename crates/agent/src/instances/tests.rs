@@ -53,6 +53,28 @@ async fn all_join_and_all_leave_whatever_the_configuration_says_by_then() {
     assert_eq!(standings(&balancer).await, 0);
 }
 
+#[tokio::test]
+async fn after_a_reboot_with_fewer_instances_none_stays_registered() {
+    let (dir, count) = started_with_three(1);
+    let balancer = FakeBalancer::new();
+    (0..3).for_each(|number| balancer.set_healthy(&target(number), true));
+    Balancers::new(balancer.clone(), count.clone()).join(&first()).await.unwrap();
+    // The host boots: nothing runs, nobody has drained anything, and the next start has one. The balancer is busy just then.
+    count.renew().unwrap();
+    let all = Balancers::new(balancer.clone(), count);
+    balancer.outage(Some(ports::FaultKind::Throttled));
+    all.standing(&first()).await.unwrap_err();
+    balancer.outage(None);
+    assert_eq!(standings(&balancer).await, 3);
+    // Another agent, with the same configuration, does not forget them.
+    let count = Count::open(dir.path(), 1).unwrap();
+    let all = Balancers::new(balancer.clone(), count.clone());
+    all.join(&first()).await.unwrap();
+    assert_eq!(standings(&balancer).await, 1);
+    assert_eq!(count.left_behind(), 1..1);
+    assert_eq!(Count::open(dir.path(), 1).unwrap().reach(), 1);
+}
+
 /// How many are registered, and do not drain.
 async fn standings(balancer: &FakeBalancer) -> usize {
     let mut registered = 0;

@@ -40,7 +40,7 @@ pub use ledger::{Ledger, Stored};
 pub use phase::{Phase, Step};
 pub use sighting::Sighting;
 
-use crate::{Policy, Revision, Timestamp, fleet::assignment::ServiceAssignment};
+use crate::{Policy, Release, Revision, Timestamp, fleet::assignment::ServiceAssignment};
 
 /// Most that is kept of a program's output in a report, in bytes.
 pub const TAIL_LIMIT_BYTES: usize = 16 * 1024;
@@ -186,7 +186,7 @@ impl Host {
         match event {
             Event::Booted => self.boot(now),
             Event::DeadlinePassed => {}
-            Event::Assigned { revision, assignment } => self.assign(revision, *assignment),
+            Event::Assigned { revision, assignment } => self.assign(revision, *assignment, now),
             Event::ReportAnswered { id, answer, took } => self.report_answered(id, answer, took, now),
             Event::ProcessChanged(observed) => self.news(observed, now),
             Event::Observed { ticket, result } => self.observed(ticket, result, now),
@@ -214,7 +214,7 @@ impl Host {
         self.calls.query_staged.plan(now);
     }
 
-    fn assign(&mut self, revision: Revision, assignment: ServiceAssignment) {
+    fn assign(&mut self, revision: Revision, assignment: ServiceAssignment, now: Timestamp) {
         if self.assigned.as_ref().is_some_and(|(newest, _)| revision < *newest) {
             return self
                 .log(format!("assignment of revision {revision} is older than one seen before: dropped"));
@@ -238,7 +238,21 @@ impl Host {
         {
             mine.park = false;
         }
+        if self.asks_for_more(&assignment) {
+            self.calls.query_staged.plan(now);
+        }
         self.assigned = Some((revision, assignment));
+    }
+
+    /// Whether it wants a release here that the one before did not, or one to be run: then the store is asked whether it has it still.
+    fn asks_for_more(&self, assignment: &ServiceAssignment) -> bool {
+        let Some((_, before)) = &self.assigned else { return true };
+        let is_new = |release: &Release| !before.stage.contains(release);
+        let grants = |of: &ServiceAssignment| {
+            let (change, migrate) = (of.change.as_ref(), of.migrate.as_ref());
+            (change.map(|change| change.fence), migrate.map(|migrate| migrate.fence))
+        };
+        assignment.stage.iter().any(is_new) || grants(assignment) != grants(before)
     }
 
     /// Goes on as far as it can without anything else happening.

@@ -159,6 +159,8 @@ impl Host {
             Some(grant) if grant.revert => {
                 return self.decline(grant.fence, "asked to go back before it had begun", now);
             }
+            // The store is being asked whether it has the release still.
+            Some(_) if self.calls.query_staged.is_out() => None,
             Some(grant) if !self.may_ask(&grant) => {
                 let text = "the release is not staged here";
                 return self.decline(grant.fence, text, now);

@@ -15,6 +15,8 @@ use crate::{Release, ReleaseId, Timestamp};
 pub(super) struct Staging {
     /// Under way.
     pub(super) now: Option<ReleaseId>,
+    /// What the store has has changed while it was asked: its answer may be of before.
+    outdated: bool,
     /// Tried in vain.
     pub(super) troubles: BTreeMap<ReleaseId, Trouble>,
 }
@@ -45,6 +47,9 @@ impl Host {
         if !self.calls.query_staged.answered(ticket) {
             return;
         }
+        if std::mem::take(&mut self.staging.outdated) {
+            return self.calls.query_staged.plan(now);
+        }
         match result {
             Ok(staged) => {
                 self.calls.query_staged.worked();
@@ -59,6 +64,7 @@ impl Host {
             return;
         }
         let Some(release) = self.staging.now.take() else { return };
+        self.staging.outdated |= self.calls.query_staged.is_out();
         match result {
             Ok(()) => {
                 self.staging.troubles.remove(&release);
@@ -129,6 +135,7 @@ impl Host {
         match result {
             Ok(removed) => {
                 self.calls.collect.worked();
+                self.staging.outdated |= self.calls.query_staged.is_out();
                 if let Some(staged) = &mut self.seen.staged {
                     staged.retain(|release| !removed.contains(release));
                 }

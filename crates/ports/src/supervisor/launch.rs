@@ -47,6 +47,14 @@ pub struct Manner {
     pub cgroup: Option<PathBuf>,
 }
 
+impl Manner {
+    /// Whether a keeper that has never heard of manners does all the same with it. A cgroup without limits only helps to find processes.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self { cgroup: self.cgroup.clone(), ..Self::default() }
+    }
+}
+
 /// What a program, with all that it starts, may use at most. What is not given is as it is for the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

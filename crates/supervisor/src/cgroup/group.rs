@@ -27,7 +27,7 @@ impl Group {
         Self { dir: base.join(format!("{name}-{sum:016x}-{program}")) }
     }
 
-    /// Makes it anew, with these limits. What an earlier one had used is forgotten with it.
+    /// Makes it anew, with these limits, and room for this process beside its program. What an earlier one had used is forgotten with it.
     pub(crate) fn make(&self, limits: &Limits) -> Result<(), NoCgroups> {
         self.remove();
         match fs::create_dir(&self.dir) {
@@ -35,11 +35,12 @@ impl Group {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(trouble("make", &self.dir))?,
         }
-        self.limit(limits)
+        let visitors = fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count() as u64);
+        self.limit(&Limits { processes: limits.processes.map(|most| most + visitors), ..*limits })
     }
 
     /// Sets what is asked for, and lifts what is not.
-    pub(super) fn limit(&self, limits: &Limits) -> Result<(), NoCgroups> {
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), NoCgroups> {
         let set = [
             ("memory.max", limits.memory_bytes, "max"),
             ("pids.max", limits.processes, "max"),
@@ -85,7 +86,8 @@ impl Group {
             let Ok(text) = fs::read_to_string(dir.join("cgroup.procs")) else { return };
             found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
             let below = fs::read_dir(dir).into_iter().flatten().flatten();
-            below.filter(|entry| entry.path().is_dir()).for_each(|entry| gather(&entry.path(), found));
+            let dirs = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            dirs.for_each(|entry| gather(&entry.path(), found));
         }
         let mut found = BTreeSet::new();
         gather(&self.dir, &mut found);
@@ -99,13 +101,16 @@ impl Group {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Removes it, if nobody is in it.
+    /// Removes it with all that its program made below it, where nobody is in it.
     pub(crate) fn remove(&self) {
-        let below = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        for entry in below.filter(|entry| entry.path().is_dir()) {
-            let _ = fs::remove_dir(entry.path());
+        fn remove(dir: &Path) {
+            let below = fs::read_dir(dir).into_iter().flatten().flatten();
+            below
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .for_each(|entry| remove(&entry.path()));
+            let _ = fs::remove_dir(dir);
         }
-        let _ = fs::remove_dir(&self.dir);
+        remove(&self.dir);
     }
 }
 

@@ -88,6 +88,36 @@ fn limits_that_cannot_be_kept_are_named_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_limit_of_one_process_leaves_the_keeper_room_to_start_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = Group::new(dir.path(), Path::new("/state/web"), Writer::Service);
+    group.make(&Limits::default()).unwrap();
+    let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path().join("pids.max");
+    let empty = || fs::write(&file, "").unwrap();
+    empty();
+    let limits = Limits { processes: Some(1), ..Limits::default() };
+    // A plain directory with a file in it stays, as a cgroup does that somebody is in.
+    group.make(&limits).unwrap();
+    let room: u64 = fs::read_to_string(&file).unwrap().parse().unwrap();
+    assert!(2 <= room, "the keeper enters it, and its child is one more: {room}");
+    empty();
+    group.limit(&limits).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1", "of its own the program has what it was given");
+}
+
+#[test]
+fn a_group_is_removed_with_all_that_was_made_below_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = Group::new(dir.path(), Path::new("/state/web"), Writer::Service);
+    group.make(&Limits::default()).unwrap();
+    let own = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    fs::create_dir_all(own.join("workers/one/deep")).unwrap();
+    fs::create_dir_all(own.join("workers/two")).unwrap();
+    group.remove();
+    assert!(!own.exists());
+}
+
+#[test]
 fn a_group_is_given_what_was_asked_and_freed_of_what_was_not() {
     let dir = tempfile::tempdir().unwrap();
     let group = Group::new(dir.path(), Path::new("/state/web"), Writer::Service);

@@ -27,9 +27,9 @@ impl Keeper {
     /// Does what was asked, and answers; a stop is answered when all is gone.
     pub(super) async fn asked(&mut self, request: Request, reply: oneshot::Sender<Reply>) {
         let answer = match request {
-            Request::Start(launch) => self.start(*launch).await,
+            Request::Start(launch) | Request::StartInManner(launch) => self.start(*launch).await,
             Request::KeepRunning { fence, keep } => self.keep_running(fence, keep),
-            Request::Migrate(launch) => self.migrate(*launch).await,
+            Request::Migrate(launch) | Request::MigrateInManner(launch) => self.migrate(*launch).await,
             Request::Stop { fence, grace } => return self.stop(Writer::Service, fence, grace, reply).await,
             Request::StopMigration { fence, grace } => {
                 return self.stop(Writer::Migration, fence, grace, reply).await;

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::state::Event;
-use crate::protocol::{AnyHello, Hello, LINE_LIMIT_BYTES, Reply, Request, VERSION, Welcome};
+use crate::protocol::{AnyHello, Hello, LINE_LIMIT_BYTES, Reply, Request, UNDERSTAND, VERSION, Welcome};
 
 /// Clients that are heard at once; others wait in the socket's queue.
 const GUESTS_LIMIT: u32 = 64;
@@ -130,7 +130,7 @@ async fn attend(desk: Desk, stream: UnixStream) -> io::Result<()> {
         },
         Err(source) => Some(Reply::Fault {
             permanent: true,
-            attempted: "understand the request".to_owned(),
+            attempted: UNDERSTAND.to_owned(),
             problem: source.to_string(),
         }),
     };

@@ -64,7 +64,12 @@ impl Keeper {
         };
         let spawned = spawn(&launch, &environment, ears.map(Ears::address), log);
         drop((visit, borne));
-        let counted = group.is_some_and(|group| group.counts());
+        let counted = group.as_ref().is_some_and(Group::counts);
+        if let Some(group) = group.filter(|_| counted)
+            && let Err(error) = group.limit(&launch.manner.limits)
+        {
+            tracing::warn!(%error, "take back the room that the keeper had in a cgroup");
+        }
         let pid = spawned.map_err(|source| not_started(&launch, &attempted, &source))?;
         if let Err(error) = limits::seal(&launch.manner.limits, pid, counted) {
             // It may be gone already; then its end will be seen.

@@ -67,8 +67,25 @@ fn the_format_of_version_1_is_read_for_ever() {
         record.service.unwrap().run.stage,
         Stage::Running(Identity { pid: 3, session: 2, started: 1 })
     );
-    let newer = parse(b"deployinator-keeper 2 0\n{}\n").unwrap_err();
-    assert_eq!(newer, "is of version 2, this keeper reads 1");
+    let newer = parse(b"deployinator-keeper 3 0\n{}\n").unwrap_err();
+    assert_eq!(newer, "is of version 3, this keeper reads 2");
+}
+
+#[test]
+fn a_record_is_of_the_oldest_version_that_says_all_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = RecordFile::new(dir.path());
+    let mut record = Record::new("boot".to_owned());
+    let mut written = |run: Run| {
+        record.push_migration(run);
+        file.save(&record).unwrap();
+        assert_eq!(file.load().unwrap().as_ref(), Some(&record));
+        fs::read_to_string(file.path()).unwrap().split(' ').nth(1).map(str::to_owned)
+    };
+    assert_eq!(written(run("a", 1)).as_deref(), Some("1"), "an older keeper may go on from it");
+    let mut limited = run("b", 2);
+    limited.launch.manner.limits.open_files = Some(64);
+    assert_eq!(written(limited).as_deref(), Some("2"), "an older keeper would run it without its limits");
 }
 
 #[test]

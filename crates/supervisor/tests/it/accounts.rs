@@ -8,7 +8,7 @@ use ports::{
     supervisor::{Account, EnvironmentFile, Exit, Launch, Process, SupervisorError},
 };
 
-use crate::world::{GRACE, World, fence, pid};
+use crate::world::{GRACE, World, fence, pid, skipped};
 
 /// Nobody's number on any system.
 const STRANGER: u32 = 3_999_999;
@@ -20,7 +20,7 @@ fn stranger() -> Account {
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("skipped: only root can run a service as somebody else");
+        skipped("only root can run a service as somebody else", false);
     }
     root
 }
@@ -89,7 +89,7 @@ async fn what_another_user_cannot_reach_is_named_and_is_not_the_releases_fault()
 #[tokio::test]
 async fn only_root_runs_a_service_as_somebody_else() {
     if rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: root can run a service as anybody");
+        return skipped("root can run a service as anybody", false);
     }
     let world = World::new();
     let mut launch = world.launch(5, "a", &world.script("serve", "exit 0"));

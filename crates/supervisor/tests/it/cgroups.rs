@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use ports::{Supervisor, supervisor::Process};
 use rustix::process::Signal;
 
-use crate::world::{GRACE, World, fence, lives, pid};
+use crate::world::{GRACE, World, fence, lives, pid, skipped};
 
 /// A cgroup of this test, below the system's root.
 struct Below(PathBuf);
@@ -16,11 +16,16 @@ impl Below {
         let mount =
             mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
         let name = world.root().file_name().unwrap().to_str().unwrap();
-        let dir = PathBuf::from(mount?).join(format!("deployinator-test-{name}"));
+        let Some(mount) = mount else {
+            skipped("this system has no cgroups of version 2", false);
+            return None;
+        };
+        let dir = PathBuf::from(mount).join(format!("deployinator-test-{name}"));
         match fs::create_dir(&dir) {
             Ok(()) => Some(Self(dir)),
             Err(error) => {
-                eprintln!("skipped: make {}: {error}", dir.display());
+                let could = rustix::process::geteuid().is_root();
+                skipped(&format!("make {}: {error}", dir.display()), could);
                 None
             }
         }
@@ -91,7 +96,7 @@ async fn a_limit_that_the_cgroup_cannot_keep_is_said_before_anything_runs() {
     launch.manner.cgroup = Some(below.0.clone());
     launch.manner.limits.memory_bytes = Some(1 << 30);
     if fs::read_to_string(below.0.join("cgroup.controllers")).unwrap().contains("memory") {
-        return eprintln!("skipped: this system has the controller");
+        return skipped("this system has the memory controller, so that the limit can be kept", false);
     }
     let refused = world.client.start(&launch).await.unwrap_err();
     let said = ports::fault::Chain(&refused).to_string();

@@ -54,6 +54,88 @@ async fn a_keeper_of_an_unknown_version_is_a_permanent_fault() {
     assert!(keeper.join().unwrap().starts_with(r#"{"version":1,"#));
 }
 
+/// A keeper of the build that knew nothing of manners, with something running or not: it tells what it was asked, until it retires.
+fn old_keeper(world: &World, busy: bool) -> std::thread::JoinHandle<Vec<String>> {
+    let socket = world.dir().join("keeper.sock");
+    fs::create_dir_all(world.dir()).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            if !lines.next().is_some_and(|hello| hello.unwrap().starts_with(r#"{"version":1,"#)) {
+                break;
+            }
+            writeln!(stream, r#"{{"ready":{{"version":1,"pid":1,"program":"/old/deployinatord"}}}}"#)
+                .unwrap();
+            let request = lines.next().unwrap().unwrap();
+            let known = ["start", "migrate", "observe", "retire"];
+            let word = request.trim_start_matches(['{', '"']).split('"').next().unwrap().to_owned();
+            let answer = match word.as_str() {
+                "retire" if busy => r#"{"occupied":{"release":"a","fence":{"incarnation":1,"revision":1}}}"#,
+                "retire" => r#""leaving""#,
+                word if known.contains(&word) => {
+                    r#"{"observed":{"change":1,"process":"stopped","migration":null,"fence":null}}"#
+                }
+                // As serde has it, of an enumeration that lacks the word.
+                _ => {
+                    r#"{"fault":{"permanent":true,"attempted":"understand the request","problem":"unknown variant"}}"#
+                }
+            };
+            writeln!(stream, "{answer}").unwrap();
+            asked.push(word.clone());
+            if word == "retire" && !busy {
+                fs::remove_file(&socket).unwrap();
+                break;
+            }
+        }
+        asked
+    })
+}
+
+/// Ends an old keeper that stays, and says what it was asked.
+fn dismiss(world: &World, keeper: std::thread::JoinHandle<Vec<String>>) -> Vec<String> {
+    let mut stream = UnixStream::connect(world.dir().join("keeper.sock")).unwrap();
+    writeln!(stream, "that is all").unwrap();
+    keeper.join().unwrap()
+}
+
+#[tokio::test]
+async fn a_keeper_that_knows_no_manner_refuses_one_and_is_replaced_at_the_next_start() {
+    let world = World::new();
+    let serve = world.script("serve", "ulimit -n > files; exec sleep 1000");
+    let plain = world.launch(5, "a", &serve);
+    let mut limited = plain.clone();
+    limited.manner.limits.open_files = Some(100);
+    let options =
+        supervisor::Options { program: Some("/new/deployinatord".into()), ..world::options(&world.dir()) };
+    let client = KeeperClient::new(options);
+
+    // Something runs, so that it stays: what it knows it does, and the rest it refuses.
+    let old = old_keeper(&world, true);
+    client.migrate(&plain).await.unwrap();
+    let refused = client.migrate(&limited).await.unwrap_err();
+    let said = Chain(&refused).to_string();
+    assert!(
+        matches!(&refused, SupervisorError::Fault(fault) if fault.kind == FaultKind::Permanent),
+        "{said}"
+    );
+    assert!(said.contains("the keeper is of an earlier build"), "{said}");
+    assert!(said.ends_with("deployinator restart web"), "{said}");
+    let asked = dismiss(&world, old);
+    assert_eq!(asked, ["migrate", "observe", "retire", "migrate_in_manner"]);
+    fs::remove_file(world.dir().join("keeper.sock")).unwrap();
+
+    // Nothing runs: a newer one takes its place, and does as it is told.
+    let old = old_keeper(&world, false);
+    let started = client.start(&limited).await.unwrap();
+    assert_eq!(old.join().unwrap(), ["observe", "retire"]);
+    assert_eq!(world.file("files").await, "100\n");
+    world.client.stop(fence(5), world::GRACE).await.unwrap();
+    assert!(pid(&started) != 0);
+}
+
 #[tokio::test]
 async fn a_damaged_record_is_refused_with_its_name() {
     let world = World::new();

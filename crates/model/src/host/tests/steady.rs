@@ -202,3 +202,27 @@ fn the_end_of_a_change_is_told_once_while_the_fleet_takes_note() {
     let ends = world.told().iter().filter(|told| *told == "changed").count();
     assert_eq!(ends, 1, "{:?}", world.told());
 }
+
+#[test]
+fn a_host_that_has_lost_a_release_says_so_when_it_learns_that_it_is_wanted() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.assignment.staged = ["b".parse().unwrap()].into();
+    world.staged.remove(&release("b").id);
+    world.assignment.stage = vec![release("b")];
+    world.assign();
+    assert!(world.run_until(secs(2), |world| world.told() == ["not staged b"]), "{:?}", world.told());
+    assert!(world.run_until(secs(2), |world| world.acts == ["stage b"]), "and it is fetched again");
+}
+
+#[test]
+fn a_grant_for_a_release_that_was_lost_meanwhile_disturbs_nothing() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.assignment.stage = vec![release("b")];
+    world.assignment.staged = ["b".parse().unwrap()].into();
+    world.assign();
+    world.run(secs(1));
+    world.staged.remove(&release("b").id);
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(5), |world| world.was_told("abandoned") == 1), "{:?}", world.told());
+    assert!(!world.acts.contains(&"leave".to_owned()), "{:?}", world.acts);
+}
