@@ -44,7 +44,7 @@ impl<B: Balancer> Balancers<B> {
             Ok(Ok(())) => info!(?behind, "deregistered instances that there are no more"),
             Ok(Err(error)) => warn!(error = %Chain(&error), "remember that no instance is left behind"),
             Err(error) => {
-                warn!(error = %Chain(&error), ?behind, "deregister instances that there are no more")
+                warn!(error = %Chain(&error), ?behind, "deregister instances that there are no more");
             }
         }
     }
