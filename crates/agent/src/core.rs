@@ -17,7 +17,7 @@ use ports::fault::Chain;
 use raft::{Dial, Node, OpenError, Options, PeerService, Role, Timers};
 use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::{
-    sync::{Notify, OnceCell, watch},
+    sync::{Notify, OnceCell, mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,12 +25,15 @@ use tracing::{error, info};
 
 use crate::{
     channels::Channels,
-    declarations, feed, leader,
+    declarations, feed,
+    forming::Knock,
+    leader,
     leader::Reign,
-    link::Link,
+    link::{Link, Ways},
     members::Members,
     node_id,
     order::{Order, Sights},
+    recovery::spread,
     room::Room,
     services,
     state::{StateDir, StateError},
@@ -64,6 +67,10 @@ pub struct Parts {
     pub proposer: String,
     /// The limit of open files that this run was given: what it starts has that one.
     pub open_files: Option<u64>,
+    /// The clusters that the one this agent was last in was rebuilt from, as it wrote down.
+    pub predecessors: Vec<ClusterId>,
+    /// What is asked of the forming machine.
+    pub knocks: mpsc::Sender<Knock>,
     /// Ends everything.
     pub stop: CancellationToken,
     /// Called when something failed that the agent cannot go on without.
@@ -78,6 +85,8 @@ pub struct Core {
     pub peer: PeerService<Fleet>,
     /// Whether the fleet knows this host.
     pub enrolled: watch::Receiver<bool>,
+    /// The clusters that this one was rebuilt from, as this host learned when it went over.
+    pub predecessors: Vec<ClusterId>,
     tasks: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -128,6 +137,12 @@ impl Cell {
         &self.parts
     }
 
+    /// The same, for a task of its own.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
     /// The core, if the agent is in a cluster.
     #[must_use]
     pub fn get(&self) -> Option<Arc<Core>> {
@@ -167,15 +182,13 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     let host = &settings.agent.host;
     let node = open_node(&parts, &cluster).await?;
     info!(%cluster, node = %node.standing().borrow().node, "in the cluster");
-    let link = Link::new(
-        host.clone(),
-        parts.proposer.clone(),
-        cluster,
-        node.clone(),
-        settings.agent.advertise,
-        members.clone(),
-        channels.clone(),
-    );
+    let ways = Ways {
+        me: settings.agent.advertise,
+        members: members.clone(),
+        channels: channels.clone(),
+        knocks: parts.knocks.clone(),
+    };
+    let link = Link::new(host.clone(), parts.proposer.clone(), cluster, node.clone(), ways);
     let (assign, assigned) = watch::channel(Arc::new(Assignment::default()));
     let (knows, enrolled) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -209,8 +222,10 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
         settings.timers.silent_after,
         stop.clone(),
     ));
+    tasks.spawn(spread::run(parts.clone(), link.clone()));
     let tasks = tokio::spawn(watch_tasks(tasks, parts.failed.clone()));
-    Ok(Arc::new(Core { peer: node.peer(), link, enrolled, tasks: Mutex::new(Some(tasks)) }))
+    let predecessors = parts.predecessors.clone();
+    Ok(Arc::new(Core { peer: node.peer(), link, enrolled, predecessors, tasks: Mutex::new(Some(tasks)) }))
 }
 
 async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, CoreError> {
@@ -226,7 +241,7 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
     };
     let channels = channels.clone();
     let dial: Dial = Arc::new(move |_, address| Ok(channels.endpoint(address)));
-    let options = Options { timers, dial, ..Options::new(node, cluster.clone(), state.raft()) };
+    let options = Options { timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster)) };
     Node::open(options).await.map_err(|source| CoreError::Node { cluster: cluster.clone(), source })
 }
 

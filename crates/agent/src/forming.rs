@@ -1,5 +1,7 @@
 //! Drives the forming machine: asks the other hosts, answers them, and starts the core once there is a cluster.
 
+mod going_over;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -32,6 +34,11 @@ use crate::{
     durable::{self, FileError},
     link::VERSION,
     node_id,
+    recovery::{
+        News,
+        found::{Founded, Founding},
+    },
+    state::StateError,
 };
 
 /// Time between two looks at the inventory, and between two questions to a host that has not said what is needed.
@@ -51,6 +58,10 @@ pub enum Knock {
     Asked(Ask, oneshot::Sender<Answer>),
     /// A Raft message of a cluster came from a host; answered once the machine has dealt with it.
     Contacted(ClusterId, HostId, oneshot::Sender<()>),
+    /// A cluster was rebuilt; answered with whether this host is in it, or goes over.
+    Succeeded(News, Option<oneshot::Sender<bool>>),
+    /// An operator has this agent rebuild a lost cluster.
+    Found(Box<Founding>, oneshot::Sender<Result<Founded, String>>),
     /// An operator asks to go on without some hosts.
     Bootstrap(BTreeSet<HostId>, String, oneshot::Sender<Result<(), String>>),
 }
@@ -61,9 +72,20 @@ pub enum FormingError {
     /// What was agreed could not be written down.
     #[error("remember what was agreed about forming the cluster")]
     Record(#[from] FileError),
+    /// There is no place for the log of a cluster that was rebuilt.
+    #[error("go over to the cluster that was rebuilt")]
+    Place(#[source] StateError),
     /// The core could not be started.
     #[error("start in the cluster")]
     Core(#[from] CoreError),
+}
+
+/// How it goes on after a knock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    /// This host has gone over to another cluster, or was about to: the agent begins again from what is on its disk.
+    BeginAgain,
 }
 
 /// Everything that keeps the cluster from forming, for whoever asks.
@@ -81,6 +103,8 @@ pub struct Driver {
     told: Told,
     /// How each host refused to answer, as last logged.
     refusals: Arc<Mutex<BTreeMap<HostId, String>>>,
+    /// A cluster that was rebuilt beside this host's own, once it was told of.
+    rival: Option<ClusterId>,
 }
 
 /// The holds, since when each lasts, and whether it was logged: each one is told once, when it has lasted.
@@ -120,7 +144,7 @@ impl Driver {
         let (holds, seen) = watch::channel(Vec::new());
         let (told, refusals) = Default::default();
         let inbox = mpsc::unbounded_channel();
-        Ok((Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals }, seen))
+        Ok((Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals, rival: None }, seen))
     }
 
     /// Starts the core of an agent that has a cluster. Before that it could only tell its callers that it has none.
@@ -135,12 +159,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Runs until the agent stops.
+    /// Runs until the agent stops, or until it is to begin again as this host has gone over to another cluster.
     ///
     /// # Errors
     /// See [`FormingError`].
     pub async fn run(mut self) -> Result<(), FormingError> {
         let mut look = tokio::time::interval(RETRY);
+        self.ask_around().await;
         loop {
             let holds = self.former.holds();
             self.told.tell(&holds, clock::now());
@@ -150,7 +175,10 @@ impl Driver {
                 look = tokio::time::interval(LOOK_AGAIN);
             }
             let event = tokio::select! {
-                Some(knock) = self.knocks.recv() => { self.answer(knock).await?; continue }
+                Some(knock) = self.knocks.recv() => match self.answer(knock).await? {
+                    Then::GoOn => continue,
+                    Then::BeginAgain => return Ok(()),
+                },
                 Some(event) = self.inbox.1.recv() => event,
                 _ = look.tick() => match self.listed().await {
                     // In a cluster the list only says whom else to ask, should the members known be gone.
@@ -163,9 +191,22 @@ impl Driver {
         }
     }
 
-    async fn answer(&mut self, knock: Knock) -> Result<(), FormingError> {
+    async fn answer(&mut self, knock: Knock) -> Result<Then, FormingError> {
         match knock {
-            Knock::Asked(ask, reply) => self.step(Event::Asked(ask), Some(reply)).await,
+            Knock::Asked(ask, reply) => self.step(Event::Asked(ask), Some(reply)).await?,
+            Knock::Succeeded(news, reply) => {
+                let (follows, then) = self.succeeded(news)?;
+                if let Some(reply) = reply {
+                    let _ = reply.send(follows);
+                }
+                return Ok(then);
+            }
+            Knock::Found(founding, reply) => {
+                let founded = self.found(*founding).await;
+                let _ = reply.send(founded.map_err(|error| Chain(&error).to_string()));
+                // Whether it was founded or not, the core is gone.
+                return Ok(Then::BeginAgain);
+            }
             Knock::Contacted(cluster, from, done) => {
                 self.step(Event::Contacted { cluster: cluster.clone(), from }, None).await?;
                 if self.former.cluster() == Some(&cluster) {
@@ -173,7 +214,6 @@ impl Driver {
                 }
                 // Whoever knocked looks at the cell, and may be gone.
                 let _ = done.send(());
-                Ok(())
             }
             Knock::Bootstrap(without, reason, done) => {
                 let effects = self.former.handle(Event::Bootstrap { without, reason }, clock::now());
@@ -183,9 +223,9 @@ impl Driver {
                 });
                 self.carry_out(effects, None).await?;
                 let _ = done.send(refused.map_or(Ok(()), Err));
-                Ok(())
             }
         }
+        Ok(Then::GoOn)
     }
 
     async fn listed(&self) -> Option<Event> {

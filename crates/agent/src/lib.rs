@@ -18,6 +18,7 @@ pub mod logs;
 pub mod members;
 pub mod preflight;
 pub mod program;
+pub mod recovery;
 pub mod room;
 pub mod run;
 pub mod shell;

@@ -17,10 +17,15 @@ use model::{
     fleet::{Act, Command, Fleet, Reply},
 };
 use raft::{Node, ProposeError};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
 use tonic::{Code, Status};
 
-use crate::{channels::Channels, clock, members::Members, node_id, taken::may_be_taken};
+use crate::{
+    channels::Channels, clock, forming::Knock, members::Members, node_id, recovery::News, taken::may_be_taken,
+};
 
 /// Version of the envelope between agents.
 pub const VERSION: u32 = 1;
@@ -57,6 +62,19 @@ pub enum LinkError {
     NoCluster,
 }
 
+/// What leads from one agent to the others.
+#[derive(Clone)]
+pub struct Ways {
+    /// Where this agent listens.
+    pub me: SocketAddr,
+    /// Other agents.
+    pub members: Members,
+    /// Connections to them.
+    pub channels: Channels,
+    /// Who is told of a cluster that took the place of this one.
+    pub knocks: mpsc::Sender<Knock>,
+}
+
 /// An agent's way to the fleet machine. Clones share it.
 #[derive(Clone)]
 pub struct Link {
@@ -69,9 +87,7 @@ struct Inner {
     sequence: AtomicU64,
     cluster: ClusterId,
     node: Node<Fleet>,
-    me: SocketAddr,
-    members: Members,
-    channels: Channels,
+    ways: Ways,
     /// Who took the last sighting.
     leader: Mutex<Option<SocketAddr>>,
 }
@@ -84,9 +100,7 @@ impl Link {
         proposer: String,
         cluster: ClusterId,
         node: Node<Fleet>,
-        me: SocketAddr,
-        members: Members,
-        channels: Channels,
+        ways: Ways,
     ) -> Self {
         let sequence = AtomicU64::new(1);
         Self {
@@ -96,9 +110,7 @@ impl Link {
                 sequence,
                 cluster,
                 node,
-                me,
-                members,
-                channels,
+                ways,
                 leader: Mutex::default(),
             }),
         }
@@ -132,19 +144,19 @@ impl Link {
     /// Connections to other agents.
     #[must_use]
     pub fn channels(&self) -> &Channels {
-        &self.inner.channels
+        &self.inner.ways.channels
     }
 
     /// Other agents.
     #[must_use]
     pub fn members(&self) -> &Members {
-        &self.inner.members
+        &self.inner.ways.members
     }
 
     /// Where this agent listens.
     #[must_use]
     pub fn me(&self) -> SocketAddr {
-        self.inner.me
+        self.inner.ways.me
     }
 
     /// Numbers a command. It may be submitted as often as it takes.
@@ -187,7 +199,7 @@ impl Link {
             };
             taken |= elsewhere.taken;
             last = elsewhere.why;
-            match elsewhere.leader.filter(|leader| *leader != self.inner.me) {
+            match elsewhere.leader.filter(|leader| *leader != self.inner.ways.me) {
                 Some(leader) => {
                     if hinted == Some(leader) {
                         // It named another one, which names it again: an election is under way.
@@ -238,9 +250,9 @@ impl Link {
             }
         }
         let deadline = Instant::now() + within;
-        let known = self.leader().filter(|leader| *leader != self.inner.me);
-        let others = self.inner.members.all().into_iter();
-        let others = others.filter(|address| *address != self.inner.me && Some(*address) != known);
+        let known = self.leader().filter(|leader| *leader != self.inner.ways.me);
+        let others = self.inner.ways.members.all().into_iter();
+        let others = others.filter(|address| *address != self.inner.ways.me && Some(*address) != known);
         for address in known.into_iter().chain(others) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.offer_to(address, command, left.min(ONE_ANSWER)).await {
@@ -301,7 +313,7 @@ impl Link {
             cluster: self.inner.cluster.to_string(),
             command: serde_json::to_vec(command).map_err(unreadable)?,
         };
-        let mut client = AgentClient::new(self.inner.channels.to(address))
+        let mut client = AgentClient::new(self.inner.ways.channels.to(address))
             .max_encoding_message_size(api::MESSAGE_LIMIT_BYTES);
         let answer = timeout(within, client.propose(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
@@ -318,7 +330,7 @@ impl Link {
     /// Nobody who was asked leads.
     pub async fn sight(&self, sightings: &[u8]) -> Result<(), Elsewhere> {
         let known = self.leader();
-        let others = self.inner.members.all().into_iter().filter(|address| Some(*address) != known);
+        let others = self.inner.ways.members.all().into_iter().filter(|address| Some(*address) != known);
         let others: Vec<SocketAddr> = if self.is_member() { Vec::new() } else { others.collect() };
         let mut last = Elsewhere::new(None, "no leader is known");
         for address in known.into_iter().chain(others) {
@@ -342,7 +354,7 @@ impl Link {
         let sightings = sightings.to_vec();
         let request =
             SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
-        let mut client = AgentClient::new(self.inner.channels.to(address));
+        let mut client = AgentClient::new(self.inner.ways.channels.to(address));
         let answer = timeout(ANSWER, client.sight(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         answer.map_err(|status| self.elsewhere(address, &status))?;
@@ -358,10 +370,16 @@ impl Link {
     }
 
     /// Whoever is no member names those it knows: they are asked from now on as well.
+    ///
+    /// Whoever is of the cluster that took the place of this one says so: then this agent goes over.
     pub fn learn(&self, refusal: &Status) {
+        if let Some(news) = News::of(refusal) {
+            // One that is not heard now is heard again.
+            let _ = self.inner.ways.knocks.try_send(Knock::Succeeded(news, None));
+        }
         let named = refusal.metadata().get(MEMBERS_KEY).and_then(|value| value.to_str().ok());
         let addresses = named.into_iter().flat_map(|named| named.split(','));
-        self.inner.members.listed(addresses.filter_map(|address| address.parse().ok()));
+        self.inner.ways.members.listed(addresses.filter_map(|address| address.parse().ok()));
     }
 
     /// Where the leader listens, as far as this agent knows: from its replica, or because it took the last sighting.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -10,6 +11,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use config::{LogFormat, Settings};
 use ports::fault::Chain;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::run::Ended;
 
 /// Exit code of wrong usage and of a configuration that cannot be used.
 const EXIT_USAGE: u8 = 64;
@@ -128,9 +131,26 @@ fn run(settings: Settings) -> ExitCode {
     // Effects that still wait for the outside are of no use to anybody now.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Asked) => ExitCode::SUCCESS,
+        Ok(Ended::BeginAgain { open_files }) => fail(&begin_again(open_files)),
         Err(error) => fail(&error),
     }
+}
+
+/// Why an agent that was to begin again could not.
+#[derive(Debug, thiserror::Error)]
+#[error("begin again as another run of this process; start the agent, it goes on from what is on its disk")]
+struct BeginAgain(#[source] io::Error);
+
+/// Becomes a new run of the same program in the same process: whoever watches the process sees none end. Returns only when that fails.
+fn begin_again(open_files: Option<u64>) -> BeginAgain {
+    crate::grpc::lower_open_files(open_files);
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_else(|| "deployinatord".into());
+    // The program of this run, even if its file was replaced since.
+    let program = std::env::current_exe().ok().filter(|program| program.exists());
+    let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+    BeginAgain(std::process::Command::new(program).arg0(name).args(words).exec())
 }
 
 fn log(settings: &Settings) {

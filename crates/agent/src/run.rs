@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use config::{Inventory as InventorySettings, Settings, Store};
+use model::forming::Record;
 use supervisor::cgroup::Delegation;
 use tokio::{
     sync::{mpsc, watch},
@@ -15,7 +16,8 @@ use uuid::Uuid;
 use crate::{
     channels::Channels,
     core::{Cell, Parts},
-    forming::{Driver, FormingError},
+    durable,
+    forming::{Driver, FormingError, Knock},
     grpc::{self, Backend, ListenError, Pictures},
     leader::Reign,
     members::Members,
@@ -54,11 +56,23 @@ pub enum RunError {
     Failed(String),
 }
 
+/// How an agent ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// Its host has gone over to another cluster: it is to begin again, from what is on its disk.
+    BeginAgain {
+        /// The limit of open files that this run was given, where it raised its own.
+        open_files: Option<u64>,
+    },
+}
+
 /// Runs the agent until `asked` says so. The services that it started run on (P8).
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<Ended, RunError> {
     if settings.transport.insecure {
         warn!("transport.insecure = true: traffic between agents is neither encrypted nor authenticated");
     }
@@ -71,9 +85,10 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let listener = grpc::bind(settings.agent.listen)?;
     let (failed, mut failure) = watch::channel(None);
     let stop = CancellationToken::new();
-    let parts = parts(settings.clone(), state, open_files, failed, stop.clone())?;
-    let cell = Cell::new(parts);
     let (knocks, knocked) = mpsc::channel(64);
+    let ends = Ends { failed, stop: stop.clone(), knocks: knocks.clone() };
+    let parts = parts(settings.clone(), state, open_files, ends)?;
+    let cell = Cell::new(parts);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
     driver.resume().await?;
     let backend = Backend { cell: cell.clone(), knocks, forming, pictures: Pictures::default() };
@@ -82,8 +97,8 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let closing = CancellationToken::new();
     let mut server = tokio::spawn(grpc::serve(listener, backend, closing.clone()));
     let result = tokio::select! {
-        () = asked => Ok(()),
-        ended = driver.run() => ended.map_err(RunError::from),
+        () = asked => Ok(Ended::Asked),
+        ended = driver.run() => ended.map(|()| Ended::BeginAgain { open_files }).map_err(RunError::from),
         ended = &mut server => Err(match ended {
             Ok(Err(error)) => RunError::from(error),
             ended => RunError::Failed(format!("the gRPC server ended: {ended:?}")),
@@ -103,17 +118,28 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
         server.abort();
     }
-    info!("stopped; the services run on");
+    match &result {
+        Ok(Ended::BeginAgain { .. }) => info!("begins again; the services run on"),
+        _ => info!("stopped; the services run on"),
+    }
     result
+}
+
+/// What ends the agent, or has it begin again.
+struct Ends {
+    failed: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+    knocks: mpsc::Sender<Knock>,
 }
 
 fn parts(
     settings: Arc<Settings>,
     state: Arc<StateDir>,
     open_files: Option<u64>,
-    failed: watch::Sender<Option<String>>,
-    stop: CancellationToken,
+    ends: Ends,
 ) -> Result<Parts, RunError> {
+    let Ends { failed, stop, knocks } = ends;
+    let record: Record = durable::read(&state.forming())?.unwrap_or_default();
     let InventorySettings::Static { hosts } = &settings.inventory;
     let inventory = Arc::new(StaticInventory::new(hosts.clone()));
     let Store::Directory { keep_releases } = settings.store;
@@ -137,6 +163,8 @@ fn parts(
         store: Arc::new(store),
         room: Room::default(),
         open_files,
+        predecessors: record.predecessors,
+        knocks,
         stop,
         failed,
     })

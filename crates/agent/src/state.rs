@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::{HostId, ServiceName};
+use model::{ClusterId, HostId, ServiceName};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -147,10 +147,23 @@ impl StateDir {
         self.path.join("peers.json")
     }
 
-    /// The directory of the Raft node.
+    /// The directory of the Raft node of a cluster. That of a cluster that was rebuilt is below the one of the first.
     #[must_use]
-    pub fn raft(&self) -> PathBuf {
-        self.path.join("raft")
+    pub fn raft(&self, cluster: &ClusterId) -> PathBuf {
+        let first = self.path.join("raft");
+        let own = first.join(cluster.as_str());
+        if own.is_dir() { own } else { first }
+    }
+
+    /// Makes the directory of the Raft node of a cluster that was rebuilt.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_raft(&self, cluster: &ClusterId) -> Result<PathBuf, StateError> {
+        let path = self.path.join("raft").join(cluster.as_str());
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|source| StateError::NotWritable { path: path.clone(), source })?;
+        Ok(path)
     }
 
     /// The directory of the release store.
@@ -204,7 +217,10 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path) & 0o077, mode(&state.releases())), (0o011, 0o755));
         let service = state.service(&"web".parse().unwrap()).unwrap();
-        for private in [&state.raft(), &path.join("services"), &service] {
+        let (first, rebuilt) = ("c1-x".parse().unwrap(), "r2-x".parse().unwrap());
+        let made = state.make_raft(&rebuilt).unwrap();
+        assert_eq!((state.raft(&first), state.raft(&rebuilt)), (path.join("raft"), made.clone()));
+        for private in [&state.raft(&first), &made, &path.join("services"), &service] {
             assert_eq!(mode(private), 0o700, "{}", private.display());
         }
     }

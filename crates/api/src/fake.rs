@@ -9,11 +9,12 @@ use std::{
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Address, v1,
-    view::{EventItem, LogItem, PushPreview, Pushed, WatchItem},
+    Address,
+    v1::{self, cluster_backup_response::Item},
+    view::{EventItem, LogItem, PushPreview, Pushed, Recovery, WatchItem},
 };
 
 /// One thing that a scripted stream does.
@@ -44,6 +45,10 @@ pub struct Script {
     pub history: v1::HistoryResponse,
     /// To a question for the cluster; unavailable where there is none.
     pub cluster: Option<Result<v1::ClusterShowResponse, Status>>,
+    /// To a question for a backup, the file itself; unavailable where there is none.
+    pub backup: Option<(v1::Backup, Vec<u8>)>,
+    /// To a recovery; unavailable where there is none.
+    pub recovery: Option<Result<Recovery, Status>>,
     /// Whatever operators ask is refused with this; done where there is none.
     pub refusal: Option<Status>,
     /// One for each watch, in order; unavailable when they are used up.
@@ -72,6 +77,7 @@ pub struct Script {
 pub enum Operated {
     Restart(v1::RestartRequest),
     Bootstrap(v1::ClusterBootstrapRequest),
+    Recover(Vec<v1::ClusterRecoverRequest>),
     Pause(v1::PauseRequest),
     Resume(v1::ResumeRequest),
     Abort(v1::AbortRequest),
@@ -253,6 +259,34 @@ impl v1::deployinator_server::Deployinator for Playing {
     ) -> Answer<v1::ClusterBootstrapResponse> {
         self.operated(Operated::Bootstrap(request.into_inner()))?;
         Ok(Response::new(v1::ClusterBootstrapResponse {}))
+    }
+
+    type ClusterBackupStream = Messages<v1::ClusterBackupResponse>;
+
+    async fn cluster_backup(
+        &self,
+        _: Request<v1::ClusterBackupRequest>,
+    ) -> Answer<Self::ClusterBackupStream> {
+        let (about, file) = self.script().backup.clone().ok_or_else(unscripted)?;
+        let items = [Item::About(about), Item::Content(file)];
+        let items = items.map(|item| Ok(v1::ClusterBackupResponse { item: Some(item) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+    }
+
+    async fn cluster_recover(
+        &self,
+        request: Request<Streaming<v1::ClusterRecoverRequest>>,
+    ) -> Answer<v1::ClusterRecoverResponse> {
+        let (mut parts, mut asked) = (request.into_inner(), Vec::new());
+        while let Some(part) = parts.message().await? {
+            asked.push(part);
+        }
+        let dry_run = asked.first().is_some_and(|first| first.dry_run);
+        let mut script = self.script();
+        script.operated.push(Operated::Recover(asked));
+        let answer = script.recovery.clone().unwrap_or_else(|| Err(unscripted()))?;
+        let cluster = answer.cluster.clone().filter(|_| !dry_run);
+        Ok(Response::new(Recovery { cluster, ..answer }.into()))
     }
 
     async fn cluster_show(&self, _: Request<v1::ClusterShowRequest>) -> Answer<v1::ClusterShowResponse> {

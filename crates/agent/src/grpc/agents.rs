@@ -3,8 +3,9 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::v1::{
-    FollowRequest, FollowResponse, FormRequest, FormResponse, HostLogsRequest, LogsResponse, ProposeRequest,
-    ProposeResponse, SightRequest, SightResponse, agent_server::Agent,
+    FollowRequest, FollowResponse, FormRequest, FormResponse, HoldsRequest, HoldsResponse, HostLogsRequest,
+    LogsResponse, ProposeRequest, ProposeResponse, SightRequest, SightResponse, SucceedRequest, SucceedResponse,
+    agent_server::Agent,
 };
 use model::{HostId, fleet::Command, forming::Ask};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use crate::{
     forming::Knock,
     leader::Seen,
     link::{Elsewhere, LEADER_KEY, MEMBERS_KEY, VERSION},
+    recovery::{News, survey},
     taken::TAKEN_KEY,
 };
 
@@ -42,12 +44,17 @@ impl Agents {
         let core =
             self.backend.cell.get().ok_or_else(|| Status::unavailable("this agent is in no cluster yet"))?;
         if core.link.cluster().as_str() != cluster {
-            let ours = core.link.cluster();
-            return Err(Status::permission_denied(format!(
-                "this agent is of cluster {ours}, not of {cluster}"
-            )));
+            return Err(core.stranger(cluster));
         }
         Ok(core)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Status> {
+        let ours = &self.backend.cell.parts().settings.cluster.name;
+        if ours.as_str() == name {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!("this agent is to form cluster {ours}, not {name}")))
     }
 }
 
@@ -130,12 +137,7 @@ impl Agent for Agents {
     async fn form(&self, request: Request<FormRequest>) -> Result<Response<FormResponse>, Status> {
         let FormRequest { version, name, question } = request.into_inner();
         check_version(version)?;
-        let ours = &self.backend.cell.parts().settings.cluster.name;
-        if ours.as_str() != name {
-            return Err(Status::permission_denied(format!(
-                "this agent is to form cluster {ours}, not {name}"
-            )));
-        }
+        self.check_name(&name)?;
         let ask: Ask =
             serde_json::from_slice(&question).map_err(|error| malformed("the question", &error))?;
         let (reply, answer) = oneshot::channel();
@@ -144,6 +146,27 @@ impl Agent for Agents {
         let answer = answer.await.map_err(|_| Status::unavailable("the question was not answered"))?;
         let answer = serde_json::to_vec(&answer).map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(FormResponse { answer }))
+    }
+
+    async fn holds(&self, request: Request<HoldsRequest>) -> Result<Response<HoldsResponse>, Status> {
+        let HoldsRequest { version, cluster, name } = request.into_inner();
+        check_version(version)?;
+        self.check_name(&name)?;
+        Ok(Response::new(survey::here(&*self.core(version, &cluster)?)))
+    }
+
+    async fn succeed(&self, request: Request<SucceedRequest>) -> Result<Response<SucceedResponse>, Status> {
+        let SucceedRequest { version, name, succession, members } = request.into_inner();
+        check_version(version)?;
+        self.check_name(&name)?;
+        let succession =
+            serde_json::from_slice(&succession).map_err(|error| malformed("the succession", &error))?;
+        let members = members.iter().filter_map(|address| address.parse().ok()).collect();
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Status::unavailable("this agent is stopping");
+        let knock = Knock::Succeeded(News { succession, members }, Some(reply));
+        self.backend.knocks.send(knock).await.map_err(|_| stopping())?;
+        Ok(Response::new(SucceedResponse { follows: answer.await.map_err(|_| stopping())? }))
     }
 }
 

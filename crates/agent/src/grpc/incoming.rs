@@ -43,6 +43,17 @@ pub fn raise_open_files() -> Option<u64> {
     Some(before)
 }
 
+/// Takes back what [`raise_open_files`] did, before this process becomes another run of the agent: what that one starts is to have the limit
+/// that this one was given.
+pub fn lower_open_files(before: Option<u64>) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Some(before) = before
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(before), maximum })
+    {
+        warn!(%error, before, "lower the limit of open files");
+    }
+}
+
 /// Takes the address; nothing is taken from it yet.
 ///
 /// # Errors

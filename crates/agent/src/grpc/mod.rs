@@ -1,6 +1,7 @@
 //! The agent's gRPC services: the public API, what agents say to each other, and the gate in front of Raft.
 
 pub mod agents;
+mod backup;
 mod cluster;
 pub mod gate;
 mod history;
@@ -10,6 +11,7 @@ mod passed;
 mod pictures;
 mod preview;
 pub mod public;
+mod recover;
 mod refusals;
 mod status;
 mod streams;
@@ -21,7 +23,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-pub use self::{incoming::raise_open_files, pictures::Pictures};
+pub use self::{
+    incoming::{lower_open_files, raise_open_files},
+    pictures::Pictures,
+};
 
 use crate::{
     core::Cell,

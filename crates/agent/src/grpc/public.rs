@@ -14,10 +14,12 @@ use model::{
 use ports::ReleaseStore as _;
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use v1::deployinator_server::Deployinator;
 
-use super::{Backend, cluster, history, logs, passed::Passed, preview, refusals, status, streams};
+use super::{
+    Backend, backup, cluster, history, logs, passed::Passed, preview, recover, refusals, status, streams,
+};
 use crate::{core::Core, forming::Knock, link::LinkError};
 
 /// Longest wait for a proposal: within five seconds the caller knows that there is no quorum.
@@ -229,6 +231,23 @@ impl Deployinator for Public {
         let answer = answer.await.map_err(|_| stopping())?;
         answer.map_err(|why| refusal::rejected(why, None))?;
         Ok(Response::new(v1::ClusterBootstrapResponse {}))
+    }
+
+    type ClusterBackupStream = backup::Parts;
+
+    async fn cluster_backup(
+        &self,
+        request: Request<v1::ClusterBackupRequest>,
+    ) -> Answer<Self::ClusterBackupStream> {
+        let passed = Passed::of(&request);
+        Ok(Response::new(backup::backup(self, passed).await?))
+    }
+
+    async fn cluster_recover(
+        &self,
+        request: Request<Streaming<v1::ClusterRecoverRequest>>,
+    ) -> Answer<v1::ClusterRecoverResponse> {
+        Ok(Response::new(recover::recover(self, request).await?))
     }
 
     async fn cluster_show(

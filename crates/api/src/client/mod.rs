@@ -7,6 +7,7 @@ mod error;
 mod logs;
 mod operate;
 mod reading;
+mod recovery;
 mod source;
 mod stream;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod health;
 mod logs;
 mod policy;
 mod previews;
+mod recovery;
 mod rollouts;
 mod statuses;
 #[cfg(test)]

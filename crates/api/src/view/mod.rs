@@ -7,6 +7,7 @@ mod cursor;
 mod event;
 mod logs;
 mod preview;
+mod recovery;
 mod status;
 mod watch;
 
@@ -16,6 +17,7 @@ pub use cursor::{Cursor, InvalidCursor};
 pub use event::{Gap, SeenEvent};
 pub use logs::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogStream, LogsQuery};
 pub use preview::PushPreview;
+pub use recovery::{BackupAbout, Recover, RecoveredVoter, Recovery};
 pub use status::{
     ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
     QuarantineStatus, ServiceStatus, Slots, Stale, Status,

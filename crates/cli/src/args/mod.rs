@@ -108,7 +108,7 @@ pub(crate) enum Command {
     /// How a service is rolled.
     #[command(subcommand)]
     Policy(Policy),
-    /// Who carries the log, and how to form a cluster without a lost host.
+    /// Who carries the log, how to form a cluster without a lost host, and how to rebuild one that lost its majority.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Print a script that completes this command line, for a shell to read.

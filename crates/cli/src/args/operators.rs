@@ -207,6 +207,32 @@ pub(crate) enum Cluster {
     Show,
     /// Have an agent that is in no cluster yet form one without hosts that are lost.
     Bootstrap(Bootstrap),
+    /// Write down what a recovery needs: the replicated state and who votes.
+    Backup(Backup),
+    /// Rebuild a cluster whose majority is lost, from what a voter that is left holds, or from a backup.
+    Recover(Recover),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file to write, whole or not at all; the standard output when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// A voter that is lost: all that do not answer, and no other; may be given several times. With --from, all voters of the backup.
+    #[arg(long, required = true, value_name = "HOST", num_args = 1..)]
+    pub(crate) lost: Vec<HostId>,
+    /// Rebuild from this backup, where no voter's disk is left.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Only tell what would be kept and what would be lost.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) word: Word,
 }
 
 #[derive(Debug, Args)]

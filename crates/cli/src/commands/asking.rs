@@ -19,7 +19,7 @@ pub(super) fn exit_of(status: &view::Status) -> u8 {
     stale(status.stale.is_some())
 }
 
-fn stale(stale: bool) -> u8 {
+pub(super) fn stale(stale: bool) -> u8 {
     if stale { Exit::Unavailable.code() } else { Exit::Done.code() }
 }
 

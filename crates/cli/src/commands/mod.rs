@@ -9,6 +9,7 @@ mod locks;
 mod logs;
 mod overrides;
 mod policy;
+mod recovery;
 mod rollouts;
 mod shell;
 mod stopping;
@@ -26,13 +27,15 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) printer: Printer,
+    pub(crate) json: bool,
 }
 
 /// Does what the arguments say, and returns the exit code.
 pub(crate) async fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let json = arguments.is_json();
     let Arguments { common, command } = arguments;
     let mut context =
-        Context { client: Client::new(common.agents), printer: Printer::new(common.output, common.color) };
+        Context { client: Client::new(common.agents), printer: Printer::new(common.output, common.color), json };
     let context = &mut context;
     match command {
         Command::Push(args) => rollouts::push(context, args).await,
@@ -57,6 +60,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Policy(args::Policy::Set(args)) => policy::set(context, args).await,
         Command::Cluster(args::Cluster::Show) => asking::cluster(context).await,
         Command::Cluster(args::Cluster::Bootstrap(args)) => overrides::bootstrap(context, args).await,
+        Command::Cluster(args::Cluster::Backup(args)) => recovery::backup(context, args).await,
+        Command::Cluster(args::Cluster::Recover(args)) => recovery::recover(context, args).await,
         Command::Completions(args) => Ok(shell::completions(&args)),
         Command::Man(args) => shell::man(&args),
     }

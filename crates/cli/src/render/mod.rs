@@ -13,6 +13,7 @@ mod logs;
 mod paint;
 mod policies;
 mod preview;
+mod recovery;
 mod status;
 mod table;
 mod text;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     done::Done,
     lists::{host_sentence, migration_line},
     locks::{Lock, locks_of},
+    recovery::{Rebuilt, Saved, saved, what_is_lost},
     text::short,
 };
 use self::{live::Live, paint::Paint};
@@ -123,6 +125,14 @@ impl Printer {
 
     pub(crate) fn cluster(&mut self, cluster: &ClusterView) {
         self.answer(|| json_lists::cluster(cluster), |paint| lists::cluster(cluster, paint));
+    }
+
+    pub(crate) fn saved(&mut self, saved: &Saved) {
+        self.answer(|| recovery::saved_json(saved), |paint| recovery::saved_text(saved, paint));
+    }
+
+    pub(crate) fn rebuilt(&mut self, rebuilt: &Rebuilt) {
+        self.answer(|| recovery::rebuilt_json(rebuilt), |paint| recovery::rebuilt_text(rebuilt, paint));
     }
 
     pub(crate) fn done(&mut self, done: &Done) {

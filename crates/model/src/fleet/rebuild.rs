@@ -4,11 +4,13 @@
 //! had: hosts count as out until they tell otherwise (P1), changes that were granted count as begun (P5), and a migration that may have been
 //! started is unknown (P2). New fences are newer than every one that the old cluster can ever have given.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     Fleet,
-    command::Operator,
+    command::{Evidence, Operator},
     event::EventKind,
     host::{Availability, PhaseKind},
     migration::{MigrationState, Migrations},
@@ -46,6 +48,8 @@ pub struct Rebuilding {
     pub from: Predecessor,
     /// At least this incarnation: it must be newer than any that is known of.
     pub incarnation: Incarnation,
+    /// Hosts whose disks are gone, on the same word: what they knew is in nobody's hands, and their names may be given to others.
+    pub gone: BTreeSet<HostId>,
     /// When, for people.
     pub at: WallTime,
 }
@@ -53,7 +57,7 @@ pub struct Rebuilding {
 impl Fleet {
     /// Makes this state the first one of a new cluster.
     pub fn rebuild(&mut self, how: Rebuilding) {
-        let Rebuilding { from, incarnation, at } = how;
+        let Rebuilding { from, incarnation, gone, at } = how;
         self.incarnation = incarnation.max(Incarnation(self.incarnation.0.saturating_add(1)));
         self.revision = beyond(self.revision.max(from.last));
         let mut scribe = Scribe::new(self.revision, self.incarnation, at);
@@ -68,6 +72,10 @@ impl Fleet {
             if let Ok(mut scene) = self.scene(&name, &mut scribe) {
                 scene.rebuild(&from);
             }
+        }
+        for host in &gone {
+            // Whoever is not known cannot be in the way.
+            let _ = self.depart(host, &Evidence::Removed(from.by.clone()), &mut scribe);
         }
         self.keep(scribe);
         self.predecessors.push(from);

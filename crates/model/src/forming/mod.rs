@@ -22,6 +22,7 @@ mod record;
 mod roster;
 mod rule;
 mod step;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod voters;
@@ -34,4 +35,5 @@ pub use message::{Answer, Ask, Listing, Question, Refusal, Said};
 pub use record::{Gone, Record, Standing};
 pub use roster::{Identity, InvalidStateUuid, Malformed, Roster, Seat, StateUuid};
 pub use rule::Rule;
+pub use succession::{Kinship, Succession};
 pub use voters::{Candidate, choose_voters, relieve_voters, voters_wanted};

@@ -20,6 +20,9 @@ pub struct Record {
     pub standing: Standing,
     /// Hosts that are gone for good, whose word counts no more. Kept because a cloud forgets them.
     pub gone: BTreeMap<HostId, Gone>,
+    /// The clusters that the one it is in was rebuilt from, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predecessors: Vec<ClusterId>,
 }
 
 /// How far a host is with forming.

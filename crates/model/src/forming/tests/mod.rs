@@ -59,7 +59,7 @@ pub(super) fn former(name: &str, expected: usize) -> Former {
 }
 
 pub(super) fn standing(round: u64, standing: Standing) -> Record {
-    Record { round, standing, gone: BTreeMap::new() }
+    Record { round, standing, ..Record::default() }
 }
 
 pub(super) fn at(millis: u64) -> Timestamp {

@@ -1,0 +1,358 @@
+//! `cluster recover`: what would be lost, who is to answer for it, and then the recovery.
+//!
+//! Whatever an agent can still find out stands against it here: a majority that answers, a lost voter that answers, a voter that does not answer
+//! and was not named, a disk that survived. Only what nobody can find out is left to the operator's word.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use api::{
+    refusal,
+    v1::{
+        self, ClusterRecoverRequest, ClusterRecoverResponse, HoldsResponse,
+        deployinator_client::DeployinatorClient,
+    },
+};
+use model::{
+    ClusterId, HostId,
+    fleet::{Fleet, Operator},
+};
+use tokio::sync::oneshot;
+use tonic::{Request, Status, Streaming};
+
+use super::{passed::Passed, public::Public};
+use crate::{
+    core::Core,
+    forming::Knock,
+    recovery::{
+        News,
+        backup,
+        found::{Founded, Founding},
+        survey::{self, Said},
+    },
+};
+
+/// Largest backup that is taken.
+const BACKUP_LIMIT_BYTES: usize = 256 << 20;
+/// Size of the parts in which one is passed on.
+const PART_BYTES: usize = 1 << 20;
+
+/// What is asked for.
+struct Asked {
+    lost: BTreeSet<HostId>,
+    by: Operator,
+    dry_run: bool,
+    backup: Option<Vec<u8>>,
+}
+
+pub(super) async fn recover(
+    public: &Public,
+    request: Request<Streaming<ClusterRecoverRequest>>,
+) -> Result<ClusterRecoverResponse, Status> {
+    let passed = Passed::of(&request);
+    let asked = read(request.into_inner()).await?;
+    let (answer, founding) = match &asked.backup {
+        Some(file) => from_backup(public, &asked, file).await?,
+        None => match from_survivor(public, &asked, passed).await? {
+            Survivor::Here(answer, founding) => (*answer, founding),
+            Survivor::At(address) => return pass_on(public, &asked, address).await,
+        },
+    };
+    if asked.dry_run {
+        return Ok(answer);
+    }
+    let (reply, founded) = oneshot::channel();
+    let stopping = || Status::unavailable("this agent is stopping");
+    public.backend().knocks.send(Knock::Found(Box::new(founding), reply)).await.map_err(|_| stopping())?;
+    let founded = founded.await.map_err(|_| stopping())?;
+    let Founded { cluster, last } = founded.map_err(Status::internal)?;
+    Ok(ClusterRecoverResponse { cluster: cluster.to_string(), revision: last.0, ..answer })
+}
+
+async fn read(mut parts: Streaming<ClusterRecoverRequest>) -> Result<Asked, Status> {
+    let first = parts.message().await?.ok_or_else(|| Status::invalid_argument("nothing was asked"))?;
+    let ClusterRecoverRequest { lost, by, dry_run, from_backup, backup } = first;
+    let by = api::asker(by)?;
+    if by.reason.trim().is_empty() {
+        return Err(refusal::rejected("rebuild the cluster: a reason is needed", Some("add --reason")));
+    }
+    let named = |host: &String| {
+        host.parse::<HostId>().map_err(|error| refusal::rejected(error.to_string(), None))
+    };
+    let lost = lost.iter().map(named).collect::<Result<_, _>>()?;
+    let mut file = backup;
+    while let Some(part) = parts.message().await? {
+        file.extend(part.backup);
+        if BACKUP_LIMIT_BYTES < file.len() {
+            return Err(refusal::rejected("read the backup: it is larger than any that was ever written", None));
+        }
+    }
+    Ok(Asked { lost, by, dry_run, backup: from_backup.then_some(file) })
+}
+
+/// Who is to rebuild the cluster.
+enum Survivor {
+    Here(Box<ClusterRecoverResponse>, Founding),
+    /// Another agent, which holds more.
+    At(SocketAddr),
+}
+
+/// From what the voters hold that are left.
+async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result<Survivor, Status> {
+    let core = public.core()?;
+    let cluster = core.link.cluster().clone();
+    let standing = core.link.node().standing().borrow().clone();
+    let mut addresses: BTreeSet<SocketAddr> = core.link.members().all().into_iter().collect();
+    addresses.extend(standing.members().into_values());
+    let heard = heard(public, Some(&core), &cluster, addresses).await?;
+    let best = heard.iter().filter(|(_, holds)| holds.holds);
+    let best = best.max_by_key(|(_, holds)| (holds.term, holds.revision, &holds.host));
+    let Some((address, best)) = best else {
+        let text = format!("rebuild {cluster}: no agent answers that holds anything of its log");
+        let next = "start the agents whose disks are left, or add --from with a backup";
+        return Err(refusal::rejected(text, Some(next)));
+    };
+    let voters = voters(best, &heard);
+    check_lost(&cluster, &voters, &asked.lost)?;
+    if *address != core.link.me() {
+        return match passed {
+            Passed::Not => Ok(Survivor::At(*address)),
+            _ => Err(Status::unavailable(format!("{} holds more of the log meanwhile; ask again", best.host))),
+        };
+    }
+    let fleet = core.link.node().state().borrow().clone();
+    let acknowledged = heard.values().map(|holds| holds.acknowledged).max().unwrap_or_default();
+    let answer = ClusterRecoverResponse {
+        lost_cluster: cluster.to_string(),
+        host: core.link.host().to_string(),
+        address: core.link.me().to_string(),
+        revision: best.revision,
+        acknowledged,
+        voters,
+        paused: under_way(&fleet),
+        ..ClusterRecoverResponse::default()
+    };
+    let founding = Founding { from: cluster, backup: None, gone: BTreeSet::new(), by: asked.by.clone() };
+    Ok(Survivor::Here(Box::new(answer), founding))
+}
+
+/// What the agents that answer hold of a cluster; this one among them.
+async fn heard(
+    public: &Public,
+    core: Option<&Core>,
+    cluster: &ClusterId,
+    mut addresses: BTreeSet<SocketAddr>,
+) -> Result<BTreeMap<SocketAddr, HoldsResponse>, Status> {
+    let parts = public.backend().cell.parts();
+    let me = parts.settings.agent.advertise;
+    addresses.remove(&me);
+    let mut heard = BTreeMap::new();
+    for said in survey::ask(parts, cluster, addresses).await {
+        match said {
+            Said::Holds { address, holds } => {
+                heard.insert(address, holds);
+            }
+            Said::Succeeded(News { succession, .. }) => {
+                let text = format!("rebuild {cluster}: it was rebuilt already, as {}", succession.cluster);
+                let next = "this agent goes over to it by itself; `deployinator cluster show` tells when";
+                return Err(refusal::rejected(text, Some(next)));
+            }
+        }
+    }
+    if let Some(core) = core.filter(|core| core.link.cluster() == cluster) {
+        heard.insert(me, survey::here(core));
+    }
+    Ok(heard)
+}
+
+/// The voters, and whether each is there with its disk.
+fn voters(best: &HoldsResponse, heard: &BTreeMap<SocketAddr, HoldsResponse>) -> Vec<v1::RecoveredVoter> {
+    let voter = |voter: &v1::HeldVoter| {
+        let host = survey::host_of(voter)?.to_string();
+        let holds = heard.values().find(|holds| holds.holds && holds.host == host);
+        Some(v1::RecoveredVoter {
+            address: voter.address.clone(),
+            answers: holds.is_some(),
+            revision: holds.map(|holds| holds.revision).unwrap_or_default(),
+            host,
+        })
+    };
+    best.voters.iter().filter_map(voter).collect()
+}
+
+/// What stands against a recovery. The voters named as lost are exactly those that do not answer.
+fn check_lost(
+    cluster: &ClusterId,
+    voters: &[v1::RecoveredVoter],
+    lost: &BTreeSet<HostId>,
+) -> Result<(), Status> {
+    let there: BTreeSet<&str> =
+        voters.iter().filter(|voter| voter.answers).map(|voter| voter.host.as_str()).collect();
+    let silent: BTreeSet<&str> =
+        voters.iter().filter(|voter| !voter.answers).map(|voter| voter.host.as_str()).collect();
+    let lost: BTreeSet<&str> = lost.iter().map(HostId::as_str).collect();
+    if voters.len() < 2 * there.len() {
+        let text = format!(
+            "rebuild {cluster}: {} of its {} voters answer, which is a majority ({}); nothing is lost",
+            there.len(),
+            voters.len(),
+            names(&there)
+        );
+        let next = "wait for them to elect a leader; `deployinator cluster show` tells when";
+        return Err(refusal::rejected(text, Some(next)));
+    }
+    let alive: BTreeSet<&str> = lost.intersection(&there).copied().collect();
+    if !alive.is_empty() {
+        let text = format!("rebuild {cluster}: {} named as lost, and answers", names(&alive));
+        return Err(refusal::rejected(text, Some("leave it out of --lost")));
+    }
+    let strangers: BTreeSet<&str> = lost.difference(&silent).copied().collect();
+    if !strangers.is_empty() {
+        let text = format!("rebuild {cluster}: {} did not vote in it", names(&strangers));
+        let next = "name only voters; `deployinator hosts remove` is for other hosts, once there is a majority";
+        return Err(refusal::rejected(text, Some(next)));
+    }
+    let unnamed: BTreeSet<&str> = silent.difference(&lost).copied().collect();
+    if !unnamed.is_empty() {
+        let text = format!("rebuild {cluster}: no answer from {}, not named as lost", names(&unnamed));
+        let next = "bring it back, or name it with --lost if it is gone for good";
+        return Err(refusal::rejected(text, Some(next)));
+    }
+    Ok(())
+}
+
+fn names(hosts: &BTreeSet<&str>) -> String {
+    hosts.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+fn under_way(fleet: &Fleet) -> Vec<v1::PausedRollout> {
+    let active = |(service, known): (&model::ServiceName, &model::fleet::Service)| {
+        Some(v1::PausedRollout { service: service.to_string(), rollout: known.active?.0 })
+    };
+    fleet.services.iter().filter_map(active).collect()
+}
+
+async fn pass_on(public: &Public, asked: &Asked, to: SocketAddr) -> Result<ClusterRecoverResponse, Status> {
+    let first = ClusterRecoverRequest {
+        lost: asked.lost.iter().map(ToString::to_string).collect(),
+        by: Some(asked.by.clone().into()),
+        dry_run: asked.dry_run,
+        from_backup: asked.backup.is_some(),
+        backup: Vec::new(),
+    };
+    let parts: Vec<Vec<u8>> =
+        asked.backup.iter().flat_map(|file| file.chunks(PART_BYTES)).map(<[u8]>::to_vec).collect();
+    let rest = parts.into_iter().map(|backup| ClusterRecoverRequest { backup, ..Default::default() });
+    let messages: Vec<ClusterRecoverRequest> = [first].into_iter().chain(rest).collect();
+    let channel = public.backend().cell.parts().channels.to(to);
+    let request = Passed::ToMember.mark(tokio_stream::iter(messages));
+    Ok(DeployinatorClient::new(channel).cluster_recover(request).await?.into_inner())
+}
+
+/// From a backup, where no voter's disk is left.
+async fn from_backup(
+    public: &Public,
+    asked: &Asked,
+    file: &[u8],
+) -> Result<(ClusterRecoverResponse, Founding), Status> {
+    let parts = public.backend().cell.parts();
+    let unusable = |error: backup::Unusable| refusal::rejected(ports::fault::Chain(&error).to_string(), None);
+    let backup = backup::read(file).map_err(unusable)?;
+    let (about, ours) = (&backup.about, &parts.settings.cluster.name);
+    let cluster = about.cluster.clone();
+    if about.name != ours.as_str() {
+        let text = format!("rebuild {cluster}: the backup is of a cluster named {}, this agent's is named {ours}", about.name);
+        return Err(refusal::rejected(text, Some("use the backup of this cluster")));
+    }
+    let core = public.backend().cell.get();
+    let replaces = core.as_deref().map(|core| gives_way(core, &cluster)).transpose()?.flatten();
+    let mut addresses: BTreeSet<SocketAddr> = parts.members.all().into_iter().collect();
+    addresses.extend(about.voters.iter().map(|voter| voter.address));
+    let heard = heard(public, core.as_deref(), &cluster, addresses).await?;
+    if let Some(holder) = heard.values().find(|holds| holds.holds) {
+        let text = format!("rebuild {cluster}: {} holds its log as it was at revision {}, which is better than any backup", holder.host, holder.revision);
+        return Err(refusal::rejected(text, Some("leave --from out")));
+    }
+    let voted = |node: &raft::NodeId| node.as_str().rsplit_once('.').map(|(host, _)| host.to_owned());
+    let voters: Vec<v1::RecoveredVoter> = about
+        .voters
+        .iter()
+        .filter_map(|voter| {
+            let (host, address) = (voted(&voter.node)?, voter.address.to_string());
+            Some(v1::RecoveredVoter { host, address, answers: false, revision: 0 })
+        })
+        .collect();
+    check_lost(&cluster, &voters, &asked.lost)?;
+    let answer = ClusterRecoverResponse {
+        lost_cluster: cluster.to_string(),
+        host: parts.settings.agent.host.to_string(),
+        address: parts.settings.agent.advertise.to_string(),
+        revision: about.revision.0,
+        acknowledged: about.revision.0,
+        voters,
+        taken_at_ms: Some(about.taken_at.0),
+        paused: under_way(&backup.fleet),
+        replaces: replaces.map(|cluster| cluster.to_string()).unwrap_or_default(),
+        ..ClusterRecoverResponse::default()
+    };
+    let (gone, by) = (asked.lost.clone(), asked.by.clone());
+    Ok((answer, Founding { from: cluster, backup: Some(backup), gone, by }))
+}
+
+/// The cluster that this agent is in, if it is another one: it gives way when nothing was ever done in it, as after all disks were lost.
+fn gives_way(core: &Core, lost: &ClusterId) -> Result<Option<ClusterId>, Status> {
+    let ours = core.link.cluster();
+    if ours == lost {
+        return Ok(None);
+    }
+    let fleet = core.link.node().state().borrow().clone();
+    if core.succession().predecessors.contains(lost) {
+        let text = format!("rebuild {lost}: it was rebuilt already, as {ours}");
+        return Err(refusal::rejected(text, None));
+    }
+    if !core.link.is_member() {
+        let text = format!("rebuild {lost}: this agent follows in another cluster, {ours}, and does not know what was done there");
+        return Err(refusal::rejected(text, Some("ask one of its voters: `deployinator cluster show` names them")));
+    }
+    if let Some((service, _)) = fleet.services.iter().find(|(_, known)| !known.rollouts.is_empty()) {
+        let text = format!("rebuild {lost}: this agent is in another cluster, {ours}, in which {service} was rolled out");
+        let next = "push to that cluster, or ask an agent of the lost one";
+        return Err(refusal::rejected(text, Some(next)));
+    }
+    Ok(Some(ours.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voter(host: &str, answers: bool) -> v1::RecoveredVoter {
+        v1::RecoveredVoter { host: host.into(), answers, ..Default::default() }
+    }
+
+    fn said(there: &str, silent: &str, lost: &str) -> Result<(), String> {
+        let there = there.split_whitespace().map(|host| voter(host, true));
+        let silent = silent.split_whitespace().map(|host| voter(host, false));
+        let voters: Vec<_> = there.chain(silent).collect();
+        let lost = lost.split_whitespace().map(|host| host.parse().unwrap()).collect();
+        check_lost(&"c1-x".parse().unwrap(), &voters, &lost).map_err(|status| status.message().to_owned())
+    }
+
+    #[test]
+    fn the_voters_named_as_lost_are_exactly_those_that_do_not_answer() {
+        assert_eq!(said("a b", "c d e", "c d e"), Ok(()));
+        assert_eq!(said("", "a b c", "a b c"), Ok(()));
+        assert_eq!(said("a b", "c d", "c d"), Ok(()), "half is no majority");
+        for (there, silent, lost, expected) in [
+            ("a b c", "d e", "d e", "3 of its 5 voters answer, which is a majority (a, b, c)"),
+            ("a b", "c d e", "b c d e", "b named as lost, and answers"),
+            ("a b", "c d e", "c d e f", "f did not vote in it"),
+            ("a b", "c d e", "c d", "no answer from e, not named as lost"),
+        ] {
+            let no = said(there, silent, lost).unwrap_err();
+            assert!(no.contains(expected), "{no}");
+        }
+    }
+}

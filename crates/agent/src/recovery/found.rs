@@ -1,0 +1,121 @@
+//! Makes the cluster that takes the place of a lost one: this agent alone, with all that is known, and every fence raised.
+
+use std::collections::BTreeSet;
+
+use model::{
+    ClusterId, HostId, Incarnation, Revision,
+    fleet::{Fleet, Operator, Predecessor, Rebuilding},
+    forming::{Record, Succession},
+};
+use raft::{NodeId, OpenError};
+use uuid::Uuid;
+
+use super::{backup::Backup, chain};
+use crate::{
+    clock,
+    core::Parts,
+    durable::{self, FileError},
+    node_id,
+    state::StateError,
+};
+
+/// What is to be founded.
+#[derive(Debug)]
+pub struct Founding {
+    /// The cluster that is lost.
+    pub from: ClusterId,
+    /// What it is rebuilt from; this agent's own log when there is none.
+    pub backup: Option<Backup>,
+    /// Hosts whose disks are gone.
+    pub gone: BTreeSet<HostId>,
+    /// Who asks, and why.
+    pub by: Operator,
+}
+
+/// What was founded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founded {
+    /// The new cluster.
+    pub cluster: ClusterId,
+    /// The last revision of the old one that it has.
+    pub last: Revision,
+}
+
+/// Why it was not founded. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundError {
+    /// The old log, or the new one.
+    #[error("rebuild cluster {cluster}")]
+    Log {
+        /// The lost cluster.
+        cluster: ClusterId,
+        /// Why.
+        source: OpenError,
+    },
+    /// There is no log.
+    #[error("rebuild cluster {cluster}: this agent holds nothing of its log")]
+    Nothing {
+        /// The lost cluster.
+        cluster: ClusterId,
+    },
+    /// The directory of the new log.
+    #[error("make a place for the new log")]
+    Place(#[from] StateError),
+    /// That this host has gone over.
+    #[error("write down that this host has gone over")]
+    Record(#[from] FileError),
+}
+
+/// Founds the cluster. The node of the old one must have stopped. Blocks while it writes.
+///
+/// # Errors
+/// See [`FoundError`].
+pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Founded, FoundError> {
+    let Founding { from, backup, mut gone, by } = founding;
+    let (settings, state) = (&parts.settings, &parts.state);
+    let host = settings.agent.host.clone();
+    let mine = state.state().simple().to_string();
+    let node = node_id(&host, &mine).expect("a host name and a UUID make a valid node id");
+    let log = |source| FoundError::Log { cluster: from.clone(), source };
+    let (mut fleet, last) = match backup {
+        Some(Backup { about, fleet }) => (fleet, about.revision),
+        None => salvage(parts, &node, &from)?,
+    };
+    // This host was another one then, if its disk is another one.
+    if fleet.hosts.get(&host).is_some_and(|known| known.state != mine) {
+        gone.insert(host.clone());
+    }
+    let own = record.cluster().cloned();
+    let known = fleet.predecessors.iter().map(|known| known.cluster.clone());
+    let predecessors =
+        chain(known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(own.clone()));
+    let generation = u64::try_from(predecessors.len()).unwrap_or(u64::MAX).saturating_add(1);
+    let predecessor = |cluster| Predecessor { cluster, last, host: host.clone(), by: by.clone() };
+    fleet.rebuild(Rebuilding {
+        from: predecessor(from.clone()),
+        incarnation: Incarnation(generation),
+        gone,
+        at: clock::wall(),
+    });
+    // A cluster of empty disks that gives way: whoever is in it is to hear of this one too.
+    let given_way = own.filter(|own| *own != from);
+    fleet.predecessors.extend(given_way.map(predecessor));
+
+    let cluster: ClusterId = format!("r{}-{}", fleet.incarnation.0, Uuid::new_v4().simple())
+        .parse()
+        .expect("a number and a UUID make a valid name");
+    let dir = state.make_raft(&cluster)?;
+    raft::found(&dir, &node, settings.agent.advertise, &cluster, fleet.revision, &fleet).map_err(log)?;
+    // From here on this host is in the new cluster.
+    let over = record.gone_over(Succession { cluster: cluster.clone(), predecessors });
+    durable::write(&state.forming(), &over)?;
+    Ok(Founded { cluster, last })
+}
+
+fn salvage(parts: &Parts, node: &NodeId, from: &ClusterId) -> Result<(Fleet, Revision), FoundError> {
+    let dir = parts.state.raft(from);
+    let salvaged = raft::salvage::<Fleet>(&dir, node, from)
+        .map_err(|source| FoundError::Log { cluster: from.clone(), source })?
+        .ok_or_else(|| FoundError::Nothing { cluster: from.clone() })?;
+    Ok((salvaged.machine, salvaged.held.revision))
+}
