@@ -144,7 +144,10 @@ impl Driver {
         let (holds, seen) = watch::channel(Vec::new());
         let (told, refusals) = Default::default();
         let inbox = mpsc::unbounded_channel();
-        Ok((Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals, rival: None }, seen))
+        Ok((
+            Self { former, cell, file, knocks, inbox, holds, joining: false, told, refusals, rival: None },
+            seen,
+        ))
     }
 
     /// Starts the core of an agent that has a cluster. Before that it could only tell its callers that it has none.
@@ -195,7 +198,7 @@ impl Driver {
         match knock {
             Knock::Asked(ask, reply) => self.step(Event::Asked(ask), Some(reply)).await?,
             Knock::Succeeded(news, reply) => {
-                let (follows, then) = self.succeeded(news)?;
+                let (follows, then) = self.succeeded(news).await?;
                 if let Some(reply) = reply {
                     let _ = reply.send(follows);
                 }

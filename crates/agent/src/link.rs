@@ -95,13 +95,7 @@ struct Inner {
 impl Link {
     /// The way of `host`, whose agent is run `proposer`.
     #[must_use]
-    pub fn new(
-        host: HostId,
-        proposer: String,
-        cluster: ClusterId,
-        node: Node<Fleet>,
-        ways: Ways,
-    ) -> Self {
+    pub fn new(host: HostId, proposer: String, cluster: ClusterId, node: Node<Fleet>, ways: Ways) -> Self {
         let sequence = AtomicU64::new(1);
         Self {
             inner: Arc::new(Inner {

@@ -25,7 +25,7 @@ impl Driver {
     }
 
     /// A cluster was rebuilt. Returns whether this host is in it now, or goes over.
-    pub(super) fn succeeded(&mut self, news: News) -> Result<(bool, Then), FormingError> {
+    pub(super) async fn succeeded(&mut self, news: News) -> Result<(bool, Then), FormingError> {
         let News { succession, members } = news;
         let Some(mine) = self.former.record().succession() else { return Ok((false, Then::GoOn)) };
         match succession.kinship(&mine) {
@@ -36,6 +36,10 @@ impl Driver {
                 parts.members.are(members.into_iter().collect());
                 info!(from = %mine.cluster, to = %succession.cluster, "the cluster was rebuilt: this host goes over");
                 durable::write(&self.file, &self.former.record().gone_over(succession))?;
+                if let Some(core) = self.cell.get() {
+                    // Nobody is to take the old one over.
+                    core.link.node().halt().await;
+                }
                 Ok((true, Then::BeginAgain))
             }
             Kinship::Rival => {

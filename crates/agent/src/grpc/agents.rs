@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::v1::{
     FollowRequest, FollowResponse, FormRequest, FormResponse, HoldsRequest, HoldsResponse, HostLogsRequest,
-    LogsResponse, ProposeRequest, ProposeResponse, SightRequest, SightResponse, SucceedRequest, SucceedResponse,
-    agent_server::Agent,
+    LogsResponse, ProposeRequest, ProposeResponse, SightRequest, SightResponse, SucceedRequest,
+    SucceedResponse, agent_server::Agent,
 };
 use model::{HostId, fleet::Command, forming::Ask};
 use tokio::sync::{mpsc, oneshot};

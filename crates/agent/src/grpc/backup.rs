@@ -50,11 +50,7 @@ pub(super) async fn backup(public: &Public, passed: Passed) -> Result<Parts, Sta
         revision: fleet.revision,
         taken_at: clock::wall(),
         taken_by: core.link.host().clone(),
-        voters: standing
-            .voters
-            .into_iter()
-            .map(|(node, address)| Voter { node, address })
-            .collect(),
+        voters: standing.voters.into_iter().map(|(node, address)| Voter { node, address }).collect(),
         stale: stale.as_ref().map(|stale| stale.reason.clone()),
         state_bytes: 0,
         state_checksum: String::new(),

@@ -27,8 +27,7 @@ use crate::{
     core::Core,
     forming::Knock,
     recovery::{
-        News,
-        backup,
+        News, backup,
         found::{Founded, Founding},
         survey::{self, Said},
     },
@@ -78,15 +77,17 @@ async fn read(mut parts: Streaming<ClusterRecoverRequest>) -> Result<Asked, Stat
     if by.reason.trim().is_empty() {
         return Err(refusal::rejected("rebuild the cluster: a reason is needed", Some("add --reason")));
     }
-    let named = |host: &String| {
-        host.parse::<HostId>().map_err(|error| refusal::rejected(error.to_string(), None))
-    };
+    let named =
+        |host: &String| host.parse::<HostId>().map_err(|error| refusal::rejected(error.to_string(), None));
     let lost = lost.iter().map(named).collect::<Result<_, _>>()?;
     let mut file = backup;
     while let Some(part) = parts.message().await? {
         file.extend(part.backup);
         if BACKUP_LIMIT_BYTES < file.len() {
-            return Err(refusal::rejected("read the backup: it is larger than any that was ever written", None));
+            return Err(refusal::rejected(
+                "read the backup: it is larger than any that was ever written",
+                None,
+            ));
         }
     }
     Ok(Asked { lost, by, dry_run, backup: from_backup.then_some(file) })
@@ -119,7 +120,9 @@ async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result
     if *address != core.link.me() {
         return match passed {
             Passed::Not => Ok(Survivor::At(*address)),
-            _ => Err(Status::unavailable(format!("{} holds more of the log meanwhile; ask again", best.host))),
+            _ => {
+                Err(Status::unavailable(format!("{} holds more of the log meanwhile; ask again", best.host)))
+            }
         };
     }
     let fleet = core.link.node().state().borrow().clone();
@@ -211,7 +214,8 @@ fn check_lost(
     let strangers: BTreeSet<&str> = lost.difference(&silent).copied().collect();
     if !strangers.is_empty() {
         let text = format!("rebuild {cluster}: {} did not vote in it", names(&strangers));
-        let next = "name only voters; `deployinator hosts remove` is for other hosts, once there is a majority";
+        let next =
+            "name only voters; `deployinator hosts remove` is for other hosts, once there is a majority";
         return Err(refusal::rejected(text, Some(next)));
     }
     let unnamed: BTreeSet<&str> = silent.difference(&lost).copied().collect();
@@ -263,7 +267,10 @@ async fn from_backup(
     let (about, ours) = (&backup.about, &parts.settings.cluster.name);
     let cluster = about.cluster.clone();
     if about.name != ours.as_str() {
-        let text = format!("rebuild {cluster}: the backup is of a cluster named {}, this agent's is named {ours}", about.name);
+        let text = format!(
+            "rebuild {cluster}: the backup is of a cluster named {}, this agent's is named {ours}",
+            about.name
+        );
         return Err(refusal::rejected(text, Some("use the backup of this cluster")));
     }
     let core = public.backend().cell.get();
@@ -272,7 +279,10 @@ async fn from_backup(
     addresses.extend(about.voters.iter().map(|voter| voter.address));
     let heard = heard(public, core.as_deref(), &cluster, addresses).await?;
     if let Some(holder) = heard.values().find(|holds| holds.holds) {
-        let text = format!("rebuild {cluster}: {} holds its log as it was at revision {}, which is better than any backup", holder.host, holder.revision);
+        let text = format!(
+            "rebuild {cluster}: {} holds its log as it was at revision {}, which is better than any backup",
+            holder.host, holder.revision
+        );
         return Err(refusal::rejected(text, Some("leave --from out")));
     }
     let voted = |node: &raft::NodeId| node.as_str().rsplit_once('.').map(|(host, _)| host.to_owned());
@@ -313,11 +323,18 @@ fn gives_way(core: &Core, lost: &ClusterId) -> Result<Option<ClusterId>, Status>
         return Err(refusal::rejected(text, None));
     }
     if !core.link.is_member() {
-        let text = format!("rebuild {lost}: this agent follows in another cluster, {ours}, and does not know what was done there");
-        return Err(refusal::rejected(text, Some("ask one of its voters: `deployinator cluster show` names them")));
+        let text = format!(
+            "rebuild {lost}: this agent follows in another cluster, {ours}, and does not know what was done there"
+        );
+        return Err(refusal::rejected(
+            text,
+            Some("ask one of its voters: `deployinator cluster show` names them"),
+        ));
     }
     if let Some((service, _)) = fleet.services.iter().find(|(_, known)| !known.rollouts.is_empty()) {
-        let text = format!("rebuild {lost}: this agent is in another cluster, {ours}, in which {service} was rolled out");
+        let text = format!(
+            "rebuild {lost}: this agent is in another cluster, {ours}, in which {service} was rolled out"
+        );
         let next = "push to that cluster, or ask an agent of the lost one";
         return Err(refusal::rejected(text, Some(next)));
     }

@@ -72,7 +72,8 @@ impl Core {
         }
         let mut status = Status::permission_denied(format!("cluster {theirs} was rebuilt as {ours}"));
         let members = self.members().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let said = serde_json::to_string(&succession).ok().and_then(|said| AsciiMetadataValue::try_from(said).ok());
+        let said =
+            serde_json::to_string(&succession).ok().and_then(|said| AsciiMetadataValue::try_from(said).ok());
         if let (Some(said), Ok(members)) = (said, members.parse()) {
             status.metadata_mut().insert(SUCCESSOR_KEY, said);
             status.metadata_mut().insert(MEMBERS_KEY, members);

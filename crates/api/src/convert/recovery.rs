@@ -45,9 +45,8 @@ impl TryFrom<v1::ClusterRecoverResponse> for Recovery {
     type Error = Invalid;
     fn try_from(wire: v1::ClusterRecoverResponse) -> Result<Self, Invalid> {
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let paused = |wire: &v1::PausedRollout| {
-            Ok((named("paused.service", &wire.service)?, RolloutId(wire.rollout)))
-        };
+        let paused =
+            |wire: &v1::PausedRollout| Ok((named("paused.service", &wire.service)?, RolloutId(wire.rollout)));
         Ok(Self {
             lost_cluster: wire.lost_cluster,
             cluster: some(wire.cluster),

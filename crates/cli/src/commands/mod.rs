@@ -34,8 +34,11 @@ pub(crate) struct Context {
 pub(crate) async fn run(arguments: Arguments) -> Result<u8, Failure> {
     let json = arguments.is_json();
     let Arguments { common, command } = arguments;
-    let mut context =
-        Context { client: Client::new(common.agents), printer: Printer::new(common.output, common.color), json };
+    let mut context = Context {
+        client: Client::new(common.agents),
+        printer: Printer::new(common.output, common.color),
+        json,
+    };
     let context = &mut context;
     match command {
         Command::Push(args) => rollouts::push(context, args).await,

@@ -5,12 +5,7 @@ use std::path::PathBuf;
 use api::view::{BackupAbout, Member, RecoveredVoter, Recovery};
 use serde_json::{Value, json};
 
-use super::{
-    json::stale,
-    paint::Paint,
-    table::Table,
-    text::date,
-};
+use super::{json::stale, paint::Paint, table::Table, text::date};
 
 /// A backup that was written to a file.
 pub(crate) struct Saved {
@@ -65,7 +60,9 @@ pub(crate) fn what_is_lost(would: &Recovery) -> Vec<String> {
         }
     }
     if let Some(cluster) = &would.replaces {
-        lines.push(format!("cluster {cluster}, which formed on empty disks and has done nothing yet, gives way"));
+        lines.push(format!(
+            "cluster {cluster}, which formed on empty disks and has done nothing yet, gives way"
+        ));
     }
     for (service, rollout) in &would.paused {
         lines.push(format!("{rollout} of {service} is under way, and will be paused"));
@@ -87,7 +84,8 @@ pub(super) fn saved_text(Saved { about, path }: &Saved, paint: Paint) -> String 
 }
 
 pub(super) fn saved_json(Saved { about, path }: &Saved) -> Value {
-    let member = |member: &Member| json!({ "host": member.host, "node": member.node, "address": member.address });
+    let member =
+        |member: &Member| json!({ "host": member.host, "node": member.node, "address": member.address });
     json!({
         "item": "backup",
         "file": path.display().to_string(),
@@ -119,7 +117,11 @@ fn next(Rebuilt { recovery, answers }: &Rebuilt) -> Vec<String> {
             ));
         }
     }
-    let resume = |service| format!("`deployinator resume --service {service}` or `deployinator abort --service {service}`, once you have looked");
+    let resume = |service| {
+        format!(
+            "`deployinator resume --service {service}` or `deployinator abort --service {service}`, once you have looked"
+        )
+    };
     next.extend(recovery.paused.iter().map(|(service, _)| resume(service)));
     next
 }

@@ -8,7 +8,12 @@ use super::*;
 fn rebuilt(lab: &mut Lab) {
     let last = lab.fleet.revision;
     let from = Predecessor { cluster: "c1-x".parse().unwrap(), last, host: h(4), by: by("a zone burned") };
-    lab.fleet.rebuild(Rebuilding { from, incarnation: Incarnation(1), gone: BTreeSet::new(), at: WallTime(2000) });
+    lab.fleet.rebuild(Rebuilding {
+        from,
+        incarnation: Incarnation(1),
+        gone: BTreeSet::new(),
+        at: WallTime(2000),
+    });
 }
 
 /// A fleet of five that rolls `b`; `h1` is granted and `h2` drains.
@@ -57,7 +62,12 @@ fn an_incarnation_that_was_seen_elsewhere_is_not_used_again() {
     let mut lab = Lab::serving(3);
     let from =
         Predecessor { cluster: "c1-x".parse().unwrap(), last: Revision(9), host: h(1), by: by("again") };
-    lab.fleet.rebuild(Rebuilding { from, incarnation: Incarnation(7), gone: BTreeSet::new(), at: WallTime(2000) });
+    lab.fleet.rebuild(Rebuilding {
+        from,
+        incarnation: Incarnation(7),
+        gone: BTreeSet::new(),
+        at: WallTime(2000),
+    });
     assert_eq!(lab.fleet.incarnation, Incarnation(7));
 }
 
@@ -184,5 +194,8 @@ fn a_host_whose_disk_is_gone_holds_nothing_and_its_name_may_be_given_to_another(
     assert!(lab.fleet.hosts[&h(1)].departed.is_some());
     let holders: Vec<_> = lab.fleet.present().map(|(host, _)| host.clone()).collect();
     assert_eq!(holders, [h(2), h(3), h(4), h(5)]);
-    assert!(lab.fleet.hosts[&h(2)].services.values().all(|here| here.change.is_some()), "its slot stays held");
+    assert!(
+        lab.fleet.hosts[&h(2)].services.values().all(|here| here.change.is_some()),
+        "its slot stays held"
+    );
 }
