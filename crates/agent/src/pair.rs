@@ -19,7 +19,11 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use crate::{channels::Channels, link::Link, members::Members};
+use crate::{
+    channels::Channels,
+    link::{Link, Ways},
+    members::Members,
+};
 
 /// Longest wait for anything, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,5 +65,7 @@ pub(crate) async fn two(dir: &Path) -> (Link, Arc<AtomicBool>) {
     tokio::spawn(async move { second.standing().wait_for(|now| now.role == Role::Stopped).await.map(drop) });
     let (host, cluster) = ("h1".parse().unwrap(), "blue".parse().unwrap());
     let members = Members::open(dir.join("peers.json"));
-    (Link::new(host, "h1.run".to_owned(), cluster, first, one, members, Channels::default()), away)
+    let (knocks, _) = tokio::sync::mpsc::channel(1);
+    let ways = Ways { me: one, members, channels: Channels::default(), knocks };
+    (Link::new(host, "h1.run".to_owned(), cluster, first, ways), away)
 }

@@ -78,6 +78,8 @@ fn script() -> Script {
         status: Some(Ok(fleet::status().into())),
         history: fleet::history().into(),
         cluster: Some(Ok(fleet::cluster().into())),
+        backup: Some(fleet::backup()),
+        recovery: Some(Ok(fleet::recovery())),
         watches: [vec![Play::Say(WatchItem::Event(began.clone())), Play::Say(WatchItem::Ended(end()))]]
             .into(),
         events: [vec![Play::Say(EventItem::Event(began))]].into(),
@@ -103,6 +105,7 @@ fn examples() -> Vec<Example> {
     let no =
         Refusal::Quarantined { release: "dir-0bad".parse().unwrap(), reason: "exited with code 3".into() };
     let refusal = refusal::refused_of(&"web".parse().unwrap(), &no);
+    let rebuilt = api::view::ClusterView { cluster: fleet::NEW_CLUSTER.into(), ..fleet::cluster() };
     vec![
         example("push", "push . --service web", script()),
         Example { code: 1, ..example("push --wait", "push . --service web --wait", script()) },
@@ -146,6 +149,12 @@ fn examples() -> Vec<Example> {
         example("policy set", "policy set POLICY --service web", script()),
         example("cluster show", "cluster show", script()),
         example("cluster bootstrap", "cluster bootstrap --without h3 --reason it_burned --yes", script()),
+        example("cluster backup", "cluster backup --to BACKUP", script()),
+        example(
+            "cluster recover",
+            "cluster recover --lost h2 --lost h3 --reason it_burned --yes",
+            Script { cluster: Some(Ok(rebuilt.into())), ..script() },
+        ),
         Example {
             code: 5,
             ..example("errors", "push . --service web", Script { push: Some(Err(refusal)), ..script() })
@@ -177,18 +186,23 @@ async fn the_page_shows_what_every_verb_prints() {
     let dir = tempfile::tempdir().unwrap();
     let policy = dir.path().join("policy.toml");
     fs::write(&policy, "max_unavailable = 2\n").unwrap();
+    let backup = dir.path().join("fleet.backup").display().to_string();
+    let put_in = |word: &str| word.replace("POLICY", policy.to_str().unwrap()).replace("BACKUP", &backup);
     let before = fs::read_to_string(page()).unwrap();
     let mut after = before.clone();
     for Example { heading, arguments, code, script } in examples() {
         let agent = FakeAgent::start(script).await;
-        let arguments: Vec<String> =
-            arguments.into_iter().map(|word| word.replace("POLICY", policy.to_str().unwrap())).collect();
+        let arguments: Vec<String> = arguments.into_iter().map(|word| put_in(&word)).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--output", "json"]).collect();
         let said = finished(start(&[&agent], &arguments)).await;
         assert_eq!(said.code, Some(code), "{heading}: {}{}", said.out, said.err);
         // Where the test runs is nobody's business.
         let here = fs::canonicalize(".").unwrap().display().to_string();
-        after = put(&after, heading, &shown(&said.out).replace(&here, "/srv/releases/2222"));
+        after = put(
+            &after,
+            heading,
+            &shown(&said.out).replace(&here, "/srv/releases/2222").replace(&backup, "fleet.backup"),
+        );
     }
     if std::env::var_os("JSON_PAGE").is_some() {
         fs::write(page(), after).unwrap();

@@ -57,7 +57,10 @@ impl Driver {
 
     /// Rebuilds a lost cluster: this host alone, for the beginning.
     pub(super) async fn found(&mut self, founding: Founding) -> Result<Founded, FoundError> {
-        // What is done under way is gone on with by the next run, as after a crash.
+        // What is under way is gone on with by the next run, as after a crash.
+        if let Some(core) = self.cell.get() {
+            core.link.node().halt().await;
+        }
         self.cell.shutdown().await;
         let (parts, record) = (Arc::clone(self.cell.shared()), self.former.record().clone());
         let from = founding.from.clone();

@@ -55,7 +55,7 @@ pub(super) async fn recover(
     let (answer, founding) = match &asked.backup {
         Some(file) => from_backup(public, &asked, file).await?,
         None => match from_survivor(public, &asked, passed).await? {
-            Survivor::Here(answer, founding) => (*answer, founding),
+            Survivor::Here(here) => *here,
             Survivor::At(address) => return pass_on(public, &asked, address).await,
         },
     };
@@ -95,7 +95,7 @@ async fn read(mut parts: Streaming<ClusterRecoverRequest>) -> Result<Asked, Stat
 
 /// Who is to rebuild the cluster.
 enum Survivor {
-    Here(Box<ClusterRecoverResponse>, Founding),
+    Here(Box<(ClusterRecoverResponse, Founding)>),
     /// Another agent, which holds more.
     At(SocketAddr),
 }
@@ -138,7 +138,7 @@ async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result
         ..ClusterRecoverResponse::default()
     };
     let founding = Founding { from: cluster, backup: None, gone: BTreeSet::new(), by: asked.by.clone() };
-    Ok(Survivor::Here(Box::new(answer), founding))
+    Ok(Survivor::Here(Box::new((answer, founding))))
 }
 
 /// What the agents that answer hold of a cluster; this one among them.

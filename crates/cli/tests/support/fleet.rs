@@ -7,7 +7,7 @@ use api::{
     view::{
         ChangeStatus, ClusterView, Cursor, FleetHost, History, HoldStatus, HostFailure, HostStatus, LogItem,
         LogLine, LogPlace, LogSource, LogSpot, LogStream, Member, MigrationLockStatus, MigrationStatus,
-        PushPreview, QuarantineStatus, ServiceStatus, Slots, Status,
+        PushPreview, QuarantineStatus, RecoveredVoter, Recovery, ServiceStatus, Slots, Status,
     },
 };
 use model::{
@@ -296,4 +296,42 @@ pub(crate) fn reached() -> LogItem {
     let spot = LogSpot { host: named("h1"), instance: 0, stream: LogStream::Serve };
     let place = LogPlace { spot, attempt: 3, offset: 0 };
     LogItem::Host(api::view::LogHost { host: named("h1"), reached: Ok(vec![place]), current: true })
+}
+
+/// The cluster that a recovery makes.
+pub(crate) const NEW_CLUSTER: &str = "r2-35292c5d7a394283b99b53ef01438008";
+
+/// A backup, and what is said of it.
+pub(crate) fn backup() -> (v1::Backup, Vec<u8>) {
+    let about = v1::Backup {
+        cluster: "c1".into(),
+        revision: 45,
+        taken_at_ms: AT.0,
+        taken_by: "h1".into(),
+        voters: cluster().voters.into_iter().map(Into::into).collect(),
+        bytes: 4,
+        ..v1::Backup::default()
+    };
+    (about, b"file".to_vec())
+}
+
+/// A recovery of a cluster of three that lost two.
+pub(crate) fn recovery() -> Recovery {
+    let voter = |name: &str, holds: Option<u64>| RecoveredVoter {
+        host: named(name),
+        address: format!("10.0.0.{}:7100", &name[1..]),
+        holds: holds.map(Revision),
+    };
+    Recovery {
+        lost_cluster: "c1".into(),
+        cluster: Some(NEW_CLUSTER.into()),
+        host: named("h1"),
+        address: "10.0.0.1:7100".into(),
+        revision: Revision(46),
+        acknowledged: Revision(45),
+        voters: vec![voter("h1", Some(46)), voter("h2", None), voter("h3", None)],
+        taken_at: None,
+        paused: vec![("web".parse().unwrap(), RolloutId(42))],
+        replaces: None,
+    }
 }
