@@ -3,8 +3,10 @@
 use anyhow::{Context, Result};
 use api::v1::{self, HostPhase};
 use demo::releases::{Bad, Recipe};
-use rustix::process::Signal;
-use tests::{Disturbed, Stage, answer, exit_of, policy, web, within};
+use rustix::process::{Pid, Signal};
+use tests::{
+    Disturbed, Stage, answer, exit_of, keeper_of, policy, service_pids, signal as send, web, within,
+};
 
 /// Whether a hold says that this host is silent.
 fn silent(status: &v1::StatusResponse, host: &str) -> bool {
@@ -96,4 +98,46 @@ async fn a_frozen_majority_is_named_and_goes_on_when_it_thaws() -> Result<()> {
     let events = rollout.ends_as_promised(&mut stage).await.context("after the thaw")?;
     assert!(!events.is_empty());
     Ok(())
+}
+
+/// Stops or continues all of a host: its agent, its keeper and its service.
+fn all_of(stage: &mut Stage, number: usize, signal: Signal) -> Result<()> {
+    stage.fleet.signal(number, signal)?;
+    let agent = &stage.fleet.agents[number];
+    let services = service_pids(agent).into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed()));
+    std::iter::once(keeper_of(agent)?).chain(services).try_for_each(|pid| send(pid, signal))
+}
+
+/// Freezes the whole host that changes, as a hypervisor does, for longer than its deadline.
+async fn a_whole_host_is_frozen(phase: HostPhase, policy: v1::Policy) -> Result<()> {
+    let (mut stage, _) = Stage::serving(3).await?;
+    let source = stage.release(&Recipe { start_ms: 1_500, ..Recipe::good("release-2") })?;
+    let push = stage.push(&source, policy).await?;
+    let holder = stage.watch(&push).until_phase(phase).await?;
+    let number = stage.number(&holder)?;
+    all_of(&mut stage, number, Signal::STOP)?;
+    let witness = stage.other_than(&[number])?;
+    let named = |status: &v1::StatusResponse| !status.stale && silent(status, &holder);
+    stage.wait_at(witness, "a hold names the frozen host", named).await?;
+    // How long it is frozen, and no wait for anything.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    all_of(&mut stage, number, Signal::CONT)?;
+    let mut watch = stage.watch(&push);
+    let ended = watch.ended().await?;
+    assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}{}", watch.seen());
+    let failed = watch.events.iter().find(|event| event.kind == "host_failed");
+    assert!(failed.is_none(), "{failed:#?}");
+    stage.all_on(&push.release.context("a release")?.id).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_host_that_is_frozen_while_it_probes_condemns_nothing() -> Result<()> {
+    let policy = v1::Policy { healthy_deadline_ms: Some(6_000), ..policy() };
+    a_whole_host_is_frozen(HostPhase::Probing, policy).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_host_that_is_frozen_while_it_soaks_condemns_nothing() -> Result<()> {
+    a_whole_host_is_frozen(HostPhase::Soaking, v1::Policy { soak_ms: Some(3_000), ..policy() }).await
 }

@@ -1,7 +1,7 @@
 //! Stages whose surroundings are to be disturbed.
 
 use anyhow::{Context, Result};
-use demo::{fleet::Fleet, releases::Recipe};
+use demo::{fleet::Fleet, reaper, releases::Recipe};
 use localbalancer::{Options, Server};
 
 use super::Stage;
@@ -36,6 +36,21 @@ impl Stage {
         stage.fleet.formed().await?;
         stage.serve(&Recipe::good("release-1")).await?;
         Ok((stage, disks))
+    }
+
+    /// A host goes down with all that runs on it, and comes up: its agent is started, and finds that nothing of before means anything.
+    ///
+    /// # Errors
+    /// The agent cannot be ended or started.
+    pub fn reboot(&mut self, number: usize) -> Result<()> {
+        // First the agent, and then again what it may have started while it was being ended.
+        self.fleet.kill(number)?;
+        reaper::kill_of(&self.fleet.agents[number].state);
+        let boots = self.fleet.agents[number].environment.len();
+        let boot = ("DEPLOYINATOR_BOOT_ID".to_owned(), format!("boot {boots} of a test"));
+        self.fleet.agents[number].environment.push(boot);
+        self.fleet.start(number)?;
+        Ok(())
     }
 
     /// A fleet that runs release 1 everywhere, whose agents reach each other through proxies.

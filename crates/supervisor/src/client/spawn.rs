@@ -16,14 +16,14 @@ use tokio::{
 };
 
 use super::{ANSWER_LIMIT, KeeperClient, TRY_AGAIN, call};
-use crate::logs;
+use crate::{logs, processes::PRETENDED_BOOT};
 
 /// A keeper's log is begun anew by the client that finds it longer than this, in bytes.
 const OWN_LOG_LIMIT_BYTES: u64 = 1 << 20;
 /// Most of the keeper's last words that go into an error, in bytes.
 const LAST_WORDS_BYTES: u64 = 2 << 10;
 /// What a keeper inherits of the environment; a service inherits nothing of it.
-const INHERITED: [&str; 3] = ["PATH", "RUST_LOG", "RUST_BACKTRACE"];
+const INHERITED: [&str; 4] = ["PATH", "RUST_LOG", "RUST_BACKTRACE", PRETENDED_BOOT];
 
 impl KeeperClient {
     /// Starts a keeper and connects to it, or to one that another client started meanwhile.
