@@ -29,8 +29,7 @@ pub(super) fn not_a_release(error: &NotARelease) -> Status {
 pub(super) fn no_quorum(last: &str, stale: &Stale) -> Status {
     let who: Vec<&str> = stale.missing.iter().map(model::HostId::as_str).collect();
     let who = if who.is_empty() { String::new() } else { format!("; no answer from {}", who.join(", ")) };
-    let next =
-        "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale; if they are gone for good: `deployinator cluster recover --lost HOST --reason WHY --dry-run`";
+    let next = "bring a majority of the voters back; `deployinator status` shows what is known, marked as stale; if they are gone for good: `deployinator cluster recover --lost HOST --reason WHY --dry-run`";
     let text = format!("no majority of the voters answers{who} (last: {last})");
     refusal::status(Code::Unavailable, Exit::Unavailable, text, Some(next))
 }
