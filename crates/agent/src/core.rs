@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use config::Settings;
 use model::{
-    ClusterId, ServiceName,
+    ClusterId, HostId, ServiceName,
     fleet::{Act, Assignment, Enrolment, Fleet, Outgrown, Refusal, Reply, SUPPORTED_LEVEL},
     host::Sighting,
 };
@@ -106,6 +107,21 @@ pub enum CoreError {
         /// The cluster.
         cluster: ClusterId,
         /// Why.
+        source: OpenError,
+    },
+    /// What the Raft node promised is lost. It must not begin anew under the same identity.
+    #[error(
+        "what this host remembers of {cluster} is lost, and what it serves runs on. Have it join as a new node: `deployinator hosts remove {host} --reason WHY`, delete identity.json, forming.json, peers.json and raft in {}, and start its agent",
+        dir.display()
+    )]
+    Lost {
+        /// The cluster.
+        cluster: ClusterId,
+        /// This host.
+        host: HostId,
+        /// The state directory.
+        dir: PathBuf,
+        /// What is wrong with the file.
         source: OpenError,
     },
     /// The state directory.
@@ -241,8 +257,21 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
     };
     let channels = channels.clone();
     let dial: Dial = Arc::new(move |_, address| Ok(channels.endpoint(address)));
-    let options = Options { timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster)) };
-    Node::open(options).await.map_err(|source| CoreError::Node { cluster: cluster.clone(), source })
+    let had_file = state.had_raft(cluster);
+    let options =
+        Options { had_file, timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster)) };
+    let opened = Node::open(options).await.map_err(|source| {
+        let (cluster, host) = (cluster.clone(), settings.agent.host.clone());
+        match source {
+            OpenError::Damaged { .. } | OpenError::Gone { .. } => {
+                CoreError::Lost { cluster, host, dir: state.path().to_owned(), source }
+            }
+            source => CoreError::Node { cluster, source },
+        }
+    })?;
+    // Before it promises anything.
+    state.note_raft(cluster)?;
+    Ok(opened)
 }
 
 fn enrolment(settings: &Settings, state: &StateDir) -> Enrolment {

@@ -3,10 +3,12 @@
 //! It is bound to one host: a cloned image starts as a new host, never as a second one of the same name.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use model::{ClusterId, HostId, ServiceName};
@@ -74,6 +76,9 @@ struct Identity {
     host: String,
     #[serde(default)]
     state: Uuid,
+    /// The clusters in which its Raft node has promised things under this identity: there it must not begin anew.
+    #[serde(default)]
+    raft: BTreeSet<ClusterId>,
 }
 
 /// An open state directory. Nobody else can open it until this is dropped.
@@ -81,6 +86,7 @@ struct Identity {
 pub struct StateDir {
     path: PathBuf,
     state: Uuid,
+    identity: Mutex<Identity>,
     _lock: File,
 }
 
@@ -107,7 +113,7 @@ impl StateDir {
             .map_err(|_| StateError::InUse { path: path.to_owned() })?;
         let in_file = |source| StateError::File { path: path.to_owned(), source };
         let file = path.join("identity.json");
-        let state = match durable::read::<Identity>(&file).map_err(in_file)? {
+        let identity = match durable::read::<Identity>(&file).map_err(in_file)? {
             Some(known) if FORMAT < known.format => {
                 return Err(StateError::Newer { path: path.to_owned(), found: known.format });
             }
@@ -118,15 +124,16 @@ impl StateDir {
                     ours: host.clone(),
                 });
             }
-            Some(known) => known.state,
+            Some(known) => known,
             None => {
-                let state = Uuid::new_v4();
-                let fresh = Identity { format: FORMAT, host: host.as_str().to_owned(), state };
+                let (host, state) = (host.as_str().to_owned(), Uuid::new_v4());
+                let fresh = Identity { format: FORMAT, host, state, raft: BTreeSet::new() };
                 durable::write(&file, &fresh).map_err(in_file)?;
-                state
+                fresh
             }
         };
-        Ok(Self { path: path.to_owned(), state, _lock: lock })
+        let state = identity.state;
+        Ok(Self { path: path.to_owned(), state, identity: Mutex::new(identity), _lock: lock })
     }
 
     /// Drawn when the directory was made: two directories of one host are two hosts.
@@ -145,6 +152,30 @@ impl StateDir {
     #[must_use]
     pub fn peers(&self) -> PathBuf {
         self.path.join("peers.json")
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a Raft node of this cluster was opened under this identity before, whatever became of its file.
+    #[must_use]
+    pub fn had_raft(&self, cluster: &ClusterId) -> bool {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).raft.contains(cluster)
+    }
+
+    /// Remembers that a Raft node of this cluster was opened under this identity.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_raft(&self, cluster: &ClusterId) -> Result<(), FileError> {
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity.raft.insert(cluster.clone()) {
+            durable::write(&self.path.join("identity.json"), &*identity)?;
+        }
+        Ok(())
     }
 
     /// The directory of the Raft node of a cluster. That of a cluster that was rebuilt is below the one of the first.
@@ -207,6 +238,20 @@ mod tests {
         drop(first);
         assert!(matches!(StateDir::open(dir.path(), &host("h2")), Err(StateError::AnotherHost { .. })));
         assert_eq!(StateDir::open(dir.path(), &host("h1")).unwrap().state(), state);
+    }
+
+    #[test]
+    fn a_directory_remembers_that_it_had_a_raft_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), &host("h1")).unwrap();
+        let [blue, green]: [ClusterId; 2] = ["blue", "green"].map(|name| name.parse().unwrap());
+        assert!(!state.had_raft(&blue));
+        state.note_raft(&blue).unwrap();
+        assert!(state.had_raft(&blue));
+        let id = state.state();
+        drop(state);
+        let again = StateDir::open(dir.path(), &host("h1")).unwrap();
+        assert!(again.had_raft(&blue) && !again.had_raft(&green) && again.state() == id);
     }
 
     #[test]

@@ -81,6 +81,9 @@ impl<M: Machine> Node<M> {
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let config = options::config(&options)
             .map_err(|problem| OpenError::Timers { node: options.node.clone(), problem })?;
+        if options.had_file {
+            Store::is_there(&options.dir)?;
+        }
         let store = Store::open::<M>(&options.dir, &options.node, &options.cluster)?;
         let Options { node, cluster, timers, dial, .. } = options;
         let (sender, state) = watch::channel(Arc::new(M::default()));

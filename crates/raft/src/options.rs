@@ -16,6 +16,8 @@ pub struct Options {
     pub cluster: ClusterId,
     /// Its directory, made if there is none. Holds `raft.redb`.
     pub dir: PathBuf,
+    /// It had a file before: without one it is not started, as it would forget what it voted and acknowledged.
+    pub had_file: bool,
     /// Its timers.
     pub timers: Timers,
     /// When its log is compacted.
@@ -32,6 +34,7 @@ impl Options {
             node,
             cluster,
             dir,
+            had_file: false,
             timers: Timers::default(),
             compaction: Compaction::default(),
             dial: plaintext(),
@@ -41,11 +44,12 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, cluster, dir, timers, compaction, dial: _ } = self;
+        let Self { node, cluster, dir, had_file, timers, compaction, dial: _ } = self;
         f.debug_struct("Options")
             .field("node", node)
             .field("cluster", cluster)
             .field("dir", dir)
+            .field("had_file", had_file)
             .field("timers", timers)
             .field("compaction", compaction)
             .finish_non_exhaustive()

@@ -1,10 +1,12 @@
 //! Opens the file, or says why not and what to do about it.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use model::ClusterId;
@@ -66,12 +68,18 @@ pub enum OpenError {
         expected: ClusterId,
     },
     /// The file is torn, damaged, or not one of ours.
-    #[error("open {}: it is damaged ({problem}); move it away, remove this node from the cluster and join again under a new node id", path.display())]
+    #[error("open {}: it is damaged ({problem}); this node cannot come back, and its host joins again under a new node id", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+    },
+    /// There was a file before, and now there is none.
+    #[error("open {}: it is gone; this node cannot come back, and its host joins again under a new node id", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is whole, but holds something that this release cannot read.
     #[error("open {}: {what} cannot be read by this release; run the release that wrote it, or a newer one", path.display())]
@@ -112,6 +120,16 @@ pub enum OpenError {
 }
 
 impl Store {
+    /// Whether there is a file in `dir` to be opened.
+    pub(crate) fn is_there(dir: &Path) -> Result<(), OpenError> {
+        let path = dir.join(FILE_NAME);
+        match path.try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpenError::Gone { path }),
+            Err(source) => Err(OpenError::Unusable { path, source }),
+        }
+    }
+
     /// Opens the file in `dir`, makes it where there is none, and checks all that it holds.
     pub(crate) fn open<M: Machine>(
         dir: &Path,
@@ -137,9 +155,9 @@ impl Store {
         }
 
         let store = Self::new(path.clone(), database).map_err(unusable(&path))?;
-        let checked = catch_unwind(AssertUnwindSafe(|| check::check::<M>(&store)));
+        let checked = caught(|| check::check::<M>(&store));
         checked
-            .unwrap_or_else(|_| Err(OpenError::Damaged { path, problem: "reading it failed".to_owned() }))?;
+            .unwrap_or_else(|| Err(OpenError::Damaged { path, problem: "reading it failed".to_owned() }))?;
         Ok(store)
     }
 }
@@ -234,7 +252,7 @@ fn field<T: serde::de::DeserializeOwned>(
 /// foresee can make it panic, which is caught: nothing of the handle is used afterwards.
 fn guarded<T>(path: &Path, step: impl FnOnce() -> Result<T, DatabaseError>) -> Result<T, OpenError> {
     let path = path.to_owned();
-    let Ok(result) = catch_unwind(AssertUnwindSafe(step)) else {
+    let Some(result) = caught(step) else {
         return Err(OpenError::Damaged { path, problem: "its structure makes no sense".to_owned() });
     };
     result.map_err(|error| match error {
@@ -247,4 +265,26 @@ fn guarded<T>(path: &Path, step: impl FnOnce() -> Result<T, DatabaseError>) -> R
         },
         other => OpenError::Damaged { path, problem: other.to_string() },
     })
+}
+
+thread_local! {
+    /// A step of redb's runs on this thread whose panic is an answer.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a step; nothing when it panicked. What we say of it is enough: nobody is shown a backtrace.
+fn caught<T>(step: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            if !EXPECTED.get() {
+                before(panicked);
+            }
+        }));
+    });
+    EXPECTED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(step));
+    EXPECTED.set(false);
+    result.ok()
 }
