@@ -138,6 +138,14 @@ async fn a_directory_that_cannot_be_used_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_gone_is_refused_where_there_was_one() {
+    let dir = filled().await;
+    Store::is_there(dir.path()).unwrap();
+    fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+    assert!(matches!(Store::is_there(dir.path()), Err(OpenError::Gone { .. })));
+}
+
+#[tokio::test]
 async fn a_torn_copy_is_refused() {
     let whole = filled().await;
     let bytes = fs::read(whole.path().join(FILE_NAME)).unwrap();
