@@ -122,7 +122,7 @@ pub enum CoreError {
         /// The state directory.
         dir: PathBuf,
         /// What is wrong with the file.
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// The state directory.
     #[error("start the services")]
@@ -264,7 +264,7 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
         let (cluster, host) = (cluster.clone(), settings.agent.host.clone());
         match source {
             OpenError::Damaged { .. } | OpenError::Gone { .. } => {
-                CoreError::Lost { cluster, host, dir: state.path().to_owned(), source }
+                CoreError::Lost { cluster, host, dir: state.path().to_owned(), source: source.into() }
             }
             source => CoreError::Node { cluster, source },
         }
