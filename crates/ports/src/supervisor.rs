@@ -55,6 +55,9 @@ pub enum Process {
         /// What it said of itself last (`STATUS=`), at most [`STATUS_LIMIT_BYTES`].
         #[serde(default)]
         status: Option<String>,
+        /// It may have said that it is ready while nobody listened: its keeper died, and another one took its place.
+        #[serde(default)]
+        unheard: bool,
     },
     /// It ended unasked. The keeper starts it again after a pause, but only if it was told to [keep it
     /// running](Supervisor::keep_running).

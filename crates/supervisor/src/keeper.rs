@@ -165,7 +165,14 @@ async fn keep(dir: &Path) -> Result<(), KeeperError> {
     while !keeper.is_done() {
         tokio::select! {
             _ = terminated.recv() => break,
-            _ = children.recv() => keeper.reap().await,
+            _ = children.recv() => {
+                // Some of them may have spoken before they ended.
+                while let Ok(event) = happened.try_recv() {
+                    keeper.handle(event).await;
+                }
+                keeper.hear_out();
+                keeper.reap().await;
+            }
             Some(event) = happened.recv() => keeper.handle(event).await,
             () = tokio::time::sleep_until(keeper.due().into()) => keeper.tick().await,
         }

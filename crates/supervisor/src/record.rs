@@ -85,11 +85,14 @@ pub(crate) struct Said {
     pub(crate) status: Option<String>,
     /// The name of the socket that it was given to say so.
     pub(crate) socket: Option<String>,
+    /// It may have spoken while nobody listened.
+    #[serde(default)]
+    pub(crate) unheard: bool,
 }
 
 impl Default for Said {
     fn default() -> Self {
-        Self { ready: true, status: None, socket: None }
+        Self { ready: true, status: None, socket: None, unheard: false }
     }
 }
 

@@ -59,6 +59,7 @@ fn process(parts: &[Process], newest: Option<Fence>) -> Process {
         pid: *pid,
         restarts: restarted,
         ready: unready.is_none(),
+        unheard: matches!(unready, Some(Process::Running { unheard: true, .. })),
         status,
     }
 }

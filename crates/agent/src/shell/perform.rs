@@ -132,7 +132,7 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         if self.readiness == Readiness::Notify {
             let seen = self.keeper(Duration::ZERO, self.supervisor.observe()).await;
             let seen = seen.map_err(|error| Miss::Unasked(Chain(&error).to_string()))?;
-            seen::readiness(&seen.process).map_err(Miss::Service)?;
+            seen::readiness(&seen.process)?;
         }
         let Some((prober, spec)) = &self.prober else { return Ok(()) };
         prober.probe(spec, self.address).await.map_err(seen::miss)

@@ -40,7 +40,7 @@ fn exit(exit: &Exit) -> ExitSeen {
 fn process(process: Process) -> ProcessSeen {
     match process {
         Process::Stopped => ProcessSeen::Stopped,
-        Process::Running { release, fence, pid, restarts, ready, status } => {
+        Process::Running { release, fence, pid, restarts, ready, status, .. } => {
             ProcessSeen::Running { release, fence, pid, restarts, ready, status }
         }
         Process::Exited { release, fence, exit: how, restarts, note } => {
@@ -67,14 +67,20 @@ pub(super) fn observation(observation: Observation) -> Observed {
     }
 }
 
-/// Whether the process has said that it is ready, or in words that it has not.
-pub(super) fn readiness(process: &Process) -> Result<(), String> {
-    let Process::Running { ready, status, .. } = process else { return Err("it does not run".to_owned()) };
+/// Whether the process has said that it is ready, or that it has not. It may have said so to nobody: then it is not known.
+pub(super) fn readiness(process: &Process) -> Result<(), Miss> {
+    let Process::Running { ready, status, unheard, .. } = process else {
+        return Err(Miss::Service("it does not run".to_owned()));
+    };
     if *ready {
         return Ok(());
     }
     let said = status.as_ref().map_or(String::new(), |status| format!(" (STATUS: {status})"));
-    Err(format!("the service has not said READY=1 yet{said}"))
+    if *unheard {
+        let text = "the service has not said READY=1 since its keeper was replaced, and what it said just before that nobody heard";
+        return Err(Miss::Unasked(format!("{text}{said}")));
+    }
+    Err(Miss::Service(format!("the service has not said READY=1 yet{said}")))
 }
 
 pub(super) fn miss(failure: ProbeFailure) -> Miss {

@@ -216,6 +216,7 @@ impl State {
                         restarts,
                         ready: *ready,
                         status: status.clone(),
+                        unheard: false,
                     },
                     Err(exit) => Process::Exited { release, fence, exit: exit.clone(), restarts, note: None },
                 }

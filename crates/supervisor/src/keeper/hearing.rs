@@ -32,13 +32,27 @@ impl Keeper {
             self.ears = None;
             return Ok(Said::default());
         }
-        let ears = match self.ears.take() {
-            Some(ears) => ears,
-            None => Ears::open(&self.dir, &self.events)?,
-        };
+        // A new one each time: what was said on the last one was said by another process.
+        let ears = Ears::open(&self.dir, &self.events)?;
         let socket = Some(ears.name.clone());
         self.ears = Some(ears);
-        Ok(Said { ready: false, status: None, socket })
+        Ok(Said { ready: false, status: None, socket, unheard: false })
+    }
+
+    /// Listens to a service that an earlier keeper has listened to. What it said in between nobody has heard.
+    pub(super) fn listen_again_to(&mut self) {
+        if let Some(service) = &mut self.record.service {
+            service.said.unheard = !service.said.ready && service.said.socket.is_some();
+        }
+        self.listen_on();
+    }
+
+    /// Acts on all that was said until now, before those who said it are reaped: then nobody could tell whose they were.
+    pub(super) fn hear_out(&mut self) {
+        let said = self.ears.as_ref().map(Ears::waiting).unwrap_or_default();
+        for (pid, word) in said {
+            self.heard(pid, word);
+        }
     }
 
     /// Listens where an adopted service speaks to. Somebody else may have the name for now.
@@ -68,7 +82,7 @@ impl Keeper {
         let Some(service) = &mut self.record.service else { return };
         let was = service.said.clone();
         if let Some(ready) = word.ready {
-            service.said.ready = ready;
+            (service.said.ready, service.said.unheard) = (ready, false);
         }
         if let Some(status) = word.status {
             service.said.status = Some(status).filter(|status| !status.is_empty());

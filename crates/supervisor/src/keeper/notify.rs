@@ -1,7 +1,9 @@
 //! The socket on which services speak of themselves, in the words of `sd_notify`.
 //!
 //! Promise: who sent a datagram is the kernel's word, not the sender's. It has a name and no file, since a service that runs as
-//! another user could not reach a file in the keeper's directory. Absent on purpose: whose word counts.
+//! another user could not reach a file in the keeper's directory. The name is drawn for each start, so that nobody can take it before. While
+//! there is no keeper it is nobody's: what is said then is lost, and the next keeper says that it may be so. Absent on purpose: whose
+//! word counts.
 
 use std::{
     ffi::OsStr,
@@ -9,12 +11,10 @@ use std::{
     os::{
         fd::{AsRawFd, RawFd},
         linux::net::SocketAddrExt,
-        unix::{
-            ffi::OsStrExt,
-            net::{SocketAddr, UnixDatagram as StdDatagram},
-        },
+        unix::net::{SocketAddr, UnixDatagram as StdDatagram},
     },
     path::Path,
+    sync::Arc,
 };
 
 use nix::sys::socket::{
@@ -30,12 +30,12 @@ use tokio::{
 
 use super::state::Event;
 
-/// Names that are tried when one is taken.
-const NAMES: u32 = 8;
 /// Longest part of a name that says which service it is of, in bytes.
 const SERVICE_BYTES: usize = 32;
 /// Longest datagram that is read; what is longer is cut.
 const DATAGRAM_BYTES: usize = 4 << 10;
+/// Most datagrams that are taken at once; the kernel holds fewer.
+const WAITING: usize = 1024;
 /// Most files that the kernel lets through with one datagram.
 const FILES: usize = 253;
 
@@ -53,6 +53,7 @@ pub(super) struct Word {
 pub(super) struct Ears {
     /// Its name in the abstract namespace.
     pub(super) name: String,
+    socket: Arc<UnixDatagram>,
     task: JoinHandle<()>,
 }
 
@@ -63,16 +64,9 @@ impl Drop for Ears {
 }
 
 impl Ears {
-    /// Takes a name for the service in `dir`. The same one each time, unless a stranger has it.
+    /// Takes a new name for the service in `dir`, which nobody can have taken before.
     pub(super) fn open(dir: &Path, events: &mpsc::Sender<Event>) -> io::Result<Self> {
-        let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
-        for name in names(dir) {
-            match Self::named(name, events) {
-                Err(e) if e.kind() == io::ErrorKind::AddrInUse => taken = e,
-                opened => return opened,
-            }
-        }
-        Err(taken)
+        Self::named(name(dir, &drawn()?), events)
     }
 
     /// Takes exactly this name.
@@ -80,8 +74,21 @@ impl Ears {
         let socket = StdDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
         setsockopt(&socket, PassCred, &true)?;
         socket.set_nonblocking(true)?;
-        let task = tokio::spawn(hear(UnixDatagram::from_std(socket)?, events.clone()));
-        Ok(Self { name, task })
+        let socket = Arc::new(UnixDatagram::from_std(socket)?);
+        let task = tokio::spawn(hear(socket.clone(), events.clone()));
+        Ok(Self { name, socket, task })
+    }
+
+    /// All that was said and not heard yet, without waiting for more.
+    pub(super) fn waiting(&self) -> Vec<(u32, Word)> {
+        let mut said = Vec::new();
+        while said.len() < WAITING {
+            match receive(&self.socket) {
+                Ok(heard) => said.extend(heard),
+                Err(_) => break,
+            }
+        }
+        said
     }
 
     /// What `NOTIFY_SOCKET` says: `@` stands for the zero byte that an abstract name begins with.
@@ -90,16 +97,19 @@ impl Ears {
     }
 }
 
-/// Names for the socket of the keeper in `dir`, in the order in which they are tried.
-fn names(dir: &Path) -> impl Iterator<Item = String> {
-    let sum = crate::record::checksum(dir.as_os_str().as_bytes());
+/// A name for a socket of the keeper in `dir`.
+fn name(dir: &Path, drawn: &str) -> String {
     let service = dir.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    let name = format!("deployinator/{}/{sum:016x}", cut(&service, SERVICE_BYTES));
-    (0..NAMES).map(move |n| if n == 0 { name.clone() } else { format!("{name}.{n}") })
+    format!("deployinator/{}/{drawn}", cut(&service, SERVICE_BYTES))
+}
+
+/// What nobody can guess.
+fn drawn() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
 }
 
 /// Passes on every word, one at a time: who waits until a word was heard, as `systemd-notify` does, waits until it was acted on.
-async fn hear(socket: UnixDatagram, events: mpsc::Sender<Event>) {
+async fn hear(socket: Arc<UnixDatagram>, events: mpsc::Sender<Event>) {
     loop {
         let heard = match socket.async_io(Interest::READABLE, || receive(&socket)).await {
             Ok(Some(heard)) => heard,
@@ -189,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn every_keeper_has_names_of_its_own_that_fit() {
+    fn every_start_has_a_name_of_its_own_that_fits() {
         let long = format!("/state/services/{}", "w".repeat(300));
-        let all: std::collections::BTreeSet<String> =
-            ["/a/web", "/b/web", &long].iter().flat_map(|dir| names(Path::new(dir))).collect();
-        assert_eq!(all.len(), 3 * NAMES as usize);
+        let of = |dir: &str| name(Path::new(dir), &drawn().unwrap());
+        let all: std::collections::BTreeSet<String> = ["/a/web", "/a/web", "/b/web", &long].map(of).into();
+        assert_eq!(all.len(), 4, "{all:?}");
         assert!(all.iter().all(|name| SocketAddr::from_abstract_name(name).is_ok()), "{all:?}");
     }
 }

@@ -134,7 +134,7 @@ impl Keeper {
         if keeper.record.service.as_ref().is_some_and(|s| s.keep && matches!(s.run.stage, Stage::Ended(_))) {
             keeper.service.plan_restart(now);
         }
-        keeper.listen_on();
+        keeper.listen_again_to();
         // Saved before anyone can look: a keeper that cannot write cannot keep a promise.
         keeper.record.change += 1;
         keeper.record.forget_environments();
@@ -340,6 +340,7 @@ fn observe(record: &Record) -> Observation {
                     restarts,
                     ready: service.said.ready,
                     status: service.said.status.clone(),
+                    unheard: service.said.unheard && !service.said.ready,
                 },
                 Stage::Ended(exit) => {
                     let note = service.note.clone();

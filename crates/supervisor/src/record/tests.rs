@@ -31,7 +31,12 @@ fn what_was_saved_is_read_again() {
         keep: true,
         restarts: 4,
         note: Some("it left a process behind".to_owned()),
-        said: Said { ready: false, status: Some("warming up".to_owned()), socket: Some("a/b".to_owned()) },
+        said: Said {
+            ready: false,
+            status: Some("warming up".to_owned()),
+            socket: Some("a/b".to_owned()),
+            unheard: true,
+        },
     });
     file.save(&record).unwrap();
     assert_eq!(file.load().unwrap(), Some(record));

@@ -116,7 +116,7 @@ async fn a_start_runs_and_is_started_once<B: Bench>(bench: &B) {
     assert_eq!(first.fence, Some(fence(5)));
     let pid = pid(&first);
     let (release, fence, status) = (launch.release.clone(), fence(5), None);
-    let wanted = Process::Running { release, fence, pid, restarts: 0, ready: true, status };
+    let wanted = Process::Running { release, fence, pid, restarts: 0, ready: true, status, unheard: false };
     assert_eq!(first.process, wanted);
     assert_eq!(bench.supervisor().start(&launch).await.unwrap().process, wanted);
 }

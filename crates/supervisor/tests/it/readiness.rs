@@ -21,6 +21,9 @@ use crate::world::{self, GRACE, World, fence, kill, pid, until};
 /// Tells a process that is to speak where it reads what to say.
 pub(crate) const SPEAKER_DIR: &str = "SUPERVISOR_TEST_SPEAKER_DIR";
 
+/// Tells it to end after the first word.
+const SPEAKS_ONCE: &str = "SUPERVISOR_TEST_SPEAKS_ONCE";
+
 /// Says what the files `say-0`, `say-1` and so on hold, until the directory is gone.
 pub(crate) fn speak(dir: &Path) {
     let socket = UnixDatagram::unbound().unwrap();
@@ -37,6 +40,9 @@ pub(crate) fn speak(dir: &Path) {
         };
         // There is nobody to hear it while the keeper is dead.
         let _ = socket.send_to_addr(text.trim_end().as_bytes(), &name(&address));
+        if std::env::var_os(SPEAKS_ONCE).is_some() {
+            return;
+        }
     }
 }
 
@@ -149,7 +155,7 @@ async fn a_service_that_is_started_again_is_not_ready_before_it_says_so_again() 
 }
 
 #[tokio::test]
-async fn a_stranger_that_has_taken_the_name_stops_no_service_from_speaking() {
+async fn a_stranger_cannot_take_a_name_before_its_service_is_started() {
     let world = World::new();
     world.client.start(&speaker(&world, 5, "exec")).await.unwrap();
     let taken = address(&world).await;
@@ -158,9 +164,83 @@ async fn a_stranger_that_has_taken_the_name_stops_no_service_from_speaking() {
     let bind = || UnixDatagram::bind_addr(&name(&taken)).ok();
     let _stranger = until("the keeper to let go of the name", bind).await;
     world.client.start(&speaker(&world, 6, "exec")).await.unwrap();
-    assert_eq!(address(&world).await, format!("{taken}.1"));
+    assert_ne!(address(&world).await, taken, "what was seen once tells nothing of the next");
     tell(&world, 0, "READY=1");
     until_said(&world, (true, None)).await;
+}
+
+fn unheard(now: &Observation) -> bool {
+    matches!(now.process, Process::Running { unheard: true, .. })
+}
+
+#[tokio::test]
+async fn what_may_have_been_said_to_nobody_is_told_as_such() {
+    let world = World::new();
+    let now = world.client.start(&speaker(&world, 5, "exec")).await.unwrap();
+    assert!(!unheard(&now));
+    let taken = address(&world).await;
+    world.kill_keeper(Signal::KILL).await;
+    // A stranger takes the name while it is nobody's, and gets what was meant for the keeper.
+    let stranger = UnixDatagram::bind_addr(&name(&taken)).unwrap();
+    assert!(unheard(&world.client.observe().await.unwrap()));
+    tell(&world, 0, "READY=1");
+    let mut bytes = [0; 64];
+    assert_eq!(stranger.recv(&mut bytes).unwrap(), "READY=1".len());
+    let now = world.client.observe().await.unwrap();
+    assert!(unheard(&now) && !said(&now).0, "it is not known, and is not held against it");
+    // Once the name is free again, the keeper hears the rest.
+    drop(stranger);
+    let mut n = 1;
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        tell(&world, n, "READY=1");
+        let ready = world.client.observe().await.unwrap();
+        if said(&ready).0 {
+            return assert!(!unheard(&ready));
+        }
+        assert!(std::time::Instant::now() < deadline, "waited until the keeper has the name again");
+        n += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_word_of_one_that_ended_at_once_is_heard_before_it_is_reaped() {
+    let world = World::new();
+    for revision in 5..13 {
+        // An orphan speaks once and ends, while the keeper stands still: it finds the word and the end at the same time.
+        let below = world.root().join(format!("once-{revision}"));
+        fs::create_dir(&below).unwrap();
+        let this = std::env::current_exe().unwrap();
+        let once = format!(
+            "(while [ ! -e {0}/go ]; do sleep 0.01; done; setsid {1} speaking_process --exact --ignored --nocapture &)\nexec sleep 1000",
+            below.display(),
+            this.display()
+        );
+        let mut launch = speaker(&world, revision, "exec");
+        launch.program = world.script(&format!("serve-{revision}"), &once);
+        launch.environment.insert(SPEAKER_DIR.to_owned(), below.display().to_string());
+        launch.environment.insert(SPEAKS_ONCE.to_owned(), "1".to_owned());
+        fs::write(below.join("say-0"), "READY=1\n").unwrap();
+        world.client.start(&launch).await.unwrap();
+        let keeper = world.keeper();
+        kill(keeper, Signal::STOP);
+        fs::write(below.join("go"), "").unwrap();
+        until("the orphan to have spoken and ended", || zombies_of(keeper).then_some(())).await;
+        kill(keeper, Signal::CONT);
+        until_said(&world, (true, None)).await;
+        world.client.stop(fence(revision), GRACE).await.unwrap();
+    }
+}
+
+/// Whether a child of this process has ended and was not reaped.
+fn zombies_of(parent: u32) -> bool {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).any(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        rest.starts_with(&format!("Z {parent} "))
+    })
 }
 
 #[tokio::test]

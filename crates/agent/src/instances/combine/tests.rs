@@ -23,7 +23,15 @@ fn keeper(text: &str) -> Observation {
         }
         None => {
             let (release, fence) = under(process);
-            let running = Process::Running { release, fence, pid: 7, restarts: 1, ready: true, status: None };
+            let running = Process::Running {
+                release,
+                fence,
+                pid: 7,
+                restarts: 1,
+                ready: true,
+                status: None,
+                unheard: false,
+            };
             (running, Some(fence))
         }
     };

@@ -66,3 +66,19 @@ async fn a_keeper_that_does_not_answer_is_told_from_a_service_that_is_not_ready(
     assert!(why.contains("scripted failure"), "{why}");
     assert_eq!(world.probe().await, Ok(()));
 }
+
+#[test]
+fn what_nobody_heard_is_no_word_against_the_service() {
+    let process = |ready, unheard| ports::supervisor::Process::Running {
+        release: "a".parse().unwrap(),
+        fence: Fence { incarnation: Incarnation(1), revision: Revision(1) },
+        pid: 7,
+        restarts: 0,
+        ready,
+        status: None,
+        unheard,
+    };
+    assert!(matches!(seen::readiness(&process(false, false)), Err(Miss::Service(_))));
+    assert!(matches!(seen::readiness(&process(false, true)), Err(Miss::Unasked(_))));
+    assert_eq!(seen::readiness(&process(true, true)), Ok(()));
+}
