@@ -113,8 +113,12 @@ fn with_settings(path: &Path, then: impl FnOnce(Settings) -> ExitCode) -> ExitCo
     match config::load(path) {
         Ok(settings) => then(settings),
         Err(problems) => {
-            for problem in problems {
+            for problem in &problems {
                 eprintln!("{problem}");
+            }
+            let found = problems.len();
+            if 1 < found {
+                eprintln!("{found} problems; nothing is started before all of them are mended");
             }
             ExitCode::from(EXIT_USAGE)
         }

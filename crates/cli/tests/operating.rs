@@ -279,7 +279,7 @@ async fn a_host_that_is_not_there_is_refused_before_anything_is_asked() {
 #[tokio::test]
 async fn migrations_and_quarantines_are_listed_with_how_to_go_on() {
     let said = run(&[&agent().await], &["migration", "show"]).await;
-    contains(&said, &["migration of dir-1111: succeeded", "nobody saw its end on h2: its keeper was killed"]);
+    contains(&said, &["migration of dir-1111: succeeded", "unknown on h2: its keeper was killed"]);
     contains(
         &said,
         &[

@@ -315,3 +315,15 @@ async fn a_time_out_without_a_quorum_names_who_is_missing_and_is_no_time_out() {
     assert!(said.out.contains("no answer from h2"), "{}", said.out);
     assert!(said.err.contains("no answer from h2") && said.err.contains("watch r42"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn a_time_out_before_any_agent_has_answered_is_no_word_that_the_rollout_goes_on() {
+    // It takes connections, as the system of a frozen agent does, and says nothing.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    let watch = [&WATCH[..], &["--timeout", "500ms"]].concat();
+    let said = ended(command(std::slice::from_ref(&address), &watch).spawn().unwrap()).await;
+    assert_eq!(said.code, Some(69), "{}{}", said.out, said.err);
+    assert!(said.err.contains("no agent has answered"), "{}", said.err);
+    drop(mute);
+}

@@ -1,7 +1,7 @@
 //! What a caller is told when the answer is no, beyond what the fleet machine says itself.
 
 use api::{exit::Exit, refusal, view::Stale};
-use model::forming::FormingHold;
+use model::{RolloutId, ServiceName, forming::FormingHold};
 use ports::{fault::Chain, store::NotARelease};
 use tonic::{Code, Status};
 
@@ -23,6 +23,13 @@ pub(super) fn not_a_release(error: &NotARelease) -> Status {
             refusal::status(Code::InvalidArgument, Exit::Rejected, text, Some(next))
         }
     }
+}
+
+/// The rollout that is asked for is none.
+pub(super) fn no_such_rollout(service: &ServiceName, rollout: RolloutId) -> Status {
+    let text = format!("{service} has no rollout {rollout}, or has it no longer");
+    let next = format!("`deployinator history --service {service}` shows those that are kept");
+    refusal::status(Code::NotFound, Exit::Rejected, text, Some(&next))
 }
 
 /// A proposal found no leader in time.

@@ -28,7 +28,7 @@ use tonic::Status;
 use super::{
     passed::{self, Passed},
     public::Public,
-    status,
+    refusals, status,
 };
 use crate::{core::Core, room::Place};
 
@@ -118,6 +118,14 @@ pub(super) async fn events(
         return Ok(keeping(room, stream.into_inner()));
     }
     let service = api::service(request.service.as_deref())?;
+    if let Some(service) = &service {
+        let fleet = core.link.node().state().borrow().clone();
+        let named = fleet.events.iter().any(|event| event.service.as_ref() == Some(service));
+        if !named {
+            // What nobody declares any more may still have had its day.
+            status::known(&fleet, service)?;
+        }
+    }
     let (sender, stream) = Sender::stream();
     let place = request.after.map(Cursor::from).unwrap_or_default();
     let resumed = request.after.is_some();
@@ -264,7 +272,10 @@ async fn find(
         Some(asked) => known.rollouts.get(&asked).map(|rollout| rollout.id),
         None => known.meant(),
     };
-    found.ok_or_else(|| refusal::refused_of(service, &Refusal::NoRollout))
+    found.ok_or_else(|| match asked {
+        Some(asked) => refusals::no_such_rollout(service, asked),
+        None => refusal::refused_of(service, &Refusal::NoRollout),
+    })
 }
 
 struct Watcher {

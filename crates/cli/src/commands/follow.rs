@@ -62,7 +62,7 @@ pub(super) async fn follow(
         // Whoever says how long to wait has said it for a lost quorum as well.
         watch = watch.patient();
     }
-    let mut missing = None;
+    let mut missing = Missing { agent: Some("no agent has answered".to_owned()), quorum: None };
     let code = tokio::select! {
         ended = to_the_end(context, what, &mut watch, &mut missing) => return ended,
         () = gave_up => Exit::GaveUp,
@@ -70,7 +70,7 @@ pub(super) async fn follow(
     };
     context.printer.leave();
     let again = format!("`{}` follows it again", what.again());
-    let (code, why) = match (code, missing) {
+    let (code, why) = match (code, missing.quorum.or(missing.agent)) {
         (Exit::GaveUp, Some(missing)) => {
             let why = format!("the time-out has passed, and nobody can say how it goes: {missing}");
             (Exit::Unavailable, why)
@@ -81,17 +81,27 @@ pub(super) async fn follow(
     Err(Failure::new(code, format!("watch {}: {why}", what.service), Some(&again)))
 }
 
-/// `missing` is why nobody can say how it goes, while that is so.
+/// Why nobody can say how it goes, while that is so.
+struct Missing {
+    /// No agent has the stream open.
+    agent: Option<String>,
+    /// None that has it knows of a majority.
+    quorum: Option<String>,
+}
+
 async fn to_the_end(
     context: &mut Context,
     what: &What,
     watch: &mut Watching,
-    missing: &mut Option<String>,
+    missing: &mut Missing,
 ) -> Result<u8, Failure> {
     let service = &what.service;
     let mut rollout = what.rollout;
     while let Some(step) = watch.next().await? {
         let mut soaked = false;
+        if let Step::Item(_) = step {
+            missing.agent = None;
+        }
         match step {
             Step::Item(WatchItem::Event(event)) => context.printer.event(&event),
             Step::Item(WatchItem::Gap(gap)) => context.printer.gap(&gap),
@@ -99,7 +109,7 @@ async fn to_the_end(
                 context.printer.picture(service, &picture);
                 rollout = rollout.or_else(|| under_way(&picture, service));
                 if picture.stale.is_none() {
-                    *missing = None;
+                    missing.quorum = None;
                     soaked = is_past_canary(&picture, service, rollout);
                 }
             }
@@ -107,10 +117,13 @@ async fn to_the_end(
                 context.printer.ended(&ended);
                 return Ok(ended.verdict.exit_code());
             }
-            Step::Lost(attempt) => context.printer.lost(&attempt),
+            Step::Lost(attempt) => {
+                context.printer.lost(&attempt);
+                missing.agent = Some(format!("{}: {}", attempt.address, attempt.reason));
+            }
             Step::Waits(waits) => {
                 context.printer.nobody_says(&waits);
-                *missing = Some(waits.reason);
+                missing.quorum = Some(waits.reason);
             }
         }
         if soaked && what.until == Until::Canary {

@@ -97,11 +97,16 @@ pub(super) async fn exclude(context: &mut Context, args: HostWord) -> Result<u8,
 
 pub(super) async fn remove(context: &mut Context, args: Remove) -> Result<u8, Failure> {
     let Remove { host, word } = args;
-    let now = match hosts::services(context, &host, None).await {
+    let mut now = match hosts::services(context, &host, None).await {
         Ok((_, now)) => now,
         // A host without a service can be removed as well.
         Err(_) => Vec::new(),
     };
+    if is_heard_of(context, &host).await {
+        now.push(format!(
+            "the leader hears from {host}: its agent is alive, and joins again as a new host while it runs"
+        ));
+    }
     Override {
         what: format!("remove {host} from the fleet"),
         now,
@@ -117,6 +122,13 @@ pub(super) async fn remove(context: &mut Context, args: Remove) -> Result<u8, Fa
     let done = Done::of_all("hosts remove", Vec::new(), revision).says(text).next(next);
     context.printer.done(&Done { host: Some(host), ..done });
     Ok(0)
+}
+
+/// Whether its agent is known to be there.
+async fn is_heard_of(context: &Context, host: &HostId) -> bool {
+    let Ok(cluster) = context.client.cluster().await else { return false };
+    let is_there = cluster.hosts.iter().any(|there| there.host == *host && there.quiet.is_some());
+    is_there && cluster.stale.is_none() && !cluster.silent.contains(host)
 }
 
 pub(super) async fn bootstrap(context: &mut Context, args: Bootstrap) -> Result<u8, Failure> {

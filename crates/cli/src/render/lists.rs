@@ -101,7 +101,7 @@ pub(crate) fn migration_line(known: &MigrationStatus) -> String {
         MigrationState::Running { host, started: false } => format!("granted to {host}, not started yet"),
         MigrationState::Failed { reason, .. } => format!("failed: {reason}"),
         MigrationState::Unknown { host, reason, .. } => {
-            format!("unknown, as nobody saw its end on {host}: {reason}")
+            format!("unknown on {host}: {reason}")
         }
         state => state.to_string(),
     };
@@ -161,6 +161,7 @@ pub(super) fn quarantine(status: &Status, paint: Paint) -> String {
         table.row([service.to_string(), kept.release.to_string(), rollout, kept.reason.clone()]);
     }
     text.push_str(&table.text(paint));
+    text.push_str("\n  next: push a release that works; `deployinator quarantine release RELEASE --service SERVICE --reason WHY` lets one be used again");
     text
 }
 

@@ -208,12 +208,14 @@ impl Scene<'_> {
         if rollout.is_rollback() {
             return Err(Refusal::Busy { rollout: id, phase: "a roll back, which cannot be aborted".into() });
         }
+        let restarts = rollout.kind == RolloutKind::Restart;
         let touched = self.has_touched(id);
         self.note(Some(id), None, EventKind::Asked { what: "abort".into(), by: by.clone() });
         if touched && !leave {
             self.roll_back(id, true, by);
         } else {
-            self.service.mixed |= touched;
+            // A restart leaves every host on the release that it had.
+            self.service.mixed |= touched && !restarts;
             self.finish(id, &Outcome::Aborted);
         }
         Ok(Reply::Done)

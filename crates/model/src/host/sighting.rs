@@ -140,7 +140,11 @@ impl Host {
         let left = self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now)));
         let frozen = self.wait.frozen.words();
         Some(match left.filter(|left| !left.is_zero()) {
-            Some(left) => format!("{what}, for {} more at most{frozen}", words(left)),
+            Some(left) => {
+                // A whole number: it is what may be waited for at most.
+                let left = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() != 0));
+                format!("{what}, for {} more at most{frozen}", words(left))
+            }
             None => format!("{what}{frozen}"),
         })
     }

@@ -156,6 +156,18 @@ fn restart_takes_every_host_through_a_change() {
 }
 
 #[test]
+fn a_restart_that_is_given_up_leaves_no_mixed_fleet() {
+    let mut lab = Lab::serving(2);
+    let Reply::Accepted(rollout) = lab.ask(Request::Restart) else { panic!("refused") };
+    lab.step(Step::EndStaging { rollout, dropped: Vec::new() }).unwrap();
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    assert_eq!(lab.ask(Request::Abort { leave: true }), Reply::Done);
+    assert_eq!((lab.outcome(rollout), lab.service().mixed), (Some(&Outcome::Aborted), false));
+}
+
+#[test]
 fn a_broken_slot_makes_its_fence_worthless() {
     let (mut lab, rollout) = half_way();
     assert_refused(&lab.ask(Request::BreakSlot { host: h(3) }), "not now");
