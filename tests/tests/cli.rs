@@ -149,6 +149,8 @@ async fn what_cannot_be_asked_is_told_with_its_own_code() -> Result<()> {
         (vec!["push", "/nowhere", "--service", "web"], 5, "/nowhere"),
         (vec!["status", "--service", "api"], 5, "web"),
         (vec!["history", "--service", "api"], 5, "web"),
+        (vec!["events", "--service", "api"], 5, "web"),
+        (vec!["watch", "r9999", "--service", "web"], 5, "no rollout r9999"),
         (vec!["--agent", "127.0.0.1:1", "status"], 69, "127.0.0.1:1"),
     ] {
         let ran = run(&stage, &arguments).await?;

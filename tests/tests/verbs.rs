@@ -5,7 +5,8 @@ use std::{fs, process::Stdio};
 use anyhow::{Context, Result};
 use api::v1::{self, HostPhase, Outcome};
 use demo::releases::Recipe;
-use tests::{PATIENCE, Stage, hold, host, phase_of, policy, web};
+use rustix::process::Signal;
+use tests::{PATIENCE, Stage, hold, host, keeper_of, phase_of, policy, signal, web, within};
 use tokio::time::timeout;
 
 /// What the command line did.
@@ -158,5 +159,57 @@ async fn a_minority_marks_its_history_as_stale_and_hosts_list_too() -> Result<()
         assert_eq!(ran.code, 69, "{verb}: {ran:#?}");
         assert!(ran.out.contains("STALE") && ran.out.contains("missing: h1, h2"), "{verb}: {ran:#?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_voters_that_are_asked_first_keep_nobody_from_an_answer() -> Result<()> {
+    let (stage, _) = Stage::serving(3).await?;
+    for number in [0, 1] {
+        signal(stage.fleet.pid(number)?, Signal::STOP)?;
+    }
+    let old = |ran: &Ran| ran.code == 69 && ran.out.contains("STALE") && ran.out.contains("missing: h1, h2");
+    for verb in ["status", "history --service web", "hosts list", "cluster show"] {
+        // Until the last voter has noticed, it may still wait for the others.
+        within(verb, async || run(&stage, verb).await.ok().filter(|ran| old(ran))).await?;
+    }
+    for number in [0, 1] {
+        signal(stage.fleet.pid(number)?, Signal::CONT)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_whose_end_nobody_saw_is_resolved_as_the_command_line_tells() -> Result<()> {
+    let (mut stage, _) = Stage::serving(3).await?;
+    let source = stage.release(&Recipe { migrate_ms: 1500, ..Recipe::good("release-2") })?;
+    let pushed = stage.push(&source, policy()).await?;
+    let locked = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.migration_lock.is_some());
+    let status = stage.fleet.wait_for("a host has the migration lock", PATIENCE, locked).await?;
+    let lock = web(&status).and_then(|web| web.migration_lock.clone()).context("the migration lock")?;
+    within("the migration runs", async || (stage.migrations_of("release-2") == 1).then_some(())).await?;
+    signal(keeper_of(&stage.fleet.agents[stage.number(&lock.host)?])?, Signal::KILL)?;
+    stage
+        .fleet
+        .wait_for("it is unknown", PATIENCE, |status| hold(status, "migration_unknown").is_some())
+        .await?;
+
+    let watch = format!("watch r{} --service web", pushed.rollout);
+    let halted = run(&stage, &watch).await?;
+    assert!(halted.code == 3 && halted.out.contains("migration resolve"), "{halted:#?}");
+    let shown = done(&stage, "migration show").await?;
+    let told = shown
+        .split('`')
+        .find(|word| word.starts_with("deployinator migration resolve"))
+        .context("a command")?;
+    let typed = told.trim_start_matches("deployinator ").replace("succeeded|failed|retry", "failed");
+    let unsure = run(&stage, &typed.replace("WHY", "half")).await?;
+    assert!(unsure.code == 64 && unsure.err.contains("--yes"), "{unsure:#?}");
+    let resolved = done(&stage, &format!("{} --yes", typed.replace("WHY", "half"))).await?;
+    assert!(resolved.contains("is failed, on your word"), "{resolved}");
+    let over = run(&stage, &watch).await?;
+    assert!(over.code == 1 && over.out.contains("failed in migration"), "{over:#?}");
+    assert!(done(&stage, "quarantine list").await?.contains("ann said so"));
+    assert_eq!(stage.migrations_of("release-2"), 1, "it was not tried again");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The rollouts of a service, as the leader knows them; or, without one, as a replica does, marked as stale.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use api::{
     v1::{self, deployinator_client::DeployinatorClient},
@@ -13,10 +13,12 @@ use tonic::{Code, Status};
 use super::{
     passed::{self, Passed},
     public::Public,
-    refusals,
-    status::{self, LEADER},
+    refusals, status,
 };
 use crate::core::Core;
+
+/// Longest wait for the leader's answer: a caller is to hear of an old one within its own five seconds.
+const ANSWER: Duration = Duration::from_millis(1500);
 
 pub(super) async fn history(
     public: &Public,
@@ -56,7 +58,7 @@ async fn ask(
 ) -> Option<Result<v1::HistoryResponse, Status>> {
     let mut client = DeployinatorClient::new(core.link.channels().to(address))
         .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-    match timeout(LEADER, client.history(Passed::ToMember.mark(request))).await.ok()? {
+    match timeout(ANSWER, client.history(Passed::ToMember.mark(request))).await.ok()? {
         Ok(answer) => Some(Ok(answer.into_inner())),
         Err(refusal) if refusal.code() == Code::NotFound => Some(Err(refusal)),
         Err(_) => None,

@@ -1,17 +1,22 @@
 //! Calls that one agent passes on to another, because its own replica does not do: it has none, or has lost its group.
 
-use std::time::Duration;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use api::v1::deployinator_client::DeployinatorClient;
-use tokio::time::timeout;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
 
 use crate::core::Core;
 
 /// Metadata key of a call that was passed on. Its value says to whom.
 const KEY: &str = "deployinator-forwarded";
-/// Longest wait for the answer, or for the beginning of a stream.
-const ANSWER: Duration = Duration::from_secs(3);
+/// Longest wait for the answer of a member, or for the beginning of its stream, by who may have an answer of its own.
+const MEMBERS: Duration = Duration::from_secs(1);
+/// The same for the answer of anyone.
+const ANYONE: Duration = Duration::from_secs(2);
+/// How long an agent is waited for alone.
+const HEAD_START: Duration = Duration::from_millis(200);
 
 /// A connection to the agent that is asked.
 pub(super) type Client = DeployinatorClient<Channel>;
@@ -69,21 +74,49 @@ where
         Passed::Not => (),
     }
     let mut last = no_member();
-    for passed in [Passed::ToMember, Passed::ToAnyone] {
-        for address in core.link.members().all().into_iter().filter(|address| *address != core.link.me()) {
-            let client = DeployinatorClient::new(core.link.channels().to(address))
-                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
-            match timeout(ANSWER, ask(client, passed)).await {
-                Ok(Ok(answer)) => return Ok(Some(answer)),
-                Ok(Err(refusal)) => last = refusal,
-                Err(_) => last = Status::unavailable(format!("{address} did not answer in time")),
-            }
+    for (passed, limit) in [(Passed::ToMember, MEMBERS), (Passed::ToAnyone, ANYONE)] {
+        let others = core.link.members().all().into_iter().filter(|address| *address != core.link.me());
+        match first_of(core, others.collect(), limit, |client| ask(client, passed)).await {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(refusal) => last = refusal.unwrap_or(last),
         }
         if core.link.has_replica() {
             return Ok(None);
         }
     }
     Err(last)
+}
+
+/// The first answer of any of these, each asked a little after the one before: a frozen one keeps nobody from asking the next. Else the
+/// last refusal, if there was any.
+async fn first_of<T, F>(
+    core: &Core,
+    mut others: VecDeque<SocketAddr>,
+    limit: Duration,
+    ask: impl Fn(Client) -> F,
+) -> Result<Response<T>, Option<Status>>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let ends = Instant::now() + limit;
+    let (mut asked, mut last) = (FuturesUnordered::new(), None);
+    loop {
+        if let Some(address) = others.pop_front() {
+            let client = DeployinatorClient::new(core.link.channels().to(address))
+                .max_decoding_message_size(api::MESSAGE_LIMIT_BYTES);
+            asked.push(ask(client));
+        }
+        let heard = tokio::select! {
+            heard = asked.next() => heard,
+            () = sleep(HEAD_START), if !others.is_empty() => continue,
+            () = sleep_until(ends) => return Err(last.or(Some(Status::unavailable("no other agent answered in time")))),
+        };
+        match heard {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(refusal)) => last = Some(refusal),
+            None => return Err(last),
+        }
+    }
 }
 
 pub(super) fn no_member() -> Status {

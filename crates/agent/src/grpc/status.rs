@@ -30,6 +30,8 @@ use crate::{core::Core, leader::View, link::Link};
 pub(super) const LEADER: Duration = Duration::from_millis(2500);
 /// Most agents that are asked at once for what they know of a group without a leader.
 const OTHERS: usize = 8;
+/// How long the leader is waited for alone.
+const HEAD_START: Duration = Duration::from_millis(500);
 /// Longest wait for a voter to say that it is there.
 const REACH: Duration = Duration::from_millis(700);
 
@@ -52,16 +54,18 @@ pub(super) async fn status(
         }
         return Ok(picture(&core, service.as_ref(), Some(&view)).into());
     }
-    if passed != Passed::ToMember
-        && let Some(answer) = ask_leader(&core.link, request.clone()).await
-    {
+    let (led, others) = match (core.link.is_member(), passed) {
+        (true, Passed::ToMember) => (None, None),
+        (false, Passed::ToMember) => return Err(passed::no_member()),
+        (true, _) | (_, Passed::ToAnyone) => (ask_leader(&core.link, request.clone()).await, None),
+        (false, Passed::Not) => {
+            let led = ask_leader(&core.link, request.clone());
+            sooner(led, newest_of_others(&core.link, &request)).await
+        }
+    };
+    if let Some(answer) = led {
         return answer;
     }
-    let others = match (core.link.is_member(), passed) {
-        (true, _) | (_, Passed::ToAnyone) => None,
-        (false, Passed::ToMember) => return Err(passed::no_member()),
-        (false, Passed::Not) => newest_of_others(&core.link, &request).await,
-    };
     match others {
         // Any old view is better than none, and the newest of them the best.
         Some(Ok(other)) if !core.link.has_replica() || mine_is_older(&core, &other) => Ok(other),
@@ -71,6 +75,26 @@ pub(super) async fn status(
             answer.stale = Some(stale(&core).await);
             Ok(answer.into())
         }
+    }
+}
+
+/// The leader's answer; where it is long in coming, what others know as well. A leader that is frozen must not take all of the caller's time.
+async fn sooner(led: impl Future<Output = Heard>, others: impl Future<Output = Heard>) -> (Heard, Heard) {
+    tokio::pin!(led, others);
+    match timeout(HEAD_START, &mut led).await {
+        Ok(Some(answer)) => return (Some(answer), None),
+        Ok(None) => return (None, others.await),
+        Err(_) => (),
+    }
+    tokio::select! {
+        led = &mut led => match led {
+            Some(answer) => (Some(answer), None),
+            None => (None, others.await),
+        },
+        other = &mut others => match other {
+            Some(Ok(fresh)) if !fresh.stale => (None, Some(Ok(fresh))),
+            other => (led.await, other),
+        },
     }
 }
 

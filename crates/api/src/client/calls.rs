@@ -185,16 +185,16 @@ impl Client {
 
 /// What came of asking, so far.
 #[derive(Default)]
-struct Tries {
-    attempts: Vec<Attempt>,
-    no_quorum: Option<ClientError>,
+pub(super) struct Tries {
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) no_quorum: Option<ClientError>,
     lost: Option<ClientError>,
 }
 
 impl Tries {
     /// That it may still be done is what matters most. After that, an agent that says that there is no quorum knows more than those that
     /// do not answer.
-    fn error(self, attempted: String) -> ClientError {
+    pub(super) fn error(self, attempted: String) -> ClientError {
         let attempts = self.attempts;
         self.lost.or(self.no_quorum).unwrap_or(ClientError::Unreachable { attempted, attempts })
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod agents;
+mod around;
 mod calls;
 mod error;
 mod logs;

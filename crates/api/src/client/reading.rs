@@ -5,10 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use model::ServiceName;
 use tonic::{Response, Status, transport::Channel};
 
-use super::{
-    Client, ClientError,
-    calls::{Attempted, Repeat},
-};
+use super::{Client, ClientError};
 use crate::{
     convert::Invalid,
     refusal,
@@ -61,13 +58,7 @@ impl Client {
             keep(&stale, answer.into_inner());
             Err(refusal::no_quorum(&Stale { reason, missing: Vec::new() }))
         };
-        let question = Attempted {
-            what: attempted.clone(),
-            repeat: Repeat::Question,
-            look: String::new(),
-            limit: self.agents.patience.call,
-        };
-        let answer = self.call(question, fresh, &read).await;
+        let answer = self.ask_around(attempted.clone(), fresh, &read).await;
         match (answer, stale.into_inner().unwrap_or_else(PoisonError::into_inner)) {
             (Err(ClientError::NoQuorum { address, .. }), Some(kept)) => {
                 read(kept).map_err(|source| ClientError::Malformed { attempted, address, source })
