@@ -260,6 +260,8 @@ async fn find(
     let newest =
         status::status(public, v1::StatusRequest { service: Some(service.to_string()) }, Passed::Not).await;
     let seen_by = match (asked, newest) {
+        // The leader knows of every rollout that was accepted before it was asked.
+        (_, Ok(newest)) if !newest.stale => newest.revision,
         // A rollout is named by the entry that made it; what was done about it since counts too.
         (Some(asked), newest) => newest.map_or(asked.0, |newest| newest.revision.max(asked.0)),
         (None, newest) => newest?.revision,
