@@ -137,3 +137,24 @@ async fn one_instance_that_dies_is_started_again_alone_and_the_host_is_out_meanw
     stage.fleet.wait_for("h1 is in service again", PATIENCE, back).await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_instances_after_a_boot_leave_no_target_registered() -> Result<()> {
+    let mut stage = with_two_instances(2).await?;
+    assert_eq!(in_service(&stage), 4);
+    let config = &stage.fleet.agents[0].config;
+    fs::write(config, fs::read_to_string(config)?.replace("instances = 2", "instances = 1"))?;
+    stage.reboot(0)?;
+    let targets =
+        |stage: &Stage| stage.balancer.as_ref().map(|balancer| balancer.targets("web")).unwrap_or_default();
+    let three = async || {
+        let all = targets(&stage);
+        let well = all.iter().all(|target| target.state == TargetState::InService);
+        (all.len() == 3 && well).then_some(())
+    };
+    within("there are three targets, and all are in service", three)
+        .await
+        .with_context(|| format!("{:#?}", targets(&stage)))?;
+    assert_eq!(service_pids(&stage.fleet.agents[0]).len(), 1);
+    Ok(())
+}
