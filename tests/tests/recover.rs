@@ -226,6 +226,51 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_only_followed_brings_the_cluster_back_from_a_backup_and_serves_on() -> Result<()> {
+    let (mut stage, first) = Stage::serving(6).await?;
+    let voters = within("five of six hosts vote", async || {
+        let shown = show(&stage, 0).await.ok()?;
+        (shown.voters.len() == 5 && shown.learners.is_empty()).then_some(shown.voters)
+    });
+    let voters: Vec<String> = voters.await?.into_iter().map(|voter| voter.host).collect();
+    let follower = (0..6).find(|number| !voters.contains(&stage.fleet.agents[*number].host));
+    let follower = follower.context("a host that does not vote")?;
+    let name = stage.fleet.agents[follower].host.clone();
+    let old = show(&stage, follower).await?.cluster;
+    let pid = service_pid(&stage.fleet.agents[follower])?;
+    let file = stage.dir().join("fleet.backup").display().to_string();
+    done(&stage, &[follower], &format!("cluster backup --to {file}")).await?;
+
+    let lost: Vec<usize> = (0..6).filter(|number| *number != follower).collect();
+    for number in &lost {
+        stage.fleet.lose(*number)?;
+    }
+    let voters = voters.join(" ");
+    // It holds nothing of the log itself.
+    let (code, text) =
+        cli(&stage, &[follower], &format!("cluster recover --lost {voters} --reason fire --yes")).await?;
+    ensure!(code == 5 && text.contains("--from"), "{code}: {text}");
+    let recover = format!("cluster recover --from {file} --lost {voters} --reason fire --yes");
+    done(&stage, &[follower], &recover).await?;
+    let new = goes_over(&stage, follower, &old).await?;
+    assert_eq!(service_pid(&stage.fleet.agents[follower])?, pid, "{name} serves on");
+
+    for number in &lost {
+        stage.fleet.start(*number)?;
+    }
+    let release = first.release.context("a release")?.id;
+    let six = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.hosts.len() == 6);
+    stage.fleet.wait_for("the new machines have joined", PATIENCE, six).await?;
+    stage.all_on(&release).await?;
+    for number in 0..6 {
+        assert_eq!(goes_over(&stage, number, &old).await?, new);
+    }
+    assert_eq!(service_pid(&stage.fleet.agents[follower])?, pid, "{name} was not touched");
+    assert_eq!(stage.migrations_of("release-1"), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_forms_without_a_host_that_never_answers_and_that_host_joins_later() -> Result<()> {
     let mut stage = Stage::set(3).await?;
     stage.fleet.start(0)?;

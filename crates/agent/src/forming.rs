@@ -168,7 +168,7 @@ impl Driver {
     /// See [`FormingError`].
     pub async fn run(mut self) -> Result<(), FormingError> {
         let mut look = tokio::time::interval(RETRY);
-        self.ask_around().await;
+        self.ask_around();
         loop {
             let holds = self.former.holds();
             self.told.tell(&holds, clock::now());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::forming::Kinship;
+use ports::Inventory as _;
 use tracing::{error, info};
 
 use super::{Driver, FormingError, Then};
@@ -17,11 +18,16 @@ use crate::{
 
 impl Driver {
     /// Asks others whether this host's cluster was rebuilt while its agent was away. What they say comes as a knock.
-    pub(super) async fn ask_around(&self) {
+    pub(super) fn ask_around(&self) {
         let Some(cluster) = self.former.cluster().cloned() else { return };
-        let _ = self.listed().await;
         let parts = Arc::clone(self.cell.shared());
-        tokio::spawn(async move { survey::at_start(&parts, &cluster).await });
+        tokio::spawn(async move {
+            // Without a list there are still the members that were known last.
+            if let Ok(listed) = parts.inventory.list().await {
+                parts.members.listed(listed.iter().map(|host| host.address));
+            }
+            survey::at_start(&parts, &cluster).await;
+        });
     }
 
     /// A cluster was rebuilt. Returns whether this host is in it now, or goes over.

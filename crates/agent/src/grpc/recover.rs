@@ -214,8 +214,7 @@ fn check_lost(
     let strangers: BTreeSet<&str> = lost.difference(&silent).copied().collect();
     if !strangers.is_empty() {
         let text = format!("rebuild {cluster}: {} did not vote in it", names(&strangers));
-        let next =
-            "name only voters; `deployinator hosts remove` is for other hosts, once there is a majority";
+        let next = "name only voters; `deployinator hosts remove HOST --reason WHY` is for other hosts, once there is a majority";
         return Err(refusal::rejected(text, Some(next)));
     }
     let unnamed: BTreeSet<&str> = silent.difference(&lost).copied().collect();

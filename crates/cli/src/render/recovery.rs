@@ -76,7 +76,7 @@ pub(super) fn saved_text(Saved { about, path }: &Saved, paint: Paint) -> String 
         *stale = format!("  {}", paint.bad(stale));
     }
     format!(
-        "{}\n  {} keep {} where no host of this fleet keeps its own; `deployinator cluster recover --from FILE` reads it",
+        "{}\n  {} keep {} where no host of this fleet keeps its own; `deployinator cluster recover --from FILE --lost HOST --reason WHY` reads it",
         lines.join("\n"),
         paint.faint("next:"),
         path.display()
