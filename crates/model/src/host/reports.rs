@@ -58,6 +58,17 @@ enum Topic {
     NotStaged(ReleaseId),
 }
 
+impl Topic {
+    /// The fleet shows that it was heard, or no longer asks: when it is untrue again, as when a release is wanted once more, it is told
+    /// again at once.
+    fn is_heard(&self, assigned: Option<&ServiceAssignment>) -> bool {
+        let Self::Staged(id) = self else { return false };
+        assigned.is_some_and(|assigned| {
+            assigned.staged.contains(id) || !assigned.stage.iter().any(|release| release.id == *id)
+        })
+    }
+}
+
 /// The end of a program's output that a report waits for.
 #[derive(Debug)]
 struct Tail {
@@ -140,7 +151,8 @@ impl Host {
     /// Proposes the next report, if none is under way: first the ledger's, then the question to begin, then differences.
     pub(super) fn report(&mut self, now: Timestamp) {
         self.reports.tails.retain(|tail| now < tail.until);
-        self.reports.told.retain(|_, told| now < *told + AGAIN);
+        let assigned = self.assigned.as_ref().map(|(_, assigned)| assigned);
+        self.reports.told.retain(|topic, told| now < *told + AGAIN && !topic.is_heard(assigned));
         self.read_tails();
         if self.reports.in_flight.is_some() {
             return;

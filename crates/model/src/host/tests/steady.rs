@@ -184,6 +184,22 @@ fn a_release_that_is_here_already_is_reported_and_not_fetched() {
 }
 
 #[test]
+fn a_release_that_is_wanted_once_more_is_reported_at_once() {
+    let mut world = serving(HEADFUL, Some("a"));
+    for _ in 0..2 {
+        world.assignment.stage = vec![release("c")];
+        world.assignment.staged.clear();
+        world.assign();
+        world.run(secs(1));
+        assert_eq!(world.told(), ["staged c"]);
+        world.forget();
+        world.assignment.stage = vec![];
+        world.assign();
+        world.run(secs(1));
+    }
+}
+
+#[test]
 fn a_change_whose_end_was_lost_with_the_old_cluster_is_told_again() {
     for (to, told) in [("a", "changed"), ("b", "abandoned")] {
         let mut world = serving(HEADFUL, Some("a"));
