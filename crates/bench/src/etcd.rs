@@ -18,8 +18,9 @@ use crate::stats::Samples;
 const MEMBERS: u8 = 3;
 /// Longest wait until the members have formed a group.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Before the lock is given back, so that the next client waits for it already.
-const SETTLE: Duration = Duration::from_millis(20);
+/// Before the lock is given back, so that the next client waits for it already, and its member looks out for the release: it takes a
+/// new watch into account only every 100 ms.
+const SETTLE: Duration = Duration::from_millis(150);
 
 /// A group of etcd with one lock, and a client at each member. Dropping it kills the members.
 pub(crate) struct Etcd {

@@ -26,7 +26,7 @@ const COMMITS: usize = 2;
 const TARGET: f64 = 1.3;
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
-    let (rounds, pushes, times) = (run.size(1, 4), run.size(2, 12), run.size(5, 50));
+    let (rounds, pushes, times) = (run.size(1, 4), run.size(2, 12), run.size(5, 40));
     let agent = "log = \"info,agent=debug\"\nlog_format = \"json\"\n".to_owned();
     let stage = Stage::formed(&run.dir, Shape { hosts: HOSTS, agent, ..Shape::default() }).await?;
     let policy = policy(1, Duration::ZERO);

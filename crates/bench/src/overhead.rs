@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a host stays in service before its slot passes on.
-const SOAK: Duration = Duration::from_millis(130);
+const SOAK: Duration = Duration::from_millis(190);
 /// What the service takes by itself.
 const SERVICE: Service = Service { start: Duration::from_millis(150), stop: Duration::from_millis(50) };
 /// What each long request takes: a host that leaves drains for about as long.
