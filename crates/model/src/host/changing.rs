@@ -20,8 +20,6 @@ use crate::{
 const CHECKPOINT: Duration = Duration::from_secs(5);
 /// After so long without effect, leaving or joining is asked for again: another agent may have undone it.
 const INSIST: Duration = Duration::from_secs(10);
-/// The longest and the shortest pause between two probes of a process that is not healthy yet.
-const PROBE_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
 /// Between two probes of a host that soaks.
 const PROBE_SOAKING: Duration = Duration::from_secs(1);
 /// Between two probes of a host that is stuck.
@@ -364,7 +362,7 @@ impl Host {
             None => self.watch_probe_pause(now),
             Some(change) if matches!(change.phase, Phase::Stuck { step: Step::Probing, .. }) => PROBE_STUCK,
             Some(change) if change.phase.step() == Some(Step::Soaking) => PROBE_SOAKING,
-            Some(_) => (self.wait.elapsed(now) / 10).clamp(PROBE_PAUSES.0, PROBE_PAUSES.1),
+            Some(_) => self.wait.poll(self.wait.probing, now),
         }
     }
 }

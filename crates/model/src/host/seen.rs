@@ -82,14 +82,15 @@ pub(super) enum Life {
     Unsure,
 }
 
-/// Shortest pause between two readings of the standing.
-pub(super) const POLL_LEAST: Duration = Duration::from_millis(10);
-/// Longest pause between two readings while something is awaited.
+/// Shortest pause between two looks at what is awaited: the standing, or a probe.
+pub(super) const POLL_LEAST: Duration = Duration::from_millis(3);
+/// Longest pause between two looks while something is awaited.
 const POLL_MOST: Duration = Duration::from_secs(2);
-/// A pause is so many times as long as a reading takes, at the least: a balancer that is far away or busy is asked less often.
-const POLL_READINGS: u32 = 4;
+/// A pause is so many times as long as a look takes, at the least: a balancer that is far away or busy is asked less often, and a service
+/// that is slow to answer is left in peace.
+const POLL_LOOKS: u32 = 4;
 /// A wait is so many times as long as the pause, where that is not too short or too long: it is found to be over late by no more than that.
-const POLL_SHARE: u32 = 10;
+const POLL_SHARE: u32 = 25;
 
 impl Wait {
     pub(super) fn new(now: Timestamp) -> Self {
@@ -112,10 +113,10 @@ impl Wait {
         at.is_some_and(|at| length <= self.elapsed(at))
     }
 
-    /// The pause before the next reading, which grows with the wait.
-    fn poll(&self, now: Timestamp) -> Duration {
-        let took = now.since(self.reading);
-        (self.elapsed(now) / POLL_SHARE).max(took * POLL_READINGS).clamp(POLL_LEAST, POLL_MOST)
+    /// The pause before the next look, which grows with the wait. The last one was begun at `look`.
+    pub(super) fn poll(&self, look: Timestamp, now: Timestamp) -> Duration {
+        let took = now.since(look);
+        (self.elapsed(now) / POLL_SHARE).max(took * POLL_LOOKS).clamp(POLL_LEAST, POLL_MOST)
     }
 }
 
@@ -230,7 +231,7 @@ impl Host {
                 let good = standing == StandingSeen::InService;
                 self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
                 self.seen.standing = Some(standing);
-                let pause = self.standing_pause().unwrap_or_else(|| self.wait.poll(now));
+                let pause = self.standing_pause().unwrap_or_else(|| self.wait.poll(self.wait.reading, now));
                 self.calls.standing.plan(now + pause);
                 self.act_again(now);
             }

@@ -58,7 +58,8 @@ impl Keeper {
             .await
             .map_err(|e| Reply::fault("clear what an earlier process left", &e))?;
         self.service.calm();
-        self.accept(Writer::Service, launch.fence)?;
+        // It is written with the run, before the program is started.
+        *self.newest(Writer::Service) = Some(launch.fence);
         let run = Run { launch, stage: Stage::Begun { session: 0, ticks: 0 } };
         let before = self.record.service.replace(Service {
             run,
@@ -94,7 +95,8 @@ impl Keeper {
         self.sweep(Writer::Migration)
             .await
             .map_err(|e| Reply::fault("clear what an earlier process left", &e))?;
-        self.accept(Writer::Migration, launch.fence)?;
+        // It is written with the run, before the program is started.
+        *self.newest(Writer::Migration) = Some(launch.fence);
         let before = self.record.migrations.clone();
         self.record.push_migration(Run { launch, stage: Stage::Begun { session: 0, ticks: 0 } });
         let begun = self.begin(Writer::Migration);
