@@ -26,6 +26,9 @@ use crate::{
     shell::{self, Wiring, World},
 };
 
+/// The keeper's own program, which is smaller than the agent's.
+const KEEPER: &str = "deployinatord-keeper";
+
 /// What connects one service to the rest of the agent.
 pub(crate) struct Wired {
     pub(crate) link: Link,
@@ -136,7 +139,10 @@ fn keeper(
     dir: PathBuf,
     open_files: Option<u64>,
 ) -> KeeperClient {
-    let program = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
+    let me = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
+    // The small program where it is installed beside this one; this one can do the same.
+    let small = Some(me.with_file_name(KEEPER)).filter(|small| small.is_file());
+    let program = small.unwrap_or(me);
     let command =
         [program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
     KeeperClient::new(supervisor::Options {

@@ -151,26 +151,53 @@ pub(crate) fn version() -> String {
 impl Report {
     /// As a page for people.
     pub(crate) fn page(&self) -> String {
-        let Machine { cpu, cores, memory_gib, kernel, disk, build } = &self.machine;
-        let mut page = format!(
-            "`{}` on version {}, {build} build.\n\nMachine: {cores} cores of {cpu}, {memory_gib:.0} GiB, Linux {kernel}, \
-             state directories on {disk}.\n",
-            self.command, self.version
-        );
-        for section in &self.sections {
-            section.write(&mut page);
-        }
-        page
+        self.head() + &self.sections.iter().map(|section| self.section(section)).collect::<String>()
     }
 
-    /// Replaces what was measured before in the page at `path`.
+    fn head(&self) -> String {
+        let Machine { cpu, cores, memory_gib, kernel, disk, .. } = &self.machine;
+        format!(
+            "Machine: {cores} cores of {cpu}, {memory_gib:.0} GiB, Linux {kernel}, state directories on {disk}.\n"
+        )
+    }
+
+    fn section(&self, section: &Section) -> String {
+        let mut text = String::new();
+        section.write(&mut text);
+        let [before, after] = section.load;
+        let _ = writeln!(
+            text,
+            "\n`{}` on version {}, {} build; it took {:.0} s. Load average of the machine: {before:.1} before, {after:.1} after.",
+            self.command, self.version, self.machine.build, section.took_s
+        );
+        text
+    }
+
+    /// Replaces what was measured before in the page at `path`. What this run did not measure stays.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         use anyhow::Context as _;
         let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let after = replaced(&before, &self.page())
+        let after = self.written(&before);
+        let after = after
             .with_context(|| format!("{}: the lines {BEGIN} and {END} are not both there", path.display()))?;
         fs::write(path, after).with_context(|| format!("write {}", path.display()))
     }
+
+    fn written(&self, page: &str) -> Option<String> {
+        let sections = Part::ALL.into_iter().filter_map(|part| {
+            let fresh = self.sections.iter().find(|section| section.part == part);
+            fresh.map(|section| self.section(section)).or_else(|| kept(page, part))
+        });
+        replaced(page, &(self.head() + &sections.collect::<String>()))
+    }
+}
+
+/// The section of this part in the page.
+fn kept(page: &str, part: Part) -> Option<String> {
+    let measured = page.split_once(BEGIN)?.1.split_once(END)?.0;
+    let of_part = |section: &&str| section.strip_prefix(part.title()).is_some_and(|rest| rest.starts_with('\n'));
+    let section = measured.split("\n### ").skip(1).find(of_part)?;
+    Some(format!("\n### {}\n", section.trim_end()))
 }
 
 /// Before what was measured, in the page.
@@ -210,18 +237,32 @@ impl Section {
         for note in &self.notes {
             let _ = writeln!(page, "\n{note}");
         }
-        let [before, after] = self.load;
-        let _ = writeln!(
-            page,
-            "\nLoad average of the machine {before:.1} before, {after:.1} after; took {:.0} s.",
-            self.took_s
-        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn report(part: Part, what: &str) -> Report {
+        let machine = Machine::here(Path::new("/"));
+        let figures = vec![Figure::new(what, "1", 1)];
+        let (tables, notes) = (Vec::new(), Vec::new());
+        let section = Section { part, figures, tables, notes, load: [0.0; 2], took_s: 1.0 };
+        Report { command: "bench".into(), version: "0".into(), machine, sections: vec![section] }
+    }
+
+    #[test]
+    fn a_part_that_was_not_measured_stays() {
+        let page = format!("before\n{BEGIN}\nnothing yet\n{END}\nafter\n");
+        let page = report(Part::Push, "push one").written(&page).unwrap();
+        let page = report(Part::Overhead, "overhead one").written(&page).unwrap();
+        let page = report(Part::Push, "push two").written(&page).unwrap();
+        let at = |text: &str| page.find(text);
+        assert!(at("overhead one").is_some() && at("overhead one") < at("push two"), "{page}");
+        assert_eq!((at("push one"), at("nothing yet")), (None, None), "{page}");
+        assert!(page.starts_with("before\n") && page.ends_with("after\n"), "{page}");
+    }
 
     #[test]
     fn only_what_was_measured_is_replaced() {

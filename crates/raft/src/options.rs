@@ -106,11 +106,12 @@ pub(crate) fn config(options: &Options) -> Result<Config, String> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let Timers { heartbeat, election_min, election_max, snapshot, .. } = options.timers;
     // openraft gives an answer to a heartbeat no longer than until the next one, so that a leader whose peers are further away than
-    // that would never hear of its quorum. So it is told a longer interval, and `beat` shows the leader as often as was asked for.
+    // that would never hear of its quorum. So it is told a longer interval, and only `beat` shows the leader, as often as was asked for.
     let answer = heartbeat.max(election_min * 3 / 4);
     let config = Config {
         cluster_name: options.cluster.as_str().to_owned(),
         heartbeat_interval: millis(answer),
+        enable_heartbeat: false,
         election_timeout_min: millis(election_min),
         election_timeout_max: millis(election_max),
         // The time for a message is three quarters of this.

@@ -13,7 +13,7 @@ use crate::{build, shell::Shell};
 /// The benchmarks' binary. It expects the others beside it.
 const BENCH: &str = "deployinator-bench";
 /// The packages whose binaries are needed.
-const PACKAGES: [&str; 4] = ["agent", "bench", "cli", "demo"];
+const PACKAGES: [&str; 5] = ["agent", "bench", "cli", "demo", "supervisor"];
 
 /// Builds what is measured, as it is released, and becomes the measurement; returns only when that does not work.
 pub(crate) fn bench(shell: &Shell, debug: bool, args: &[OsString]) -> Result<ExitCode> {

@@ -13,7 +13,7 @@ use crate::{build, shell::Shell};
 /// The demo's binary. It expects the agent and the command line beside it.
 const DEMO: &str = "deployinator-demo";
 /// The packages whose binaries are needed.
-const PACKAGES: [&str; 3] = ["agent", "cli", "demo"];
+const PACKAGES: [&str; 4] = ["agent", "cli", "demo", "supervisor"];
 
 /// Builds what the demo needs and becomes it; returns only when that does not work.
 pub(crate) fn demo(shell: &Shell, release: bool, args: &[OsString]) -> Result<ExitCode> {
