@@ -195,7 +195,8 @@ impl Report {
 /// The section of this part in the page.
 fn kept(page: &str, part: Part) -> Option<String> {
     let measured = page.split_once(BEGIN)?.1.split_once(END)?.0;
-    let of_part = |section: &&str| section.strip_prefix(part.title()).is_some_and(|rest| rest.starts_with('\n'));
+    let of_part =
+        |section: &&str| section.strip_prefix(part.title()).is_some_and(|rest| rest.starts_with('\n'));
     let section = measured.split("\n### ").skip(1).find(of_part)?;
     Some(format!("\n### {}\n", section.trim_end()))
 }
