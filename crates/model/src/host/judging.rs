@@ -232,7 +232,7 @@ impl Host {
     }
 
     fn exited(&self, change: &Change, exit: ExitSeen) -> Outcome {
-        change.failed(Cause::Release, self.end_words(exit))
+        change.failed(exit.blames(), self.end_words(exit))
     }
 
     fn judge_probing(&self, change: &Change, now: Timestamp) -> Option<Outcome> {

@@ -8,7 +8,7 @@ use super::{
     event::{ExitSeen, FaultSeen, Miss, Observed, ProcessSeen, StandingSeen, Ticket},
     frozen::Frozen,
 };
-use crate::{Fence, ReleaseId, Timestamp};
+use crate::{Fence, ReleaseId, Timestamp, fleet::command::Cause};
 
 /// Observations.
 #[derive(Debug, Default)]
@@ -91,6 +91,16 @@ const POLL_MOST: Duration = Duration::from_secs(2);
 const POLL_LOOKS: u32 = 4;
 /// A wait is so many times as long as the pause, where that is not too short or too long: it is found to be over late by no more than that.
 const POLL_SHARE: u32 = 25;
+
+impl ExitSeen {
+    /// Whose doing an end is that nobody asked for. One that nobody saw, of a host that lost power say, is no word against the release.
+    pub(super) fn blames(self) -> Cause {
+        match self {
+            Self::Code(_) | Self::Signal(_) => Cause::Release,
+            Self::Unknown => Cause::Surroundings,
+        }
+    }
+}
 
 impl Wait {
     pub(super) fn new(now: Timestamp) -> Self {

@@ -159,7 +159,7 @@ impl Host {
         };
         match self.life(&serving.id, None) {
             Life::Runs => {}
-            Life::Ended(exit) => return out(Cause::Release, self.end_words(exit)),
+            Life::Ended(exit) => return out(exit.blames(), self.end_words(exit)),
             Life::Gone => return out(Cause::Surroundings, "it does not run".to_owned()),
             Life::Unsure => return None,
         }

@@ -1,0 +1,130 @@
+//! The promises, one file each. They look at what is true in the simulated world, not at what the machines believe, wherever the two can differ.
+//!
+//! Absent on purpose: any influence on what happens.
+
+mod p01_capacity;
+mod p02_migrate_once;
+mod p03_gate;
+mod p04_order;
+mod p05_evidence;
+mod p06_failed_stays_failed;
+mod p07_joiners;
+mod p08_outlives;
+mod p09_staged_first;
+mod p10_reasons;
+mod p11_acknowledged;
+mod p12_caller;
+mod users;
+
+use std::sync::Arc;
+
+use model::{
+    Fence, Release,
+    fleet::{Act, Fleet, Reply, Report},
+};
+
+use crate::{
+    HostNo, Scenario, ServiceNo,
+    world::{Leader, World},
+};
+
+/// What an invariant says: nothing, or which promise was broken and how.
+pub(crate) type Verdict = Result<(), (&'static str, String)>;
+
+/// A log entry that was just applied.
+pub(crate) struct Applied<'a> {
+    pub(crate) before: &'a Arc<Fleet>,
+    pub(crate) after: &'a Arc<Fleet>,
+    pub(crate) act: &'a Act,
+    pub(crate) reply: &'a Reply,
+}
+
+/// All of them, with what they remember.
+pub(crate) struct Invariants {
+    capacity: p01_capacity::Capacity,
+    pub(crate) migrate_once: p02_migrate_once::MigrateOnce,
+    order: p04_order::Order,
+    failed: p06_failed_stays_failed::FailedStaysFailed,
+    staged: p09_staged_first::StagedFirst,
+}
+
+impl Invariants {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        Self {
+            capacity: p01_capacity::Capacity::new(scenario.services.len()),
+            migrate_once: p02_migrate_once::MigrateOnce::default(),
+            order: p04_order::Order::default(),
+            failed: p06_failed_stays_failed::FailedStaysFailed::default(),
+            staged: p09_staged_first::StagedFirst::default(),
+        }
+    }
+
+    /// A log entry was applied.
+    pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
+        self.capacity.applied(world, applied)?;
+        self.migrate_once.applied(world, applied)?;
+        p05_evidence::applied(applied)?;
+        self.failed.applied(world, applied)?;
+        p07_joiners::applied(applied)?;
+        self.staged.applied(world, applied)?;
+        p11_acknowledged::applied(applied)?;
+        p12_caller::applied(world, applied)
+    }
+
+    /// A host leaves or joins the balancer.
+    pub(crate) fn balances(&mut self, world: &World, host: HostNo, service: ServiceNo, join: bool) -> Verdict {
+        if join {
+            return p04_order::joins(world, host, service);
+        }
+        self.capacity.disturbs(world, host, service)
+    }
+
+    /// A process is about to be told to stop.
+    pub(crate) fn stops(&mut self, world: &World, host: HostNo, service: ServiceNo) -> Verdict {
+        p08_outlives::stops(world, host, service)?;
+        p04_order::stops(world, host, service)?;
+        users::stops(world, host, service)?;
+        self.capacity.disturbs(world, host, service)
+    }
+
+    /// A process is about to be started.
+    pub(crate) fn starts(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        release: &Release,
+        fence: Fence,
+    ) -> Verdict {
+        p03_gate::starts(world, &self.migrate_once, host, service, release)?;
+        self.failed.starts(world, host, service, release, fence)
+    }
+
+    /// A migration is about to be started.
+    pub(crate) fn migrates(&mut self, world: &World, host: HostNo, service: ServiceNo, release: &Release) -> Verdict {
+        self.migrate_once.starts(world, host, service, release)
+    }
+
+    /// A host machine reports.
+    pub(crate) fn reports(&mut self, world: &World, host: HostNo, service: ServiceNo, report: &Report) -> Verdict {
+        self.order.reports(world, host, service, report)
+    }
+
+    /// A leader has planned.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn planned(&mut self, _: &World, leader: &Leader, fleet: &Fleet) -> Verdict {
+        p10_reasons::planned(leader, fleet)
+    }
+
+    /// A host was booted a while ago.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn serves_again(&mut self, world: &World, host: HostNo) -> Verdict {
+        p08_outlives::serves_again(world, host)
+    }
+
+    /// All is over.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn settled(&mut self, world: &World) -> Verdict {
+        p11_acknowledged::settled(world)
+    }
+}

@@ -1,0 +1,137 @@
+//! P1 capacity: no act of ours takes a host of a service out while more than `max_unavailable` of its hosts would then be out.
+//!
+//! Twice: at every grant and every leave to begin, as the fleet machine counts; and in truth, whenever a host that serves is disturbed, over the
+//! hosts that are out because of us.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{
+    ServiceName,
+    fleet::{Act, Availability, Fleet, HostService, PhaseKind, Purpose, Request, RolloutKind, Service},
+};
+
+use super::{Applied, Verdict};
+use crate::{HostNo, ServiceNo, world::World};
+
+/// What it remembers.
+pub(crate) struct Capacity {
+    /// Hosts that were taken out of service by us and are not done, for each service.
+    taken: Vec<BTreeSet<HostNo>>,
+    /// The largest budget that counted since somebody was taken out.
+    budget: Vec<u32>,
+    /// Hosts whose slot an operator broke: he answers for them.
+    broken: BTreeMap<ServiceNo, BTreeSet<HostNo>>,
+}
+
+impl Capacity {
+    pub(crate) fn new(services: usize) -> Self {
+        Self { taken: vec![BTreeSet::new(); services], budget: vec![0; services], broken: BTreeMap::new() }
+    }
+
+    pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
+        if let Act::Ask { service, request: Request::BreakSlot { host }, .. } = applied.act
+            && let (Some(service), Some(host)) = (world.service_number(service), world.number(host))
+        {
+            self.broken.entry(service).or_default().insert(host);
+        }
+        for (name, service) in &applied.after.services {
+            if let Some(number) = world.service_number(name) {
+                let limit = service.policy.max_unavailable.get();
+                self.budget[number] = if self.taken[number].is_empty() { limit } else { self.budget[number].max(limit) };
+            }
+            as_counted(applied.before, applied.after, name, service).map_err(|text| ("P1", text))?;
+        }
+        Ok(())
+    }
+
+    /// A host is taken out, or its process is stopped.
+    pub(crate) fn disturbs(&mut self, world: &World, host: HostNo, service: ServiceNo) -> Verdict {
+        let counts = |host: HostNo| {
+            let record = world.fleet.hosts.get(&world.hosts[host].name);
+            record
+                .and_then(|record| record.services.get(&world.services[service]))
+                .is_some_and(HostService::sums)
+        };
+        let busy = |host: HostNo| world.hosts[host].disks[service].ledger.change.is_some();
+        self.taken[service].retain(|host| busy(*host) && counts(*host));
+        let known = &world.fleet.services[&world.services[service]];
+        let limit = known.policy.max_unavailable.get();
+        self.budget[service] = if self.taken[service].is_empty() { limit } else { self.budget[service].max(limit) };
+        let broken = self.broken.get(&service).is_some_and(|broken| broken.contains(&host));
+        if !counts(host) || !world.is_in_service(host, service) || self.taken[service].contains(&host) || broken {
+            return Ok(());
+        }
+        let others = self.taken[service].iter().filter(|other| {
+            !self.broken.get(&service).is_some_and(|broken| broken.contains(other))
+        });
+        let out = 1 + u32::try_from(others.count()).unwrap_or(u32::MAX);
+        let budget = self.budget[service];
+        if budget < out {
+            let text = format!("h{host} is taken out of service, and {out} are out because of us then, of {budget}");
+            return Err(("P1", text));
+        }
+        self.taken[service].insert(host);
+        Ok(())
+    }
+}
+
+fn as_counted(before: &Fleet, after: &Fleet, name: &ServiceName, service: &Service) -> Result<(), String> {
+    for (host, here) in after.declaring(name) {
+        let then = before.hosts.get(host).and_then(|record| record.services.get(name));
+        let change = then.and_then(|then| then.change.as_ref());
+        let availability = then.map_or(Availability::Out, |then| then.availability);
+        if let Some(granted) = &here.change
+            && change.map(|change| change.fence) != Some(granted.fence)
+        {
+            within(after, name, service, here, availability, host.as_str())?;
+            slots(after, name, service, here, granted.purpose, host.as_str())?;
+        }
+        let begun = here.change.as_ref().is_some_and(|change| change.phase == PhaseKind::Draining);
+        if begun && change.is_some_and(|change| change.phase == PhaseKind::Granted) {
+            within(after, name, service, here, availability, host.as_str())?;
+        }
+        let nothing = here.current.is_none() && service.last_completed().is_none();
+        if then.is_some_and(|then| then.counted) && !here.counted && !nothing {
+            return Err(format!("{host} no longer counts"));
+        }
+    }
+    Ok(())
+}
+
+/// A host that may be in service is taken out only while the policy has room for it.
+fn within(
+    fleet: &Fleet,
+    name: &ServiceName,
+    service: &Service,
+    here: &HostService,
+    availability: Availability,
+    host: &str,
+) -> Result<(), String> {
+    let out = fleet.declaring(name).filter(|(_, here)| here.sums() && here.is_out()).count();
+    let limit = service.policy.max_unavailable.get() as usize;
+    if here.sums() && availability != Availability::Out && limit < out {
+        return Err(format!("{host} gets leave to go, and {out} are out then, of {limit}"));
+    }
+    Ok(())
+}
+
+fn slots(
+    fleet: &Fleet,
+    name: &ServiceName,
+    service: &Service,
+    here: &HostService,
+    purpose: Purpose,
+    host: &str,
+) -> Result<(), String> {
+    let policy = &service.policy;
+    let back = service.active().is_some_and(|active| {
+        matches!(active.kind, RolloutKind::RollbackOf { .. } | RolloutKind::Rollback)
+            && purpose == Purpose::Rollout(active.id)
+    });
+    let limit = if back { policy.rollback_parallel.max(policy.max_unavailable) } else { policy.max_unavailable };
+    let taken = fleet.declaring(name).filter(|(_, here)| here.sums() && here.change.is_some()).count();
+    if here.sums() && (limit.get() as usize) < taken {
+        return Err(format!("{taken} slots are taken of {limit}, the last by {host}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! P5 evidence, not time, frees a lock: a slot or the migration lock is given back by its holder, or by one of three kinds of evidence.
+
+use model::{
+    Fence, HostId,
+    fleet::{Act, Fleet, MigrationLock, PhaseKind, Report, Request},
+};
+
+use super::{Applied, Verdict};
+
+pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
+    let Applied { before, after, act, .. } = applied;
+    for (name, service) in &before.services {
+        for (host, here) in before.declaring(name) {
+            let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted) else {
+                continue;
+            };
+            if holds(after, host, name, change.fence) || frees(act, host, change.fence) {
+                continue;
+            }
+            return Err(("P5", format!("{host} loses the slot of fence {} by {act:?}", change.fence)));
+        }
+        let Some(lock) = &service.migration_lock else { continue };
+        let now = after.services.get(name).and_then(|service| service.migration_lock.as_ref());
+        if now != Some(lock) && !frees_migration(act, lock) {
+            return Err(("P5", format!("{} loses the migration lock by {act:?}", lock.host)));
+        }
+    }
+    Ok(())
+}
+
+fn holds(fleet: &Fleet, host: &HostId, service: &model::ServiceName, fence: Fence) -> bool {
+    let here = fleet.hosts.get(host).and_then(|record| record.services.get(service));
+    here.and_then(|here| here.change.as_ref()).is_some_and(|change| change.fence == fence)
+}
+
+fn frees(act: &Act, host: &HostId, of: Fence) -> bool {
+    match act {
+        Act::Report { host: reporter, report, .. } => match report {
+            Report::Changed { fence } | Report::Reverted { fence } | Report::Abandoned { fence, .. } => {
+                reporter == host && *fence == of
+            }
+            _ => false,
+        },
+        Act::Depart { host: gone, .. } => gone == host,
+        Act::Ask { request: Request::BreakSlot { host: broken }, .. } => broken == host,
+        _ => false,
+    }
+}
+
+fn frees_migration(act: &Act, lock: &MigrationLock) -> bool {
+    match act {
+        Act::Report { host, report: Report::MigrationEnded { fence, .. }, .. } => {
+            *host == lock.host && *fence == lock.fence
+        }
+        Act::Depart { host, .. } => *host == lock.host,
+        Act::Ask { request: Request::BreakMigrationLock, .. } => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,81 @@
+//! P6 a failed release stays failed; and the surroundings condemn nothing: what is well in truth is never condemned.
+
+use std::collections::BTreeMap;
+
+use model::{
+    Fence, Release, ReleaseId, Revision,
+    fleet::{Act, Request, Verdict as Word},
+};
+
+use super::{Applied, Verdict};
+use crate::{HostNo, ServiceNo, scenario::Item, world::World};
+
+/// What it remembers.
+#[derive(Default)]
+pub(crate) struct FailedStaysFailed {
+    /// Since which log entry a release is condemned.
+    since: BTreeMap<(ServiceNo, ReleaseId), Revision>,
+}
+
+impl FailedStaysFailed {
+    pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
+        for (name, service) in &applied.after.services {
+            let Some(number) = world.service_number(name) else { continue };
+            let before = applied.before.services.get(name);
+            for (release, quarantine) in &service.quarantine {
+                if before.is_some_and(|before| before.quarantine.contains_key(release)) {
+                    continue;
+                }
+                self.since.insert((number, release.clone()), applied.after.revision);
+                if !is_excused(world, number, release, applied.act) {
+                    return Err(("P6", format!("{release} is well, and condemned: {}", quarantine.reason)));
+                }
+            }
+            if let Some(before) = before {
+                for release in before.quarantine.keys().filter(|release| !service.quarantine.contains_key(*release)) {
+                    self.since.remove(&(number, release.clone()));
+                    if !matches!(applied.act, Act::Ask { request: Request::ReleaseQuarantine { .. }, .. }) {
+                        return Err(("P6", format!("{release} is no longer condemned after {:?}", applied.act)));
+                    }
+                }
+            }
+            let last = service.last_completed().map(|release| &release.id);
+            if let Some(last) = last.filter(|last| service.quarantine.contains_key(*last)) {
+                return Err(("P6", format!("{last} is what joiners get, and condemned")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A process is about to be started.
+    pub(crate) fn starts(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        release: &Release,
+        fence: Fence,
+    ) -> Verdict {
+        let since = self.since.get(&(service, release.id.clone()));
+        let changes = world.hosts[host].disks[service].ledger.change.is_some();
+        match since {
+            Some(since) if changes && *since < fence.revision => {
+                Err(("P6", format!("h{host} starts {} under a grant that is newer than its quarantine", release.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether something is wrong with the release, or an operator said so, or its process was killed from outside.
+fn is_excused(world: &World, service: ServiceNo, release: &ReleaseId, act: &Act) -> bool {
+    let spec = world.scenario.service(service);
+    let traits = world.traits(service, release);
+    let well = spec.policies.iter().all(|policy| traits.is_good(policy));
+    let said = matches!(act, Act::Ask { request: Request::ResolveMigration { verdict: Word::Failed, .. }, .. });
+    let killed = world.scenario.items.iter().any(|(at, item)| {
+        *at <= world.at && matches!(item, Item::Killed { service: of, .. } if *of == service)
+    });
+    let frozen = world.scenario.items.iter().any(|(at, item)| *at <= world.at && matches!(item, Item::HostFrozen { .. }));
+    !well || said || killed || frozen
+}

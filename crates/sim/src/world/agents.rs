@@ -1,0 +1,468 @@
+//! The agents: one run after the other on each host, each with a host machine for every service.
+
+use std::sync::Arc;
+
+use model::{
+    HostId, ReleaseId, Revision,
+    fleet::{Act, Assignment, Declaration, Enrolment, Fleet, Reply, Report, SUPPORTED_LEVEL},
+    host::{Answer, Effect, Event, Host, Ledger, Setup},
+};
+
+use super::{From, Happening, Keeper, World};
+use crate::{At, HostNo, ServiceNo, clock::Clock};
+
+/// Between two words of a host to the leader, in milliseconds.
+const SIGHTING: u64 = 1_000;
+/// Between two tries to enrol, in milliseconds.
+const ENROL_PAUSE: u64 = 500;
+
+/// A machine of the fleet, with all that is on it.
+pub(crate) struct HostSim {
+    pub(crate) name: HostId,
+    /// Identity of its state directory.
+    pub(crate) state: String,
+    pub(crate) clock: Clock,
+    /// The run of its agent, while it runs.
+    pub(crate) agent: Option<Agent>,
+    /// Runs of its agent so far.
+    pub(crate) runs: u64,
+    /// How many things freeze its agent now.
+    pub(crate) frozen: u32,
+    /// How many things freeze the whole host now.
+    pub(crate) stopped: u32,
+    /// How many things keep its disk full now.
+    pub(crate) full: u32,
+    /// How much later than others it sees what is committed, in milliseconds.
+    pub(crate) laggard: u64,
+    /// It has power.
+    pub(crate) power: bool,
+    /// Times that it was booted.
+    pub(crate) boots: u64,
+    /// It is gone for good.
+    pub(crate) terminated: bool,
+    /// And an operator says so, not the cloud.
+    pub(crate) removed: bool,
+    /// It will see what is committed.
+    pub(crate) learning: bool,
+    /// Its agent dies before so many more effects, and stays down for so long.
+    pub(crate) doom: Option<(u32, u64)>,
+    pub(crate) disks: Vec<Disk>,
+    /// Releases that were ever staged here, for each service.
+    pub(crate) had: Vec<std::collections::BTreeSet<ReleaseId>>,
+    pub(crate) keepers: Vec<Keeper>,
+    /// What its store finds and how slow it is.
+    pub(crate) store_empty: u32,
+    pub(crate) store_slow: u32,
+}
+
+/// What is on a host of one service, besides what its keeper knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) ledger: Ledger,
+    pub(crate) staged: std::collections::BTreeSet<ReleaseId>,
+}
+
+/// One run of an agent.
+pub(crate) struct Agent {
+    pub(crate) machines: Vec<Machine>,
+    /// The fleet has taken this host.
+    pub(crate) enrolled: bool,
+    enrolling: bool,
+    /// Proposals so far.
+    sequence: u64,
+    view: Option<Revision>,
+}
+
+/// A host machine.
+pub(crate) struct Machine {
+    pub(crate) host: Host,
+    /// When it wants to be asked, as it is in the queue.
+    asked: Option<At>,
+    /// What had come while it was frozen.
+    pub(crate) waiting: Vec<Event>,
+}
+
+impl World {
+    /// A new machine, of which nobody knows yet.
+    pub(crate) fn add_host(&mut self) {
+        let number = self.hosts.len();
+        let name: HostId = format!("h{number}").parse().unwrap_or_else(|_| unreachable!("a valid name"));
+        let drift = self.scenario.noise.drift;
+        let rate = self.chance.between(1000 - drift, 1000 + drift);
+        let offset = self.chance.below(10_000_000);
+        let services = self.services.len();
+        self.names.insert(name.clone(), number);
+        for balancer in &mut self.balancers {
+            balancer.targets.push(super::Target::default());
+        }
+        self.hosts.push(HostSim {
+            state: format!("state of {name}"),
+            name,
+            clock: Clock::new(self.at, offset, rate),
+            agent: None,
+            runs: 0,
+            frozen: 0,
+            stopped: 0,
+            full: 0,
+            laggard: 0,
+            power: true,
+            boots: 1,
+            terminated: false,
+            removed: false,
+            learning: false,
+            doom: None,
+            disks: vec![Disk::default(); services],
+            had: vec![std::collections::BTreeSet::new(); services],
+            keepers: (0..services).map(|_| Keeper::default()).collect(),
+            store_empty: 0,
+            store_slow: 0,
+        });
+        let after = self.chance.below(300);
+        self.later(after, Happening::Start { host: number });
+    }
+
+    /// What a host's configuration says of a service.
+    pub(crate) fn setup(&self, host: HostNo, service: ServiceNo) -> Setup {
+        let spec = self.scenario.service(service);
+        Setup {
+            headful: spec.headful,
+            probe: spec.probe,
+            asks_ready: false,
+            instances: 1,
+            seed: self.scenario.seed ^ ((host as u64) << 8) ^ service as u64,
+        }
+    }
+
+    pub(super) fn start_agent(&mut self, host: HostNo) {
+        let here = &self.hosts[host];
+        if here.agent.is_some() || !here.power || here.terminated {
+            return;
+        }
+        if 0 < here.full {
+            // It ends at once, and is started again.
+            return self.later(2000, Happening::Start { host });
+        }
+        let machines = (0..self.services.len())
+            .map(|service| Machine {
+                host: Host::new(self.setup(host, service), here.disks[service].ledger.clone()),
+                asked: None,
+                waiting: Vec::new(),
+            })
+            .collect();
+        let here = &mut self.hosts[host];
+        here.runs += 1;
+        here.learning = false;
+        here.agent = Some(Agent { machines, enrolled: false, enrolling: false, sequence: 0, view: None });
+        let run = here.runs;
+        self.told(|| format!("the agent of h{host} starts (run {run})"));
+        for service in 0..self.services.len() {
+            self.to_machine(host, service, run, Box::new(Event::Booted));
+        }
+        self.enrol(host);
+        let after = self.chance.below(SIGHTING);
+        self.later(after, Happening::Sight { host, run });
+        self.reconsider();
+    }
+
+    /// The agent of a host is no more. What it had asked for goes on.
+    pub(super) fn kill_agent(&mut self, host: HostNo) {
+        if self.hosts[host].agent.take().is_some() {
+            self.told(|| format!("the agent of h{host} dies"));
+            self.abdicate(host);
+        }
+    }
+
+    fn enrol(&mut self, host: HostNo) {
+        let declares = self.scenario.services.iter().zip(&self.services).map(|(spec, name)| {
+            let declaration = Declaration {
+                port: 80,
+                probe: spec.probe.then(|| "GET /".into()),
+                balancer: spec.headful.then(|| "group".into()),
+            };
+            (name.clone(), declaration)
+        });
+        let here = &self.hosts[host];
+        let enrolment = Enrolment {
+            host: here.name.clone(),
+            state: here.state.clone(),
+            address: ([10, 0, 0, u8::try_from(host % 250).unwrap_or(0)], 7100).into(),
+            zone: None,
+            declares: declares.collect(),
+            level: SUPPORTED_LEVEL,
+        };
+        if let Some(agent) = &mut self.hosts[host].agent {
+            agent.enrolling = true;
+        }
+        self.submit(host, From::Enrolment, Act::Enrol(enrolment));
+    }
+
+    /// An agent proposes, and asks again until it has its answer.
+    pub(super) fn submit(&mut self, host: HostNo, of: From, act: Act) {
+        let run = self.hosts[host].runs;
+        let name = self.hosts[host].name.clone();
+        let Some(agent) = &mut self.hosts[host].agent else { return };
+        agent.sequence += 1;
+        let command = Self::command(format!("{name}.{run}"), agent.sequence, act);
+        let letter = self.letter(host, of, command);
+        self.later(0, Happening::Offer { host, run, letter });
+    }
+
+    pub(super) fn answered(&mut self, letter: usize, run: u64) {
+        let (host, of) = (self.letters[letter].host, self.letters[letter].of);
+        if self.letters[letter].done || self.hosts[host].runs != run {
+            return;
+        }
+        if let From::Person { push } = of {
+            self.letters[letter].done = true;
+            let reply = self.letters[letter].reply.clone();
+            return self.person_hears(push, reply);
+        }
+        if self.hosts[host].agent.is_none() {
+            return;
+        }
+        self.letters[letter].done = true;
+        let Some(reply) = self.letters[letter].reply.clone() else { return };
+        match of {
+            From::Machine { service, id } => {
+                let took = self.took(letter);
+                let answer = match reply {
+                    Reply::Refused(refusal) => Answer::Refused(refusal.to_string()),
+                    _ => Answer::Accepted,
+                };
+                self.to_machine(host, service, run, Box::new(Event::ReportAnswered { id, answer, took }));
+            }
+            From::Enrolment => {
+                let Some(agent) = &mut self.hosts[host].agent else { return };
+                agent.enrolling = false;
+                agent.enrolled = !matches!(reply, Reply::Refused(_));
+                self.later(1, Happening::Learn { host });
+            }
+            From::Person { .. } | From::Nobody => (),
+        }
+    }
+
+    /// A host sees what is committed.
+    pub(super) fn learn(&mut self, host: HostNo) {
+        self.hosts[host].learning = false;
+        if self.hosts[host].agent.is_none() {
+            return;
+        }
+        let hears = self.leader().is_some_and(|leader| self.hear_each_other(host, leader));
+        if !hears {
+            self.hosts[host].learning = true;
+            return self.later(300, Happening::Learn { host });
+        }
+        let fleet = self.fleet.clone();
+        let assignment = fleet.assignment(&self.hosts[host].name);
+        let mine = assignment.state.as_ref().is_none_or(|state| *state == self.hosts[host].state);
+        let Some(agent) = &mut self.hosts[host].agent else { return };
+        if agent.view == Some(assignment.revision) && agent.enrolled {
+            return;
+        }
+        if !agent.enrolled {
+            return;
+        }
+        agent.view = Some(assignment.revision);
+        if !assignment.enrolled || !mine {
+            if !agent.enrolling && !self.hosts[host].terminated {
+                self.later(ENROL_PAUSE, Happening::Learn { host });
+                self.hosts[host].learning = true;
+                self.enrol_again(host, &fleet);
+            }
+            return;
+        }
+        self.assign(host, assignment);
+    }
+
+    fn enrol_again(&mut self, host: HostNo, fleet: &Arc<Fleet>) {
+        // One that was removed or terminated is not to come back by itself.
+        let departed = fleet.hosts.get(&self.hosts[host].name).is_some_and(|record| record.departed.is_some());
+        if !departed {
+            self.enrol(host);
+        }
+    }
+
+    fn assign(&mut self, host: HostNo, mut assignment: Assignment) {
+        let run = self.hosts[host].runs;
+        for service in 0..self.services.len() {
+            let name = self.services[service].clone();
+            if let Some(mine) = assignment.services.remove(&name) {
+                let event = Event::Assigned { revision: assignment.revision, assignment: Box::new(mine) };
+                self.to_machine(host, service, run, Box::new(event));
+            }
+        }
+    }
+
+    pub(super) fn sight(&mut self, host: HostNo, run: u64) {
+        let here = &self.hosts[host];
+        if here.runs != run || here.agent.is_none() {
+            return;
+        }
+        self.later(SIGHTING, Happening::Sight { host, run });
+        let enrolled = self.hosts[host].agent.as_ref().is_some_and(|agent| agent.enrolled);
+        let Some(leader) = self.leader() else { return };
+        if enrolled
+            && self.is_awake(host)
+            && self.is_awake(leader)
+            && self.network.carries(host, leader)
+            && !self.is_lost()
+        {
+            let after = self.message();
+            self.later(after, Happening::Heard { host });
+        }
+    }
+
+    pub(super) fn deadline(&mut self, host: HostNo, service: ServiceNo, run: u64) {
+        let at = self.at;
+        let here = &mut self.hosts[host];
+        if here.runs != run {
+            return;
+        }
+        let Some(agent) = &mut here.agent else { return };
+        let machine = &mut agent.machines[service];
+        if machine.asked != Some(at) {
+            return;
+        }
+        machine.asked = None;
+        self.to_machine(host, service, run, Box::new(Event::DeadlinePassed));
+    }
+
+    /// Hands a machine an event, and begins what it wants done.
+    pub(super) fn to_machine(&mut self, host: HostNo, service: ServiceNo, run: u64, event: Box<Event>) {
+        let now = self.hosts[host].clock.read(self.at);
+        let here = &mut self.hosts[host];
+        if here.runs != run {
+            return;
+        }
+        let frozen = here.frozen != 0;
+        let Some(agent) = &mut here.agent else { return };
+        let machine = &mut agent.machines[service];
+        if frozen {
+            if *event != Event::DeadlinePassed {
+                machine.waiting.push(*event);
+            }
+            return;
+        }
+        let phase = machine.host.ledger().change.as_ref().map(|change| change.phase.kind());
+        let effects = machine.host.handle(*event, now);
+        let after = machine.host.ledger().change.as_ref().map(|change| change.phase.kind());
+        if phase != after {
+            let word = after.map_or("steady", model::fleet::PhaseKind::word);
+            self.coverage.met("phase", word);
+            self.told(|| format!("h{host} {}: {word}", service));
+        }
+        for effect in effects {
+            if !self.survives(host) {
+                return;
+            }
+            self.begin_effect(host, service, run, effect);
+            if self.hosts[host].runs != run || self.hosts[host].agent.is_none() {
+                return;
+            }
+        }
+        self.ask_again(host, service, run);
+    }
+
+    /// Whether an agent that is to die at an effect lives on.
+    fn survives(&mut self, host: HostNo) -> bool {
+        let Some((left, down)) = self.hosts[host].doom else { return true };
+        if let Some(left) = left.checked_sub(1) {
+            self.hosts[host].doom = Some((left, down));
+            return true;
+        }
+        self.hosts[host].doom = None;
+        self.kill_agent(host);
+        self.later(down, Happening::Start { host });
+        false
+    }
+
+    fn begin_effect(&mut self, host: HostNo, service: ServiceNo, run: u64, effect: Effect) {
+        self.coverage.met("effect", word(&effect));
+        match effect {
+            Effect::Persist(ledger) => {
+                if 0 < self.hosts[host].full {
+                    // What cannot be written down is not done: the agent ends.
+                    self.kill_agent(host);
+                    return self.later(2000, Happening::Start { host });
+                }
+                self.hosts[host].disks[service].ledger = *ledger;
+            }
+            Effect::Log(text) => self.told(|| format!("h{host} {service} logs: {text}")),
+            Effect::Propose { id, report } => {
+                self.watch(|invariants, world| invariants.reports(world, host, service, &report));
+                let act = self.report(host, service, report);
+                self.submit(host, From::Machine { service, id }, act);
+            }
+            effect => {
+                let after = if is_near(&effect) { 1 } else { self.way() };
+                self.later(after, Happening::Call { host, service, run, effect: Box::new(effect) });
+            }
+        }
+    }
+
+    fn report(&self, host: HostNo, service: ServiceNo, report: Report) -> Act {
+        let (host, service) = (self.hosts[host].name.clone(), self.services[service].clone());
+        Act::Report { host, service, report }
+    }
+
+    fn ask_again(&mut self, host: HostNo, service: ServiceNo, run: u64) {
+        let at = self.at;
+        let here = &mut self.hosts[host];
+        let Some(agent) = &mut here.agent else { return };
+        let machine = &mut agent.machines[service];
+        let Some(due) = machine.host.deadline() else {
+            machine.asked = None;
+            return;
+        };
+        let due = here.clock.when(due).max(at + 1);
+        if machine.asked != Some(due) {
+            machine.asked = Some(due);
+            self.later_at(due, Happening::Deadline { host, service, run });
+        }
+    }
+
+    /// The agent of a host goes on where it was frozen.
+    pub(super) fn thaw(&mut self, host: HostNo) {
+        let run = self.hosts[host].runs;
+        for service in 0..self.services.len() {
+            let Some(agent) = &mut self.hosts[host].agent else { return };
+            let mut waiting = std::mem::take(&mut agent.machines[service].waiting);
+            if waiting.is_empty() {
+                waiting.push(Event::DeadlinePassed);
+            }
+            for event in waiting {
+                self.to_machine(host, service, run, Box::new(event));
+            }
+            self.ask_again(host, service, run);
+        }
+        self.reconsider();
+    }
+}
+
+/// Calls that do not leave the host.
+fn is_near(effect: &Effect) -> bool {
+    matches!(effect, Effect::Observe { .. } | Effect::QueryStaged { .. } | Effect::ReadTail { .. } | Effect::Collect { .. })
+}
+
+fn word(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Persist(_) => "persist",
+        Effect::Observe { .. } => "observe",
+        Effect::QueryStanding { .. } => "query standing",
+        Effect::QueryStaged { .. } => "query staged",
+        Effect::Stage { .. } => "stage",
+        Effect::Collect { .. } => "collect",
+        Effect::Leave { .. } => "leave",
+        Effect::Join { .. } => "join",
+        Effect::Stop { .. } => "stop",
+        Effect::VerifyAndStart { .. } => "verify and start",
+        Effect::KeepRunning { .. } => "keep running",
+        Effect::Probe { .. } => "probe",
+        Effect::Migrate { .. } => "migrate",
+        Effect::StopMigration { .. } => "stop migration",
+        Effect::ReadTail { .. } => "read tail",
+        Effect::Propose { .. } => "propose",
+        Effect::Log(_) => "log",
+    }
+}
+

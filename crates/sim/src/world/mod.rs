@@ -1,0 +1,529 @@
+//! Lets a scenario happen: one queue of events in true time, and whatever each of them leads to.
+
+mod agents;
+mod balancer;
+mod effects;
+mod faults;
+mod keeper;
+mod leading;
+mod network;
+mod people;
+mod settling;
+mod stores;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
+
+use model::{
+    HostId, ServiceName,
+    fleet::{Act, Command, Fleet, Reply, Report},
+    host::{Effect, Event, ReportId},
+    time::WallTime,
+};
+
+pub(crate) use self::{
+    agents::HostSim,
+    balancer::{Balancer, Target},
+    keeper::{Keeper, Runs},
+    leading::Leader,
+    network::Network,
+    people::Pushed,
+};
+use crate::{
+    At, Chance, Coverage, HostNo, Scenario, ServiceNo,
+    invariants::{Applied, Invariants},
+    scenario::Item,
+};
+
+/// A run that comes here goes in circles.
+const EVENTS_LIMIT: u64 = 3_000_000;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Which, or what else is wrong.
+    pub(crate) promise: &'static str,
+    /// How.
+    pub(crate) text: String,
+    /// When.
+    pub(crate) at: At,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    /// The first promise that was broken.
+    pub(crate) broken: Option<Broken>,
+    /// What was met.
+    pub(crate) coverage: Coverage,
+    /// Rollouts that came to an end.
+    pub(crate) rollouts: u64,
+    /// Log entries.
+    pub(crate) entries: u64,
+    /// Events of the simulator.
+    pub(crate) events: u64,
+    /// True time that passed.
+    pub(crate) lasted: At,
+    /// Each step in words, where that was asked for.
+    pub(crate) story: Vec<String>,
+}
+
+/// Something that is to happen.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// An item of the scenario.
+    Item(usize),
+    /// Its end.
+    Over(usize),
+    /// An event for a host machine of one run of an agent.
+    ToMachine { host: HostNo, service: ServiceNo, run: u64, event: Box<Event> },
+    /// A machine wants to be asked.
+    Deadline { host: HostNo, service: ServiceNo, run: u64 },
+    /// A call reaches the outside.
+    Call { host: HostNo, service: ServiceNo, run: u64, effect: Box<Effect> },
+    /// An agent offers a command.
+    Offer { host: HostNo, run: u64, letter: usize },
+    /// It reaches the leader.
+    Arrives { letter: usize, from: HostNo },
+    /// Its answer comes back.
+    Answered { letter: usize, run: u64 },
+    /// A host sees what is committed.
+    Learn { host: HostNo },
+    /// A host says how it is.
+    Sight { host: HostNo, run: u64 },
+    /// Its word reaches the leader.
+    Heard { host: HostNo },
+    /// The voters may have to choose.
+    Elect,
+    /// A leader looks.
+    Plan { reign: u64 },
+    /// A leader proposes the next thing that it planned.
+    Propose { reign: u64 },
+    /// A leader finds out that it no longer leads.
+    Deposed { reign: u64 },
+    /// A process becomes healthy, or sick.
+    Health { host: HostNo, service: ServiceNo, pid: u32, healthy: bool },
+    /// A process ends by itself.
+    Exit { host: HostNo, service: ServiceNo, pid: u32 },
+    /// A keeper starts it again.
+    Restart { host: HostNo, service: ServiceNo, pid: u32 },
+    /// A process that was told to stop is gone.
+    Gone { host: HostNo, service: ServiceNo, pid: u32 },
+    /// A migration ends.
+    MigrationEnds { host: HostNo, service: ServiceNo, run: u64 },
+    /// A balancer looks at a target.
+    Check { service: ServiceNo, host: HostNo },
+    /// An agent is started.
+    Start { host: HostNo },
+    /// The cloud has said that a host is terminated.
+    Evidence { host: HostNo },
+    /// After a reboot what was in service is to serve again, whoever can be reached.
+    Serves { host: HostNo, boot: u64 },
+    /// Somebody asks, for the so many-th time.
+    Asks { letter: usize, tries: u32 },
+    /// A target is registered late.
+    Registers { service: ServiceNo, host: HostNo },
+    /// The operator looks after what waits.
+    Tidy,
+}
+
+/// What is proposed, and who waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) command: Command,
+    pub(crate) host: HostNo,
+    pub(crate) run: u64,
+    pub(crate) of: From,
+    /// When it was offered first, by the host's clock.
+    pub(crate) began: model::Timestamp,
+    pub(crate) reply: Option<Reply>,
+    pub(crate) done: bool,
+}
+
+/// Who waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum From {
+    Machine { service: ServiceNo, id: ReportId },
+    Enrolment,
+    Person { push: Option<usize> },
+    Nobody,
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) at: At,
+    queue: BinaryHeap<Reverse<(At, u64, Slot)>>,
+    slots: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    counter: u64,
+    pub(crate) scenario: Scenario,
+    pub(crate) chance: Chance,
+    /// The state that the log leads to.
+    pub(crate) fleet: Arc<Fleet>,
+    since_snapshot: u64,
+    pub(crate) letters: Vec<Letter>,
+    pub(crate) hosts: Vec<HostSim>,
+    pub(crate) names: BTreeMap<HostId, HostNo>,
+    pub(crate) services: Vec<ServiceName>,
+    pub(crate) balancers: Vec<Balancer>,
+    pub(crate) network: Network,
+    pub(crate) leaders: Vec<Leader>,
+    pub(crate) reigns: u64,
+    pub(crate) pushed: Vec<Pushed>,
+    pub(crate) people: u64,
+    pub(crate) settling: bool,
+    settles_until: At,
+    over: bool,
+    pub(crate) invariants: Option<Box<Invariants>>,
+    pub(crate) broken: Option<Broken>,
+    pub(crate) coverage: Coverage,
+    pub(crate) rollouts: u64,
+    pub(crate) story: Option<Vec<String>>,
+}
+
+type Slot = usize;
+
+/// Runs a scenario to its end, or until a promise is broken. With `tell`, says each step in words.
+pub(crate) fn run(scenario: &Scenario, tell: bool) -> Ended {
+    let mut world = World::new(scenario.clone(), tell);
+    let events = world.play();
+    Ended {
+        broken: world.broken,
+        coverage: world.coverage,
+        rollouts: world.rollouts,
+        entries: world.fleet.revision.0,
+        events,
+        lasted: world.at,
+        story: world.story.unwrap_or_default(),
+    }
+}
+
+impl World {
+    fn new(scenario: Scenario, tell: bool) -> Self {
+        let services: Vec<ServiceName> = scenario
+            .services
+            .iter()
+            .map(|service| service.name.parse().unwrap_or_else(|_| unreachable!("a valid name")))
+            .collect();
+        let mut world = Self {
+            at: 0,
+            queue: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            counter: 0,
+            chance: Chance::new(scenario.seed, 2),
+            fleet: Arc::default(),
+            since_snapshot: 0,
+            letters: Vec::new(),
+            hosts: Vec::new(),
+            names: BTreeMap::new(),
+            balancers: services.iter().map(|_| Balancer::default()).collect(),
+            services,
+            network: Network::default(),
+            leaders: Vec::new(),
+            reigns: 0,
+            pushed: Vec::new(),
+            people: 0,
+            settling: false,
+            settles_until: 0,
+            over: false,
+            invariants: Some(Box::new(Invariants::new(&scenario))),
+            broken: None,
+            coverage: Coverage::default(),
+            rollouts: 0,
+            story: tell.then(Vec::new),
+            scenario,
+        };
+        for _ in 0..world.scenario.hosts {
+            world.add_host();
+        }
+        for number in 0..world.scenario.items.len() {
+            world.later_at(world.scenario.items[number].0, Happening::Item(number));
+        }
+        world
+    }
+
+    fn play(&mut self) -> u64 {
+        let faults_end = self.scenario.ends() + 1;
+        let mut events = 0;
+        while self.broken.is_none() {
+            let next = self.queue.peek().map(|Reverse((at, ..))| *at);
+            if !self.settling && next.is_none_or(|at| faults_end < at) {
+                self.at = faults_end;
+                self.heal();
+            }
+            if self.settling && self.is_over() {
+                break;
+            }
+            let Some(Reverse((at, _, slot))) = self.queue.pop() else {
+                self.break_promise("liveness", "nothing happens any more".into());
+                break;
+            };
+            self.at = self.at.max(at);
+            let Some(happening) = self.slots[slot].take() else { continue };
+            self.free.push(slot);
+            self.happen(happening);
+            events += 1;
+            if EVENTS_LIMIT < events {
+                self.break_promise("liveness", "it goes in circles".into());
+            }
+        }
+        events
+    }
+
+    /// Lets it happen after so many milliseconds.
+    pub(crate) fn later(&mut self, after: u64, happening: Happening) {
+        self.later_at(self.at + after, happening);
+    }
+
+    pub(crate) fn later_at(&mut self, at: At, happening: Happening) {
+        self.counter += 1;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = Some(happening);
+                slot
+            }
+            None => {
+                self.slots.push(Some(happening));
+                self.slots.len() - 1
+            }
+        };
+        self.queue.push(Reverse((at, self.counter, slot)));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Item(number) => self.begin(number),
+            Happening::Over(number) => self.end(number),
+            Happening::ToMachine { host, service, run, event } => {
+                self.to_machine(host, service, run, event);
+            }
+            Happening::Deadline { host, service, run } => self.deadline(host, service, run),
+            Happening::Call { host, service, run, effect } => self.call(host, service, run, *effect),
+            Happening::Offer { host, run, letter } => self.offer(host, run, letter),
+            Happening::Arrives { letter, from } => self.arrives(letter, from),
+            Happening::Answered { letter, run } => self.answered(letter, run),
+            Happening::Learn { host } => self.learn(host),
+            Happening::Sight { host, run } => self.sight(host, run),
+            Happening::Heard { host } => self.heard(host),
+            Happening::Elect => self.elect(),
+            Happening::Plan { reign } => self.plan(reign),
+            Happening::Propose { reign } => self.propose_planned(reign),
+            Happening::Deposed { reign } => self.leaders.retain(|leader| leader.reign != reign),
+            Happening::Health { host, service, pid, healthy } => self.health(host, service, pid, healthy),
+            Happening::Exit { host, service, pid } => self.exit(host, service, pid),
+            Happening::Restart { host, service, pid } => self.restart(host, service, pid),
+            Happening::Gone { host, service, pid } => self.gone(host, service, pid),
+            Happening::MigrationEnds { host, service, run } => self.migration_ends(host, service, run),
+            Happening::Check { service, host } => self.check(service, host),
+            Happening::Start { host } => self.start_agent(host),
+            Happening::Evidence { host } => self.evidence(host),
+            Happening::Serves { host, boot } => self.must_serve(host, boot),
+            Happening::Asks { letter, tries } => self.asks(letter, tries),
+            Happening::Registers { service, host } => self.register(service, host),
+            Happening::Tidy => self.tidy(),
+        }
+    }
+
+    /// Appends to the log, and applies.
+    pub(crate) fn commit(&mut self, command: &Command) -> Reply {
+        let before = self.fleet.clone();
+        let revision = model::Revision(before.revision.0 + 1);
+        let reply = Arc::make_mut(&mut self.fleet).apply(revision, command);
+        self.told(|| format!("#{revision} {} -> {}", in_words(&command.act), reply_in_words(&reply)));
+        self.note_entry(&command.act, &reply);
+        let after = self.fleet.clone();
+        self.watch(|invariants, world| {
+            invariants.applied(world, &Applied { before: &before, after: &after, act: &command.act, reply: &reply })
+        });
+        self.rollouts += after.events.iter().rev().take_while(|event| event.revision == revision).filter(|event| {
+            matches!(event.kind, model::fleet::EventKind::RolloutEnded { .. })
+        }).count() as u64;
+        self.snapshot();
+        self.everybody_learns();
+        reply
+    }
+
+    /// A replica that starts from a snapshot is the same as one that saw every entry.
+    fn snapshot(&mut self) {
+        self.since_snapshot += 1;
+        if self.since_snapshot < self.scenario.noise.snapshot {
+            return;
+        }
+        self.since_snapshot = 0;
+        let text = serde_json::to_string(&*self.fleet);
+        let read = text.and_then(|text| serde_json::from_str::<Fleet>(&text));
+        match read {
+            Ok(read) if read == *self.fleet => self.fleet = Arc::new(read),
+            Ok(_) => self.break_promise("P11", "a snapshot is not what it was made of".into()),
+            Err(error) => self.break_promise("P11", format!("a snapshot cannot be read: {error}")),
+        }
+    }
+
+    fn note_entry(&mut self, act: &Act, reply: &Reply) {
+        self.coverage.met("command", command_word(act));
+        match reply {
+            Reply::Refused(refusal) => self.coverage.met("refusal", refusal_word(refusal)),
+            Reply::Planned(results) => {
+                for refusal in results.iter().filter_map(|result| result.as_ref().err()) {
+                    self.coverage.met("refusal", refusal_word(refusal));
+                }
+            }
+            Reply::Done | Reply::Accepted(_) | Reply::Joined(_) => (),
+        }
+    }
+
+    /// A command in somebody's name.
+    pub(crate) fn command(proposer: String, sequence: u64, act: Act) -> Command {
+        Command { proposer, sequence, at: WallTime(0), act }
+    }
+
+    /// Has the invariants look.
+    pub(crate) fn watch(&mut self, look: impl FnOnce(&mut Invariants, &Self) -> Result<(), (&'static str, String)>) {
+        let Some(mut invariants) = self.invariants.take() else { return };
+        let found = look(&mut invariants, self);
+        self.invariants = Some(invariants);
+        if let Err((promise, text)) = found {
+            self.break_promise(promise, text);
+        }
+    }
+
+    pub(crate) fn break_promise(&mut self, promise: &'static str, text: String) {
+        self.told(|| format!("BROKEN {promise}: {text}"));
+        let at = self.at;
+        self.broken.get_or_insert(Broken { promise, text, at });
+    }
+
+    /// Says a step in words, where somebody listens.
+    pub(crate) fn told(&mut self, words: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>8}.{:03}  {}", self.at / 1000, self.at % 1000, words()));
+        }
+    }
+
+    /// How long a message takes.
+    pub(crate) fn message(&mut self) -> u64 {
+        let most = self.scenario.noise.message;
+        self.chance.between(1, most)
+    }
+
+    /// How long a call to the outside takes, one way.
+    pub(crate) fn way(&mut self) -> u64 {
+        let most = self.scenario.noise.call;
+        self.chance.between(1, most)
+    }
+
+    /// Whether this message is lost.
+    pub(crate) fn is_lost(&mut self) -> bool {
+        let lost = self.scenario.noise.lost;
+        !self.settling && self.chance.per_mille(lost)
+    }
+
+    /// The item of this number.
+    pub(crate) fn item(&self, number: usize) -> Item {
+        self.scenario.items[number].1.clone()
+    }
+
+    /// The place of a host.
+    pub(crate) fn number(&self, host: &HostId) -> Option<HostNo> {
+        self.names.get(host).copied()
+    }
+
+    /// The place of a service.
+    pub(crate) fn service_number(&self, name: &ServiceName) -> Option<ServiceNo> {
+        self.services.iter().position(|other| other == name)
+    }
+}
+
+fn in_words(act: &Act) -> String {
+    match act {
+        Act::Report { host, service, report } => format!("{host} {service} reports {report:?}"),
+        Act::Plan { service, steps, .. } => format!("plan for {service}: {steps:?}"),
+        Act::Ask { service, request, .. } => format!("somebody asks of {service}: {request:?}"),
+        Act::Enrol(enrolment) => format!("{} enrols", enrolment.host),
+        other => format!("{other:?}"),
+    }
+}
+
+fn reply_in_words(reply: &Reply) -> String {
+    match reply {
+        Reply::Refused(refusal) => format!("no: {refusal}"),
+        Reply::Planned(results) => {
+            let refused: Vec<String> =
+                results.iter().filter_map(|result| result.as_ref().err()).map(ToString::to_string).collect();
+            if refused.is_empty() { "done".into() } else { format!("no: {}", refused.join("; ")) }
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The word for a command, for the count of what was met.
+fn command_word(act: &Act) -> &'static str {
+    use model::fleet::Request;
+    match act {
+        Act::Enrol(_) => "enrol",
+        Act::Depart { .. } => "depart",
+        Act::Silent { .. } => "silent",
+        Act::Plan { .. } => "plan",
+        Act::RaiseLevel { .. } => "raise level",
+        Act::Report { report, .. } => match report {
+            Report::Staged { .. } => "report staged",
+            Report::NotStaged { .. } => "report not staged",
+            Report::Runs { .. } => "report runs",
+            Report::Moved { .. } => "report moved",
+            Report::Failed { .. } => "report failed",
+            Report::Changed { .. } => "report changed",
+            Report::Reverted { .. } => "report reverted",
+            Report::Stuck { .. } => "report stuck",
+            Report::Abandoned { .. } => "report abandoned",
+            Report::Parked { .. } => "report parked",
+            Report::Availability { .. } => "report availability",
+            Report::MigrationStarted { .. } => "report migration started",
+            Report::MigrationEnded { .. } => "report migration ended",
+        },
+        Act::Ask { request, .. } => match request {
+            Request::Push { .. } => "ask push",
+            Request::Rollback => "ask rollback",
+            Request::Restart => "ask restart",
+            Request::Pause => "ask pause",
+            Request::Resume => "ask resume",
+            Request::Abort { .. } => "ask abort",
+            Request::SetPolicy { .. } => "ask policy",
+            Request::ResolveMigration { .. } => "ask resolve migration",
+            Request::ReleaseQuarantine { .. } => "ask release quarantine",
+            Request::BreakSlot { .. } => "ask break slot",
+            Request::BreakMigrationLock => "ask break migration lock",
+            Request::Exclude { .. } => "ask exclude",
+            Request::Include { .. } => "ask include",
+            Request::Drain { .. } => "ask drain",
+            Request::Admit { .. } => "ask admit",
+        },
+    }
+}
+
+/// The word for a refusal.
+fn refusal_word(refusal: &model::fleet::Refusal) -> &'static str {
+    use model::fleet::Refusal;
+    match refusal {
+        Refusal::UnknownService { .. } => "unknown service",
+        Refusal::UnknownHost { .. } => "unknown host",
+        Refusal::NoRollout => "no rollout",
+        Refusal::Quarantined { .. } => "quarantined",
+        Refusal::NothingBefore => "nothing before",
+        Refusal::Busy { .. } => "busy",
+        Refusal::Outdated { .. } => "outdated",
+        Refusal::Budget { .. } => "budget",
+        Refusal::NoFreeSlot { .. } => "no free slot",
+        Refusal::NotMigrated { .. } => "not migrated",
+        Refusal::NotStaged { .. } => "not staged",
+        Refusal::MigrationLocked { .. } => "migration locked",
+        Refusal::HostNotFree { .. } => "host not free",
+        Refusal::AnotherHost { .. } => "another host",
+        Refusal::Terminated { .. } => "terminated",
+        Refusal::ReasonMissing => "reason missing",
+        Refusal::NotNow(_) => "not now",
+    }
+}

@@ -1,0 +1,124 @@
+//! CI and operators: what they ask, and what they are told.
+
+use model::{
+    ReleaseId, RolloutId,
+    fleet::{Act, Evidence, Operator, Reply, Request, Verdict},
+};
+
+use super::{From, Happening, World};
+use crate::{HostNo, ServiceNo};
+
+/// Between two tries of a client, in milliseconds, and how many it makes.
+const RETRY: (u64, u32) = (500, 60);
+
+/// A push, and what its client was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Pushed {
+    pub(crate) service: ServiceNo,
+    pub(crate) release: ReleaseId,
+    pub(crate) told: Option<RolloutId>,
+}
+
+impl World {
+    /// Somebody asks something of a service.
+    pub(super) fn ask(&mut self, service: ServiceNo, request: Request) {
+        let push = match &request {
+            Request::Push { release, .. } => {
+                self.pushed.push(Pushed { service, release: release.id.clone(), told: None });
+                Some(self.pushed.len() - 1)
+            }
+            _ => None,
+        };
+        let by = Operator { name: "ann".into(), reason: "because".into() };
+        let act = Act::Ask { service: self.services[service].clone(), by, request };
+        self.somebody(act, push);
+    }
+
+    /// Somebody asks something, through any agent, and again until there is an answer.
+    pub(super) fn somebody(&mut self, act: Act, push: Option<usize>) {
+        self.people += 1;
+        let command = Self::command(format!("person {}", self.people), 1, act);
+        let letter = self.letter(0, From::Person { push }, command);
+        self.later(1, Happening::Asks { letter, tries: 0 });
+    }
+
+    pub(super) fn asks(&mut self, letter: usize, tries: u32) {
+        let (pause, most) = RETRY;
+        if self.letters[letter].done || most <= tries && !self.settling {
+            return;
+        }
+        if self.working_leader().is_some() && !self.is_lost() {
+            let command = self.letters[letter].command.clone();
+            let reply = self.commit(&command);
+            if !self.is_lost() {
+                self.letters[letter].done = true;
+                if let From::Person { push } = self.letters[letter].of {
+                    self.person_hears(push, Some(reply));
+                }
+                return;
+            }
+        }
+        self.later(pause, Happening::Asks { letter, tries: tries + 1 });
+    }
+
+    pub(super) fn person_hears(&mut self, push: Option<usize>, reply: Option<Reply>) {
+        if let (Some(push), Some(Reply::Accepted(rollout) | Reply::Joined(rollout))) = (push, reply) {
+            self.pushed[push].told = Some(rollout);
+        }
+    }
+
+    pub(super) fn push(&mut self, service: ServiceNo, release: usize) {
+        let spec = self.scenario.service(service);
+        let release = spec.releases[release].release();
+        let first = self.pushed.iter().all(|pushed| pushed.service != service);
+        let policy = first.then(|| spec.policies[0].clone());
+        self.ask(service, Request::Push { release, policy });
+    }
+
+    pub(super) fn push_again(&mut self, service: ServiceNo) {
+        let last = self.pushed.iter().rev().find(|pushed| pushed.service == service);
+        let Some(release) = last.map(|pushed| pushed.release.clone()) else { return };
+        let release = self.traits(service, &release).release();
+        self.ask(service, Request::Push { release, policy: None });
+    }
+
+    /// An operator says how the migration that waits for a word ended.
+    pub(super) fn resolve(&mut self, service: ServiceNo, verdict: u8) {
+        let verdict = match verdict {
+            0 => Verdict::Succeeded,
+            1 => Verdict::Failed,
+            _ => Verdict::Retry,
+        };
+        let known = self.fleet.services.get(&self.services[service]);
+        let last = known.and_then(|known| known.migrations.keys().next_back().cloned());
+        if let Some(release) = last {
+            self.ask(service, Request::ResolveMigration { release, verdict });
+        }
+    }
+
+    pub(super) fn unquarantine(&mut self, service: ServiceNo) {
+        let known = self.fleet.services.get(&self.services[service]);
+        let condemned: Vec<ReleaseId> =
+            known.map(|known| known.quarantine.keys().cloned().collect()).unwrap_or_default();
+        for release in condemned {
+            self.ask(service, Request::ReleaseQuarantine { release });
+        }
+    }
+
+    /// The cloud has said that a host is no more, or an operator has; the leader writes it down.
+    pub(super) fn evidence(&mut self, host: HostNo) {
+        if self.working_leader().is_none() {
+            return self.later(1000, Happening::Evidence { host });
+        }
+        let evidence = if self.hosts[host].removed {
+            Evidence::Removed(Operator { name: "ann".into(), reason: "it burns".into() })
+        } else {
+            Evidence::Terminated
+        };
+        let act = Act::Depart { host: self.hosts[host].name.clone(), evidence };
+        self.people += 1;
+        let command = Self::command(format!("inventory {}", self.people), 1, act);
+        self.commit(&command);
+        self.reconsider();
+    }
+}
