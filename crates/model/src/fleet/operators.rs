@@ -339,9 +339,13 @@ impl Scene<'_> {
         if here.change.as_ref().is_some_and(|change| change.purpose == Purpose::Park) {
             self.revoke(host);
         }
+        let to = self.host(host)?.change.as_ref().and_then(|change| change.to.as_ref());
+        let condemned = to.is_some_and(|to| self.service.quarantine.contains_key(&to.id));
         let here = self.host_mut(host)?;
         if let Some(change) = here.change.as_mut().filter(|change| change.purpose == Purpose::Park) {
             change.purpose = Purpose::Converge;
+            // P6: what was condemned is not started again. From nothing the host gets what has completed, under a slot of its own.
+            change.to.take_if(|_| condemned);
         }
         self.note(None, Some(host), EventKind::Asked { what: "admit".into(), by: by.clone() });
         Ok(Reply::Done)

@@ -167,8 +167,9 @@ impl Scene<'_> {
         here.current.clone_from(&change.to);
         here.abandoned = 0;
         here.failed = None;
-        // Where nothing is to run, nothing is out. Otherwise a first rollout that fails could never be taken back everywhere.
-        here.counted &= here.current.is_some();
+        // Where nothing is to run, nothing is out. Otherwise a first rollout that fails could never be taken back everywhere. A host that
+        // has nothing to come back to after its maintenance is out all the same.
+        here.counted &= here.current.is_some() || change.purpose.rollout().is_none();
         let release = change.to.map(|release| release.id);
         let availability = if release.is_some() { Availability::In } else { Availability::Out };
         self.set_availability(host, availability);

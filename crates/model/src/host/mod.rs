@@ -233,6 +233,15 @@ impl Host {
                 (mine.fallback, mine.park) = (fallback, park);
             }
         }
+        if let (Some(mine), Some(theirs)) = (&self.ledger.change, &assignment.change)
+            && mine.fence == theirs.fence
+            && theirs.to.is_none()
+            && mine.goal.is_some()
+            && mine.phase.has_started_nothing()
+            && let Some(mine) = &mut self.remember().change
+        {
+            mine.goal = None;
+        }
         if self.ledger.change.as_ref().is_some_and(|mine| mine.rests_for_nothing(revision, &assignment))
             && let Some(mine) = &mut self.remember().change
         {

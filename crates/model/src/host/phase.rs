@@ -249,6 +249,15 @@ impl Phase {
         matches!(self, Self::Going { .. } | Self::Parked)
     }
 
+    /// Whether the release wanted was not started yet, so that another one may be wanted instead.
+    pub(super) fn has_started_nothing(&self) -> bool {
+        match self {
+            Self::Going { step } => *step <= Step::Stopping,
+            Self::Parked => true,
+            Self::Reverting { .. } | Self::Aborting { .. } | Self::Stuck { .. } => false,
+        }
+    }
+
     /// The word that the fleet knows for it.
     #[must_use]
     pub fn kind(&self) -> PhaseKind {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    ServiceName,
+    Fence, ServiceName,
     fleet::{Act, Availability, Fleet, HostService, PhaseKind, Purpose, Request, RolloutKind, Service},
 };
 
@@ -16,16 +16,18 @@ use crate::{HostNo, ServiceNo, world::World};
 /// What it remembers.
 pub(crate) struct Capacity {
     /// Hosts that were taken out of service by us and are not done, for each service.
-    taken: Vec<BTreeSet<HostNo>>,
+    taken: Vec<BTreeMap<HostNo, Fence>>,
     /// The largest budget that counted since somebody was taken out.
     budget: Vec<u32>,
+    /// Hosts that were known to be out when they got leave to go: that takes none of the budget, even when they are back before they go.
+    known_out: BTreeSet<(ServiceNo, HostNo)>,
     /// Hosts whose slot an operator broke: he answers for them.
     broken: BTreeMap<ServiceNo, BTreeSet<HostNo>>,
 }
 
 impl Capacity {
     pub(crate) fn new(services: usize) -> Self {
-        Self { taken: vec![BTreeSet::new(); services], budget: vec![0; services], broken: BTreeMap::new() }
+        Self { taken: vec![BTreeMap::new(); services], budget: vec![0; services], known_out: BTreeSet::new(), broken: BTreeMap::new() }
     }
 
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
@@ -39,9 +41,27 @@ impl Capacity {
                 let limit = service.policy.max_unavailable.get();
                 self.budget[number] = if self.taken[number].is_empty() { limit } else { self.budget[number].max(limit) };
             }
+            self.note_known_out(world, applied, name);
             as_counted(applied.before, applied.after, name, service).map_err(|text| ("P1", text))?;
         }
         Ok(())
+    }
+
+    fn note_known_out(&mut self, world: &World, applied: &Applied<'_>, name: &ServiceName) {
+        let Some(service) = world.service_number(name) else { return };
+        for (host, here) in applied.after.declaring(name) {
+            let then = applied.before.hosts.get(host).and_then(|record| record.services.get(name));
+            let (Some(host), Some(then)) = (world.number(host), then) else { continue };
+            let phase = |here: &HostService| here.change.as_ref().map(|change| change.phase);
+            if phase(here) == phase(then) {
+                continue;
+            }
+            if phase(then) == Some(PhaseKind::Granted) && then.availability == Availability::Out {
+                self.known_out.insert((service, host));
+            } else if phase(here).is_none() {
+                self.known_out.remove(&(service, host));
+            }
+        }
     }
 
     /// A host is taken out, or its process is stopped.
@@ -52,16 +72,20 @@ impl Capacity {
                 .and_then(|record| record.services.get(&world.services[service]))
                 .is_some_and(HostService::sums)
         };
-        let busy = |host: HostNo| world.hosts[host].disks[service].ledger.change.is_some();
-        self.taken[service].retain(|host| busy(*host) && counts(*host));
+        let change = |host: HostNo| world.hosts[host].disks[service].ledger.change.as_ref().map(|change| change.fence);
+        self.taken[service].retain(|host, fence| change(*host) == Some(*fence) && counts(*host));
+        let Some(fence) = change(host) else { return Ok(()) };
         let known = &world.fleet.services[&world.services[service]];
         let limit = known.policy.max_unavailable.get();
         self.budget[service] = if self.taken[service].is_empty() { limit } else { self.budget[service].max(limit) };
         let broken = self.broken.get(&service).is_some_and(|broken| broken.contains(&host));
-        if !counts(host) || !world.is_in_service(host, service) || self.taken[service].contains(&host) || broken {
+        if !counts(host) || !world.is_in_service(host, service) || self.taken[service].contains_key(&host) || broken {
             return Ok(());
         }
-        let others = self.taken[service].iter().filter(|other| {
+        if self.known_out.contains(&(service, host)) {
+            return Ok(());
+        }
+        let others = self.taken[service].keys().filter(|other| {
             !self.broken.get(&service).is_some_and(|broken| broken.contains(other))
         });
         let out = 1 + u32::try_from(others.count()).unwrap_or(u32::MAX);
@@ -70,7 +94,7 @@ impl Capacity {
             let text = format!("h{host} is taken out of service, and {out} are out because of us then, of {budget}");
             return Err(("P1", text));
         }
-        self.taken[service].insert(host);
+        self.taken[service].insert(host, fence);
         Ok(())
     }
 }

@@ -122,15 +122,18 @@ impl World {
         let Some(agent) = &here.agent else { return false };
         let ledger = agent.machines[number].host.ledger();
         let Some(service) = self.fleet.services.get(&self.services[number]) else { return false };
-        // Where nothing has completed, a host whose slot was broken has nothing to go to until the next push.
-        let stuck = ledger.change.as_ref().is_some_and(|change| matches!(change.phase, Phase::Stuck { .. }));
-        let rests = ledger.change.is_none() || stuck && service.last_completed().is_none();
-        if !agent.enrolled || !rests || !ledger.reports.is_empty() {
-            return false;
-        }
         let record = self.fleet.hosts.get(&here.name);
         let Some(known) = record.and_then(|record| record.services.get(&self.services[number])) else { return false };
         let wanted = service.last_completed();
+        // A host that could not go back, and whose slot was broken, rests where nothing else can be tried: nothing has completed, what has
+        // failed here before, or what it went back to is ill here.
+        let stuck = ledger.change.as_ref().is_some_and(|change| matches!(change.phase, Phase::Stuck { .. }));
+        let ill = ledger.serving.as_ref().is_some_and(|it| self.traits(number, &it.id).ill_on(host).is_some());
+        let hopeless = wanted.is_none_or(|wanted| known.failed.as_ref().is_some_and(|(it, _)| *it == wanted.id));
+        let rests = ledger.change.is_none() || stuck && (ill || hopeless);
+        if !agent.enrolled || !rests || !ledger.reports.is_empty() {
+            return false;
+        }
         let failed = known.failed.as_ref().map(|(release, _)| release);
         // Where nothing has completed, what an exclusion or a failed roll back left running stays.
         let there = wanted.is_none()
