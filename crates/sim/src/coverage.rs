@@ -21,13 +21,6 @@ impl Coverage {
         }
     }
 
-    /// How often this was met.
-    #[must_use]
-    pub(crate) fn count(&self, group: &str, name: &str) -> u64 {
-        let found = self.counts.iter().find(|((in_group, of), _)| *in_group == group && *of == name);
-        found.map_or(0, |(_, count)| *count)
-    }
-
     /// Everything that was met, by group and name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         self.counts.iter().map(|((group, name), count)| (*group, *name, *count))

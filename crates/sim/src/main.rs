@@ -26,8 +26,8 @@ use std::{
 
 use clap::Parser;
 
-pub(crate) use self::{chance::Chance, coverage::Coverage, scenario::Scenario};
 use self::world::{Broken, Ended};
+pub(crate) use self::{chance::Chance, coverage::Coverage, scenario::Scenario};
 
 /// True time, in milliseconds since the beginning. No machine sees it: each reads its own clock.
 pub(crate) type At = u64;
@@ -115,7 +115,9 @@ fn rate(hosts: usize) -> ExitCode {
         events += ended.events;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let each = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(u32::try_from(rollouts).unwrap_or(1));
+    let each = |count: u64| {
+        f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / f64::from(u32::try_from(rollouts).unwrap_or(1))
+    };
     println!(
         "{:.0} rollouts a second over {hosts} hosts on one core; {:.0} log entries and {:.0} events each",
         f64::from(u32::try_from(rollouts).unwrap_or(u32::MAX)) / seconds,
@@ -154,7 +156,11 @@ fn search(arguments: &Arguments) -> ExitCode {
     match found.broken {
         None => {
             let played = arguments.seeds;
-            println!("sim: {played} seeds, {} rollouts, no promise broken, {} s", found.rollouts, began.elapsed().as_secs());
+            println!(
+                "sim: {played} seeds, {} rollouts, no promise broken, {} s",
+                found.rollouts,
+                began.elapsed().as_secs()
+            );
             ExitCode::SUCCESS
         }
         Some((seed, broken)) => {
@@ -209,7 +215,11 @@ fn progress(next: &AtomicU64, from: u64, end: u64, began: Instant, found: &Mutex
             told = Instant::now();
             let rollouts = found.lock().unwrap_or_else(PoisonError::into_inner).rollouts;
             let at = next.load(Ordering::Relaxed).min(end) - from;
-            eprintln!("sim: {at} of {} seeds, {rollouts} rollouts, {} s", end - from, began.elapsed().as_secs());
+            eprintln!(
+                "sim: {at} of {} seeds, {rollouts} rollouts, {} s",
+                end - from,
+                began.elapsed().as_secs()
+            );
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every crate of ours, with those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("api", &["model"]),
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("demo", &["api", "localbalancer", "model", "ports"]),
     ("bench", &["api", "demo", "localbalancer", "model", "raft"]),
     ("tests", &["api", "demo", "localbalancer", "model", "ports"]),
+    ("sim", &["model"]),
     ("xtask", &[]),
     ("base2histogram", &[]),
 ];

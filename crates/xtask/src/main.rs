@@ -1,6 +1,6 @@
 //! The project's own tools: `cargo verify` checks everything and writes nothing to the tree, `cargo xtask fix`
-//! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks, `cargo xtask soak` looks for
-//! bugs for as long as it is given.
+//! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks, `cargo xtask soak` and
+//! `cargo xtask sim` look for bugs for as long as they are given.
 //!
 //! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
 //! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
@@ -14,6 +14,7 @@ mod house;
 mod layers;
 mod metadata;
 mod shell;
+mod sim;
 mod soak;
 mod verify;
 
@@ -39,6 +40,13 @@ enum Task {
     Fix,
     /// Play the seeded scenarios of the cluster tests with many seeds; stop at the first that fails.
     Soak(soak::Options),
+    /// Play fleets in virtual time, one for each seed; everything after the options is for the simulator.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulator is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build the demo and run it; everything after the options is for the demo itself.
     #[command(disable_help_flag = true)]
     Demo {
@@ -68,6 +76,7 @@ fn main() -> ExitCode {
         }
         Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
         Task::Soak(options) => Shell::new(false).and_then(|shell| soak::soak(&shell, &options)),
+        Task::Sim { args } => Shell::new(true).and_then(|shell| sim::sim(&shell, &args)),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

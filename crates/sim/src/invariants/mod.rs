@@ -45,7 +45,6 @@ pub(crate) struct Invariants {
     pub(crate) migrate_once: p02_migrate_once::MigrateOnce,
     order: p04_order::Order,
     failed: p06_failed_stays_failed::FailedStaysFailed,
-    staged: p09_staged_first::StagedFirst,
 }
 
 impl Invariants {
@@ -55,7 +54,6 @@ impl Invariants {
             migrate_once: p02_migrate_once::MigrateOnce::default(),
             order: p04_order::Order::default(),
             failed: p06_failed_stays_failed::FailedStaysFailed::default(),
-            staged: p09_staged_first::StagedFirst::default(),
         }
     }
 
@@ -66,13 +64,19 @@ impl Invariants {
         p05_evidence::applied(applied)?;
         self.failed.applied(world, applied)?;
         p07_joiners::applied(applied)?;
-        self.staged.applied(world, applied)?;
+        p09_staged_first::applied(world, applied)?;
         p11_acknowledged::applied(applied)?;
         p12_caller::applied(world, applied)
     }
 
     /// A host leaves or joins the balancer.
-    pub(crate) fn balances(&mut self, world: &World, host: HostNo, service: ServiceNo, join: bool) -> Verdict {
+    pub(crate) fn balances(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        join: bool,
+    ) -> Verdict {
         if join {
             return p04_order::joins(world, host, service);
         }
@@ -101,29 +105,38 @@ impl Invariants {
     }
 
     /// A migration is about to be started.
-    pub(crate) fn migrates(&mut self, world: &World, host: HostNo, service: ServiceNo, release: &Release) -> Verdict {
+    pub(crate) fn migrates(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        release: &Release,
+    ) -> Verdict {
         self.migrate_once.starts(world, host, service, release)
     }
 
     /// A host machine reports.
-    pub(crate) fn reports(&mut self, world: &World, host: HostNo, service: ServiceNo, report: &Report) -> Verdict {
+    pub(crate) fn reports(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        report: &Report,
+    ) -> Verdict {
         self.order.reports(world, host, service, report)
     }
 
     /// A leader has planned.
-    #[allow(clippy::unused_self)]
     pub(crate) fn planned(&mut self, _: &World, leader: &Leader, fleet: &Fleet) -> Verdict {
         p10_reasons::planned(leader, fleet)
     }
 
     /// A host was booted a while ago.
-    #[allow(clippy::unused_self)]
     pub(crate) fn serves_again(&mut self, world: &World, host: HostNo) -> Verdict {
         p08_outlives::serves_again(world, host)
     }
 
     /// All is over.
-    #[allow(clippy::unused_self)]
     pub(crate) fn settled(&mut self, world: &World) -> Verdict {
         p11_acknowledged::settled(world)
     }

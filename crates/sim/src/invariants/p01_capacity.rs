@@ -27,7 +27,12 @@ pub(crate) struct Capacity {
 
 impl Capacity {
     pub(crate) fn new(services: usize) -> Self {
-        Self { taken: vec![BTreeMap::new(); services], budget: vec![0; services], known_out: BTreeSet::new(), broken: BTreeMap::new() }
+        Self {
+            taken: vec![BTreeMap::new(); services],
+            budget: vec![0; services],
+            known_out: BTreeSet::new(),
+            broken: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
@@ -39,7 +44,8 @@ impl Capacity {
         for (name, service) in &applied.after.services {
             if let Some(number) = world.service_number(name) {
                 let limit = service.policy.max_unavailable.get();
-                self.budget[number] = if self.taken[number].is_empty() { limit } else { self.budget[number].max(limit) };
+                self.budget[number] =
+                    if self.taken[number].is_empty() { limit } else { self.budget[number].max(limit) };
             }
             self.note_known_out(world, applied, name);
             as_counted(applied.before, applied.after, name, service).map_err(|text| ("P1", text))?;
@@ -72,26 +78,33 @@ impl Capacity {
                 .and_then(|record| record.services.get(&world.services[service]))
                 .is_some_and(HostService::sums)
         };
-        let change = |host: HostNo| world.hosts[host].disks[service].ledger.change.as_ref().map(|change| change.fence);
+        let change =
+            |host: HostNo| world.hosts[host].disks[service].ledger.change.as_ref().map(|change| change.fence);
         self.taken[service].retain(|host, fence| change(*host) == Some(*fence) && counts(*host));
         let Some(fence) = change(host) else { return Ok(()) };
         let known = &world.fleet.services[&world.services[service]];
         let limit = known.policy.max_unavailable.get();
-        self.budget[service] = if self.taken[service].is_empty() { limit } else { self.budget[service].max(limit) };
+        self.budget[service] =
+            if self.taken[service].is_empty() { limit } else { self.budget[service].max(limit) };
         let broken = self.broken.get(&service).is_some_and(|broken| broken.contains(&host));
-        if !counts(host) || !world.is_in_service(host, service) || self.taken[service].contains_key(&host) || broken {
+        if !counts(host)
+            || !world.is_in_service(host, service)
+            || self.taken[service].contains_key(&host)
+            || broken
+        {
             return Ok(());
         }
         if self.known_out.contains(&(service, host)) {
             return Ok(());
         }
-        let others = self.taken[service].keys().filter(|other| {
-            !self.broken.get(&service).is_some_and(|broken| broken.contains(other))
-        });
+        let others = self.taken[service]
+            .keys()
+            .filter(|other| !self.broken.get(&service).is_some_and(|broken| broken.contains(other)));
         let out = 1 + u32::try_from(others.count()).unwrap_or(u32::MAX);
         let budget = self.budget[service];
         if budget < out {
-            let text = format!("h{host} is taken out of service, and {out} are out because of us then, of {budget}");
+            let text =
+                format!("h{host} is taken out of service, and {out} are out because of us then, of {budget}");
             return Err(("P1", text));
         }
         self.taken[service].insert(host, fence);
@@ -152,7 +165,8 @@ fn slots(
         matches!(active.kind, RolloutKind::RollbackOf { .. } | RolloutKind::Rollback)
             && purpose == Purpose::Rollout(active.id)
     });
-    let limit = if back { policy.rollback_parallel.max(policy.max_unavailable) } else { policy.max_unavailable };
+    let limit =
+        if back { policy.rollback_parallel.max(policy.max_unavailable) } else { policy.max_unavailable };
     let taken = fleet.declaring(name).filter(|(_, here)| here.sums() && here.change.is_some()).count();
     if here.sums() && (limit.get() as usize) < taken {
         return Err(format!("{taken} slots are taken of {limit}, the last by {host}"));

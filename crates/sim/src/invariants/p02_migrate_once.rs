@@ -30,9 +30,12 @@ pub(crate) struct MigrateOnce {
 impl MigrateOnce {
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
         let Act::Ask { service, request, .. } = applied.act else { return Ok(()) };
-        let (Some(service), Reply::Done) = (world.service_number(service), applied.reply) else { return Ok(()) };
+        let (Some(service), Reply::Done) = (world.service_number(service), applied.reply) else {
+            return Ok(());
+        };
         match request {
-            Request::ResolveMigration { release, verdict: Word::Retry } | Request::ReleaseQuarantine { release } => {
+            Request::ResolveMigration { release, verdict: Word::Retry }
+            | Request::ReleaseQuarantine { release } => {
                 // Both leave to start again all that is not known to have succeeded.
                 *self.again.entry((service, release.clone())).or_default() += 1;
             }
@@ -49,25 +52,39 @@ impl MigrateOnce {
 
     fn key(world: &World, host: HostNo, service: ServiceNo, release: &ReleaseId) -> Key {
         let known = world.fleet.services.get(&world.services[service]);
-        let per = known.and_then(|known| known.migrations.get(release)).map_or(MigratePer::Fleet, |known| known.per);
+        let per = known
+            .and_then(|known| known.migrations.get(release))
+            .map_or(MigratePer::Fleet, |known| known.per);
         (service, release.clone(), (per == MigratePer::Host).then_some(host))
     }
 
     /// A migration is about to be started.
-    pub(crate) fn starts(&mut self, world: &World, host: HostNo, service: ServiceNo, release: &Release) -> Verdict {
+    pub(crate) fn starts(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        release: &Release,
+    ) -> Verdict {
         if self.broken.contains(&service) {
             return Ok(());
         }
         let other = (0..world.hosts.len()).find(|host| world.hosts[*host].keepers[service].migrates());
         if let Some(other) = other {
-            return Err(("P2", format!("h{host} starts the migration of {}, and one runs on h{other}", release.id)));
+            return Err((
+                "P2",
+                format!("h{host} starts the migration of {}, and one runs on h{other}", release.id),
+            ));
         }
         let key = Self::key(world, host, service, &release.id);
         let starts = self.starts.entry(key).or_default();
         *starts += 1;
         let may = 1 + self.again.get(&(service, release.id.clone())).copied().unwrap_or_default();
         if may < *starts {
-            return Err(("P2", format!("h{host} starts the migration of {} for the {starts}. time", release.id)));
+            return Err((
+                "P2",
+                format!("h{host} starts the migration of {} for the {starts}. time", release.id),
+            ));
         }
         Ok(())
     }
@@ -81,7 +98,13 @@ impl MigrateOnce {
     }
 
     /// Whether it has really succeeded, or somebody answers for that.
-    pub(crate) fn is_well(&self, world: &World, host: HostNo, service: ServiceNo, release: &ReleaseId) -> bool {
+    pub(crate) fn is_well(
+        &self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        release: &ReleaseId,
+    ) -> bool {
         self.said.contains(&(service, release.clone()))
             || self.well.contains(&Self::key(world, host, service, release))
     }

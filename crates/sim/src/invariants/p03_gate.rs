@@ -22,7 +22,10 @@ pub(crate) fn starts(
         return Err(("P3", format!("h{host} starts {}, and its migration is {state}", release.id)));
     }
     if !migrations.is_well(world, host, service, &release.id) {
-        return Err(("P3", format!("h{host} starts {}, and its migration never succeeded in truth", release.id)));
+        return Err((
+            "P3",
+            format!("h{host} starts {}, and its migration never succeeded in truth", release.id),
+        ));
     }
     Ok(())
 }

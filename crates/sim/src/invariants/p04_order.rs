@@ -29,7 +29,9 @@ pub(crate) fn stops(world: &World, host: HostNo, service: ServiceNo) -> Verdict 
     match world.standing(service, host) {
         StandingSeen::Absent => Ok(()),
         StandingSeen::Draining if idle => Ok(()),
-        standing => Err(("P4", format!("h{host} stops its process, and the balancer has it as {standing:?}"))),
+        standing => {
+            Err(("P4", format!("h{host} stops its process, and the balancer has it as {standing:?}")))
+        }
     }
 }
 
@@ -41,7 +43,8 @@ pub(crate) fn joins(world: &World, host: HostNo, service: ServiceNo) -> Verdict 
         return Ok(());
     }
     let process = world.hosts[host].keepers[service].process();
-    let probed = !world.scenario.service(service).probe || process.is_some_and(|process| process.healthy_since.is_some());
+    let probed = !world.scenario.service(service).probe
+        || process.is_some_and(|process| process.healthy_since.is_some());
     // One that is gone by now was seen to run before.
     if process.is_some() && !probed {
         return Err(("P4", format!("h{host} joins the balancer before its process was ever healthy")));
@@ -51,7 +54,13 @@ pub(crate) fn joins(world: &World, host: HostNo, service: ServiceNo) -> Verdict 
 
 impl Order {
     /// A host machine reports: at the end of a change it has been in service for as long as it must.
-    pub(crate) fn reports(&mut self, world: &World, host: HostNo, service: ServiceNo, report: &Report) -> Verdict {
+    pub(crate) fn reports(
+        &mut self,
+        world: &World,
+        host: HostNo,
+        service: ServiceNo,
+        report: &Report,
+    ) -> Verdict {
         let Report::Changed { fence } = report else { return Ok(()) };
         if !self.ended.insert((host, service, *fence)) {
             return Ok(());
@@ -67,7 +76,8 @@ impl Order {
         let soak = spec.policies.iter().map(|policy| ms(policy.soak)).min().unwrap_or_default() * 9 / 10;
         let first = world.balancers[service].targets[host].first_in_service;
         if first.is_none_or(|first| world.at < first + soak) {
-            let since = first.map_or_else(|| "never".to_owned(), |first| format!("for {} ms", world.at - first));
+            let since =
+                first.map_or_else(|| "never".to_owned(), |first| format!("for {} ms", world.at - first));
             let text = format!("h{host} gives its slot back, and was in service {since} of {soak} ms");
             return Err(("P4", text));
         }

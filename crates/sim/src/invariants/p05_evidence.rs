@@ -2,7 +2,7 @@
 
 use model::{
     Fence, HostId,
-    fleet::{Act, Fleet, MigrationLock, PhaseKind, Report, Request},
+    fleet::{Act, Fleet, Lock, MigrationLock, PhaseKind, Report, Request},
 };
 
 use super::{Applied, Verdict};
@@ -11,7 +11,8 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
     let Applied { before, after, act, .. } = applied;
     for (name, service) in &before.services {
         for (host, here) in before.declaring(name) {
-            let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted) else {
+            let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted)
+            else {
                 continue;
             };
             if holds(after, host, name, change.fence) || frees(act, host, change.fence) {
@@ -35,15 +36,23 @@ fn holds(fleet: &Fleet, host: &HostId, service: &model::ServiceName, fence: Fenc
 
 fn frees(act: &Act, host: &HostId, of: Fence) -> bool {
     match act {
-        Act::Report { host: reporter, report, .. } => match report {
-            Report::Changed { fence } | Report::Reverted { fence } | Report::Abandoned { fence, .. } => {
-                reporter == host && *fence == of
-            }
-            _ => false,
-        },
+        Act::Report { host: reporter, report, .. } => reporter == host && gives_back(report) == Some(of),
         Act::Depart { host: gone, .. } => gone == host,
         Act::Ask { request: Request::BreakSlot { host: broken }, .. } => broken == host,
+        Act::Ask { request: Request::BreakGrant { lock: Lock::SlotOf(broken), fence }, .. } => {
+            broken == host && *fence == of
+        }
         _ => false,
+    }
+}
+
+/// The grant that a report says is over.
+fn gives_back(report: &Report) -> Option<Fence> {
+    match report {
+        Report::Changed { fence } | Report::Reverted { fence } | Report::Abandoned { fence, .. } => {
+            Some(*fence)
+        }
+        _ => None,
     }
 }
 
@@ -54,6 +63,9 @@ fn frees_migration(act: &Act, lock: &MigrationLock) -> bool {
         }
         Act::Depart { host, .. } => *host == lock.host,
         Act::Ask { request: Request::BreakMigrationLock, .. } => true,
+        Act::Ask { request: Request::BreakGrant { lock: Lock::Migration, fence }, .. } => {
+            *fence == lock.fence
+        }
         _ => false,
     }
 }

@@ -32,10 +32,15 @@ impl FailedStaysFailed {
                 }
             }
             if let Some(before) = before {
-                for release in before.quarantine.keys().filter(|release| !service.quarantine.contains_key(*release)) {
+                for release in
+                    before.quarantine.keys().filter(|release| !service.quarantine.contains_key(*release))
+                {
                     self.since.remove(&(number, release.clone()));
                     if !matches!(applied.act, Act::Ask { request: Request::ReleaseQuarantine { .. }, .. }) {
-                        return Err(("P6", format!("{release} is no longer condemned after {:?}", applied.act)));
+                        return Err((
+                            "P6",
+                            format!("{release} is no longer condemned after {:?}", applied.act),
+                        ));
                     }
                 }
             }
@@ -59,9 +64,10 @@ impl FailedStaysFailed {
         let since = self.since.get(&(service, release.id.clone()));
         let changes = world.hosts[host].disks[service].ledger.change.is_some();
         match since {
-            Some(since) if changes && *since < fence.revision => {
-                Err(("P6", format!("h{host} starts {} under a grant that is newer than its quarantine", release.id)))
-            }
+            Some(since) if changes && *since < fence.revision => Err((
+                "P6",
+                format!("h{host} starts {} under a grant that is newer than its quarantine", release.id),
+            )),
             _ => Ok(()),
         }
     }
@@ -72,10 +78,10 @@ fn is_excused(world: &World, service: ServiceNo, release: &ReleaseId, act: &Act)
     let spec = world.scenario.service(service);
     let traits = world.traits(service, release);
     let well = spec.policies.iter().all(|policy| traits.is_good(policy));
-    let said = matches!(act, Act::Ask { request: Request::ResolveMigration { verdict: Word::Failed, .. }, .. });
+    let said =
+        matches!(act, Act::Ask { request: Request::ResolveMigration { verdict: Word::Failed, .. }, .. });
     let killed = world.scenario.items.iter().any(|(at, item)| {
         *at <= world.at && matches!(item, Item::Killed { service: of, .. } if *of == service)
     });
-    let frozen = world.scenario.items.iter().any(|(at, item)| *at <= world.at && matches!(item, Item::HostFrozen { .. }));
-    !well || said || killed || frozen
+    !well || said || killed
 }

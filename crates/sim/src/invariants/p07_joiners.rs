@@ -18,13 +18,18 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
             }
         }
         for (host, here) in after.declaring(name) {
-            let Some(change) = here.change.as_ref().filter(|change| change.purpose == Purpose::Converge) else {
+            let Some(change) = here.change.as_ref().filter(|change| change.purpose == Purpose::Converge)
+            else {
                 continue;
             };
             let known = before.hosts.get(host).and_then(|record| record.services.get(name));
-            let new = known.and_then(|known| known.change.as_ref()).is_none_or(|known| known.fence != change.fence);
+            let new =
+                known.and_then(|known| known.change.as_ref()).is_none_or(|known| known.fence != change.fence);
             if new && change.to.as_ref() != last {
-                return Err(("P7", format!("{host} is to converge on {:?}, and {last:?} has completed", change.to)));
+                return Err((
+                    "P7",
+                    format!("{host} is to converge on {:?}, and {last:?} has completed", change.to),
+                ));
             }
         }
         let (Some(now), Some(then)) = (service.active(), then) else { continue };
@@ -33,7 +38,10 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
         // Whoever is there when it begins to stage takes part; whoever comes later waits.
         let rolls = was.phase == RolloutPhase::Rolling;
         if let Some(joiner) = joiner.filter(|_| rolls && !was.takes_joiners()) {
-            return Err(("P7", format!("{joiner} takes part in {}, whose canary wave has not soaked", now.id)));
+            return Err((
+                "P7",
+                format!("{joiner} takes part in {}, whose canary wave has not soaked", now.id),
+            ));
         }
     }
     Ok(())

@@ -13,7 +13,10 @@ pub(crate) fn planned(leader: &Leader, fleet: &Fleet) -> Verdict {
         for rollout in [service.active(), service.next()].into_iter().flatten() {
             let told = leader.holds.iter().any(|hold| hold.service == *name);
             if !told {
-                return Err(("P10", format!("{} of {name} is {}, and nobody says why", rollout.id, rollout.phase)));
+                return Err((
+                    "P10",
+                    format!("{} of {name} is {}, and nobody says why", rollout.id, rollout.phase),
+                ));
             }
         }
     }

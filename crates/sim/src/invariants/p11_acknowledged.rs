@@ -17,7 +17,10 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
     // The same proposal twice gets its first answer.
     let anew = matches!(applied.reply, Reply::Accepted(rollout) if !service.rollouts.contains_key(rollout));
     if target && anew {
-        return Err(("P11", format!("{} is the target already, and its push began another rollout", release.id)));
+        return Err((
+            "P11",
+            format!("{} is the target already, and its push began another rollout", release.id),
+        ));
     }
     Ok(())
 }
@@ -30,9 +33,17 @@ pub(crate) fn settled(world: &World) -> Verdict {
         let oldest = service.rollouts.keys().next();
         match service.rollouts.get(&told) {
             None if oldest.is_some_and(|oldest| told < *oldest) => (),
-            None => return Err(("P11", format!("the push of {} was acknowledged as {told}, which is lost", pushed.release))),
+            None => {
+                return Err((
+                    "P11",
+                    format!("the push of {} was acknowledged as {told}, which is lost", pushed.release),
+                ));
+            }
             Some(rollout) if rollout.outcome().is_none() => {
-                return Err(("P11", format!("the push of {} was acknowledged as {told}, which never ended", pushed.release)));
+                return Err((
+                    "P11",
+                    format!("the push of {} was acknowledged as {told}, which never ended", pushed.release),
+                ));
             }
             Some(_) => (),
         }

@@ -8,11 +8,13 @@ use crate::{ServiceNo, world::World};
 pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
     let revision = applied.after.revision;
     for event in applied.after.events.iter().rev().take_while(|event| event.revision == revision) {
-        let (EventKind::RolloutEnded { outcome }, Some(name), Some(id)) = (&event.kind, &event.service, event.rollout)
+        let (EventKind::RolloutEnded { outcome }, Some(name), Some(id)) =
+            (&event.kind, &event.service, event.rollout)
         else {
             continue;
         };
-        let (Some(number), Some(service)) = (world.service_number(name), applied.after.services.get(name)) else {
+        let (Some(number), Some(service)) = (world.service_number(name), applied.after.services.get(name))
+        else {
             continue;
         };
         let Some(rollout) = service.rollouts.get(&id) else { continue };
@@ -36,7 +38,13 @@ fn code(outcome: &Outcome) -> Verdict {
     Err(("P12", format!("{} ends with {}", outcome.word(), outcome.exit_code())))
 }
 
-fn truth(world: &World, number: ServiceNo, service: &Service, rollout: &Rollout, outcome: &Outcome) -> Verdict {
+fn truth(
+    world: &World,
+    number: ServiceNo,
+    service: &Service,
+    rollout: &Rollout,
+    outcome: &Outcome,
+) -> Verdict {
     let condemned = rollout.target.as_ref().is_some_and(|target| service.quarantine.contains_key(&target.id));
     match outcome {
         Outcome::Completed => {
@@ -45,7 +53,8 @@ fn truth(world: &World, number: ServiceNo, service: &Service, rollout: &Rollout,
                 let here = &world.hosts[host];
                 let ledger = &here.disks[number].ledger;
                 if !here.terminated && ledger.change.is_none() && ledger.serving != rollout.target {
-                    let text = format!("{} has completed, and h{host} serves {:?}", rollout.id, ledger.serving);
+                    let text =
+                        format!("{} has completed, and h{host} serves {:?}", rollout.id, ledger.serving);
                     return Err(("P12", text));
                 }
             }

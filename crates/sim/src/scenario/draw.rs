@@ -41,13 +41,7 @@ impl Scenario {
     #[must_use]
     pub(crate) fn calm(seed: u64, hosts: usize, pushes: usize) -> Self {
         let mut chance = Chance::new(seed, 1);
-        let good = |id| Traits {
-            id,
-            migration: None,
-            healthy_after: Length(300),
-            ill: None,
-            deaf: false,
-        };
+        let good = |id| Traits { id, migration: None, healthy_after: Length(300), ill: None, deaf: false };
         let service = Service {
             name: NAMES[0],
             headful: true,

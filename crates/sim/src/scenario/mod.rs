@@ -107,7 +107,8 @@ pub(crate) struct Noise {
 
 impl Noise {
     /// Everything works, and takes a little time.
-    pub(crate) const CALM: Self = Self { message: 3, lost: 0, twice: 0, late: 0, call: 5, snapshot: 200, drift: 0 };
+    pub(crate) const CALM: Self =
+        Self { message: 3, lost: 0, twice: 0, late: 0, call: 5, snapshot: 200, drift: 0 };
 }
 
 impl Traits {

@@ -154,7 +154,9 @@ impl World {
             return;
         }
         target.found = Some(healthy);
-        self.told(|| format!("balancer of {service}: h{host} is found {}", if healthy { "healthy" } else { "sick" }));
+        self.told(|| {
+            format!("balancer of {service}: h{host} is found {}", if healthy { "healthy" } else { "sick" })
+        });
         self.noted(service, host);
     }
 }

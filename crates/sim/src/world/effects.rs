@@ -2,7 +2,7 @@
 
 use model::{
     Fence, Release,
-    host::{Denied, Effect, Event, FaultSeen, FaultWord, Observed, Ticket},
+    host::{Denied, Effect, Event, FaultSeen, FaultWord, Miss, Observed, Ticket},
 };
 
 use super::{Happening, Runs, World};
@@ -61,12 +61,18 @@ impl World {
             Effect::VerifyAndStart { ticket, fence, release } => self.start(from, ticket, fence, &release),
             Effect::KeepRunning { ticket, fence, keep } => self.keep_running(from, ticket, fence, keep),
             Effect::Probe { ticket } => {
-                let result = if self.serves(host, service) { Ok(()) } else { Err("status 503".to_owned()) };
+                let result = if self.serves(host, service) {
+                    Ok(())
+                } else {
+                    Err(Miss::Service("status 503".to_owned()))
+                };
                 let after = self.chance.between(1, 20);
                 self.answer(from, after, Event::Probed { ticket, result });
             }
             Effect::Migrate { ticket, fence, release } => self.migrate(from, ticket, fence, &release),
-            Effect::StopMigration { ticket, fence, grace } => self.stop_migration(from, ticket, fence, ms(grace)),
+            Effect::StopMigration { ticket, fence, .. } => {
+                self.stop_migration(from, ticket, fence);
+            }
             Effect::ReadTail { ticket, .. } => {
                 self.answer(from, 1, Event::TailRead { ticket, result: Ok("the end".into()) });
             }
@@ -99,7 +105,8 @@ impl World {
     }
 
     fn balance(&mut self, from: Caller, ticket: Ticket, join: bool) {
-        let event = |result| if join { Event::Joined { ticket, result } } else { Event::Left { ticket, result } };
+        let event =
+            |result| if join { Event::Joined { ticket, result } } else { Event::Left { ticket, result } };
         let back = self.way();
         let balancer = &self.balancers[from.service];
         if 0 < balancer.throttled {
@@ -234,13 +241,16 @@ impl World {
         Ok(self.observed(from))
     }
 
-    fn stop_migration(&mut self, from: Caller, ticket: Ticket, fence: Fence, grace: u64) {
+    fn stop_migration(&mut self, from: Caller, ticket: Ticket, fence: Fence) {
         let keeper = &self.hosts[from.host].keepers[from.service];
         if let Some(newest) = keeper.newest_migration.filter(|newest| fence < *newest) {
-            return self.answer(from, 1, Event::MigrationStopped { ticket, result: Err(Denied::Stale { newest }) });
+            return self.answer(
+                from,
+                1,
+                Event::MigrationStopped { ticket, result: Err(Denied::Stale { newest }) },
+            );
         }
         if keeper.migrates() {
-            let _ = grace;
             self.end_migration(from.host, from.service, model::host::ExitSeen::Signal(15), false);
         }
         let result = Ok(self.observed(from));

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{
-    fleet::Request,
-    host::ExitSeen,
-};
+use model::{fleet::Request, host::ExitSeen};
 
 use super::{Happening, Runs, World};
 use crate::{HostNo, ServiceNo, scenario::Item};
@@ -150,7 +147,8 @@ impl World {
 
     fn store_loses(&mut self, service: ServiceNo, host: HostNo) {
         let here = &mut self.hosts[host];
-        let kept: BTreeSet<_> = here.keepers[service].process().map(|process| process.release.clone()).into_iter().collect();
+        let kept: BTreeSet<_> =
+            here.keepers[service].process().map(|process| process.release.clone()).into_iter().collect();
         here.disks[service].staged = kept;
     }
 

@@ -147,7 +147,14 @@ impl World {
     }
 
     /// A process is started. Returns its pid.
-    pub(super) fn spawn(&mut self, host: HostNo, service: ServiceNo, release: &ReleaseId, fence: Fence, restarts: u32) {
+    pub(super) fn spawn(
+        &mut self,
+        host: HostNo,
+        service: ServiceNo,
+        release: &ReleaseId,
+        fence: Fence,
+        restarts: u32,
+    ) {
         let traits = self.traits(service, release).clone();
         let started = self.at;
         let keeper = &mut self.hosts[host].keepers[service];
@@ -175,7 +182,10 @@ impl World {
             Some(Ill::NeverHealthy) => (),
             Some(Ill::FallsSick(after)) => {
                 self.later(healthy, Happening::Health { host, service, pid, healthy: true });
-                self.later(healthy + after.ms() + 1, Happening::Health { host, service, pid, healthy: false });
+                self.later(
+                    healthy + after.ms() + 1,
+                    Happening::Health { host, service, pid, healthy: false },
+                );
             }
             Some(Ill::Sick | Ill::NoExec) | None => {
                 self.later(healthy, Happening::Health { host, service, pid, healthy: true });
@@ -210,12 +220,8 @@ impl World {
         }
         let exit = if keeper.adopted { ExitSeen::Unknown } else { exit };
         let process = process.clone();
-        keeper.runs = Runs::Exited {
-            release: process.release,
-            fence: process.fence,
-            exit,
-            restarts: process.restarts,
-        };
+        keeper.runs =
+            Runs::Exited { release: process.release, fence: process.fence, exit, restarts: process.restarts };
         if keeper.keep {
             self.later(RESTART_PAUSE, Happening::Restart { host, service, pid });
         }
@@ -257,7 +263,13 @@ impl World {
     }
 
     /// `bin/migrate` is started.
-    pub(super) fn spawn_migration(&mut self, host: HostNo, service: ServiceNo, release: &ReleaseId, fence: Fence) {
+    pub(super) fn spawn_migration(
+        &mut self,
+        host: HostNo,
+        service: ServiceNo,
+        release: &ReleaseId,
+        fence: Fence,
+    ) {
         let traits = self.traits(service, release).clone();
         let keeper = &mut self.hosts[host].keepers[service];
         keeper.migrations += 1;

@@ -9,12 +9,15 @@ use std::{
 
 use model::{
     Revision, ServiceName, Timestamp,
-    fleet::{Act, Fleet, Reply},
+    fleet::{Act, Command, Fleet, Reply},
     planner::{self, Sightings},
 };
 
-use super::{From, Happening, Letter, World};
-use crate::{At, HostNo};
+use super::{
+    From, Happening, Letter, World,
+    words::{command_word, in_words, refusal_word, reply_in_words},
+};
+use crate::{At, HostNo, invariants::Applied};
 
 /// How long a host may say nothing.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -61,12 +64,64 @@ impl World {
         self.leader().filter(|leader| self.has_majority(*leader))
     }
 
+    /// Appends to the log, and applies.
+    pub(crate) fn commit(&mut self, command: &Command) -> Reply {
+        let before = self.fleet.clone();
+        let revision = model::Revision(before.revision.0 + 1);
+        let reply = Arc::make_mut(&mut self.fleet).apply(revision, command);
+        self.told(|| format!("#{revision} {} -> {}", in_words(&command.act), reply_in_words(&reply)));
+        self.note_entry(&command.act, &reply);
+        let after = self.fleet.clone();
+        self.watch(|invariants, world| {
+            invariants
+                .applied(world, &Applied { before: &before, after: &after, act: &command.act, reply: &reply })
+        });
+        self.rollouts += after
+            .events
+            .iter()
+            .rev()
+            .take_while(|event| event.revision == revision)
+            .filter(|event| matches!(event.kind, model::fleet::EventKind::RolloutEnded { .. }))
+            .count() as u64;
+        self.snapshot();
+        self.everybody_learns();
+        reply
+    }
+
+    /// A replica that starts from a snapshot is the same as one that saw every entry.
+    fn snapshot(&mut self) {
+        self.since_snapshot += 1;
+        if self.since_snapshot < self.scenario.noise.snapshot {
+            return;
+        }
+        self.since_snapshot = 0;
+        let text = serde_json::to_string(&*self.fleet);
+        let read = text.and_then(|text| serde_json::from_str::<Fleet>(&text));
+        match read {
+            Ok(read) if read == *self.fleet => self.fleet = Arc::new(read),
+            Ok(_) => self.break_promise("P11", "a snapshot is not what it was made of".into()),
+            Err(error) => self.break_promise("P11", format!("a snapshot cannot be read: {error}")),
+        }
+    }
+
+    fn note_entry(&mut self, act: &Act, reply: &Reply) {
+        self.coverage.met("command", command_word(act));
+        match reply {
+            Reply::Refused(refusal) => self.coverage.met("refusal", refusal_word(refusal)),
+            Reply::Planned(results) => {
+                for refusal in results.iter().filter_map(|result| result.as_ref().err()) {
+                    self.coverage.met("refusal", refusal_word(refusal));
+                }
+            }
+            Reply::Done | Reply::Accepted(_) | Reply::Joined(_) => (),
+        }
+    }
+
     pub(super) fn elect(&mut self) {
         if self.working_leader().is_some() {
             return;
         }
-        let able: Vec<HostNo> =
-            self.voters().into_iter().filter(|voter| self.has_majority(*voter)).collect();
+        let able: Vec<HostNo> = self.voters().into_iter().filter(|voter| self.has_majority(*voter)).collect();
         if able.is_empty() {
             return;
         }
@@ -119,7 +174,9 @@ impl World {
                 self.later(after, Happening::Learn { host });
             }
         }
-        if let Some(leader) = self.leaders.last_mut().filter(|leader| leader.frozen.is_none() && !leader.planned) {
+        if let Some(leader) =
+            self.leaders.last_mut().filter(|leader| leader.frozen.is_none() && !leader.planned)
+        {
             leader.planned = true;
             let reign = leader.reign;
             self.later(1, Happening::Plan { reign });
@@ -133,8 +190,8 @@ impl World {
         let Some(leader) = self.leader() else { return };
         let now = clock(self, leader);
         let Some(leader) = self.leaders.last_mut() else { return };
-        let quiet = !leader.sightings.heard(&name)
-            || Duration::from_secs(2) < leader.sightings.quiet_for(&name, now);
+        let quiet =
+            !leader.sightings.heard(&name) || Duration::from_secs(2) < leader.sightings.quiet_for(&name, now);
         leader.sightings.hear(&name, now);
         if quiet && !leader.planned {
             leader.planned = true;
@@ -226,7 +283,7 @@ impl World {
     }
 
     /// Writes a proposal down, for whoever waits for it.
-    pub(super) fn letter(&mut self, host: HostNo, of: From, command: model::fleet::Command) -> usize {
+    pub(super) fn letter(&mut self, host: HostNo, of: From, command: Command) -> usize {
         let run = self.hosts[host].runs;
         let began = self.hosts[host].clock.read(self.at);
         self.letters.push(Letter { command, host, run, of, began, reply: None, done: false });

@@ -6,10 +6,12 @@ mod effects;
 mod faults;
 mod keeper;
 mod leading;
+mod machines;
 mod network;
 mod people;
 mod settling;
 mod stores;
+mod words;
 
 use std::{
     cmp::Reverse,
@@ -19,7 +21,7 @@ use std::{
 
 use model::{
     HostId, ServiceName,
-    fleet::{Act, Command, Fleet, Reply, Report},
+    fleet::{Act, Command, Fleet, Reply},
     host::{Effect, Event, ReportId},
     time::WallTime,
 };
@@ -32,11 +34,7 @@ pub(crate) use self::{
     network::Network,
     people::Pushed,
 };
-use crate::{
-    At, Chance, Coverage, HostNo, Scenario, ServiceNo,
-    invariants::{Applied, Invariants},
-    scenario::Item,
-};
+use crate::{At, Chance, Coverage, HostNo, Scenario, ServiceNo, invariants::Invariants, scenario::Item};
 
 /// A run that comes here goes in circles.
 const EVENTS_LIMIT: u64 = 3_000_000;
@@ -299,7 +297,7 @@ impl World {
             Happening::Item(number) => self.begin(number),
             Happening::Over(number) => self.end(number),
             Happening::ToMachine { host, service, run, event } => {
-                self.to_machine(host, service, run, event);
+                self.hand_over(host, service, run, *event);
             }
             Happening::Deadline { host, service, run } => self.deadline(host, service, run),
             Happening::Call { host, service, run, effect } => self.call(host, service, run, *effect),
@@ -328,61 +326,16 @@ impl World {
         }
     }
 
-    /// Appends to the log, and applies.
-    pub(crate) fn commit(&mut self, command: &Command) -> Reply {
-        let before = self.fleet.clone();
-        let revision = model::Revision(before.revision.0 + 1);
-        let reply = Arc::make_mut(&mut self.fleet).apply(revision, command);
-        self.told(|| format!("#{revision} {} -> {}", in_words(&command.act), reply_in_words(&reply)));
-        self.note_entry(&command.act, &reply);
-        let after = self.fleet.clone();
-        self.watch(|invariants, world| {
-            invariants.applied(world, &Applied { before: &before, after: &after, act: &command.act, reply: &reply })
-        });
-        self.rollouts += after.events.iter().rev().take_while(|event| event.revision == revision).filter(|event| {
-            matches!(event.kind, model::fleet::EventKind::RolloutEnded { .. })
-        }).count() as u64;
-        self.snapshot();
-        self.everybody_learns();
-        reply
-    }
-
-    /// A replica that starts from a snapshot is the same as one that saw every entry.
-    fn snapshot(&mut self) {
-        self.since_snapshot += 1;
-        if self.since_snapshot < self.scenario.noise.snapshot {
-            return;
-        }
-        self.since_snapshot = 0;
-        let text = serde_json::to_string(&*self.fleet);
-        let read = text.and_then(|text| serde_json::from_str::<Fleet>(&text));
-        match read {
-            Ok(read) if read == *self.fleet => self.fleet = Arc::new(read),
-            Ok(_) => self.break_promise("P11", "a snapshot is not what it was made of".into()),
-            Err(error) => self.break_promise("P11", format!("a snapshot cannot be read: {error}")),
-        }
-    }
-
-    fn note_entry(&mut self, act: &Act, reply: &Reply) {
-        self.coverage.met("command", command_word(act));
-        match reply {
-            Reply::Refused(refusal) => self.coverage.met("refusal", refusal_word(refusal)),
-            Reply::Planned(results) => {
-                for refusal in results.iter().filter_map(|result| result.as_ref().err()) {
-                    self.coverage.met("refusal", refusal_word(refusal));
-                }
-            }
-            Reply::Done | Reply::Accepted(_) | Reply::Joined(_) => (),
-        }
-    }
-
     /// A command in somebody's name.
     pub(crate) fn command(proposer: String, sequence: u64, act: Act) -> Command {
         Command { proposer, sequence, at: WallTime(0), act }
     }
 
     /// Has the invariants look.
-    pub(crate) fn watch(&mut self, look: impl FnOnce(&mut Invariants, &Self) -> Result<(), (&'static str, String)>) {
+    pub(crate) fn watch(
+        &mut self,
+        look: impl FnOnce(&mut Invariants, &Self) -> Result<(), (&'static str, String)>,
+    ) {
         let Some(mut invariants) = self.invariants.take() else { return };
         let found = look(&mut invariants, self);
         self.invariants = Some(invariants);
@@ -435,95 +388,5 @@ impl World {
     /// The place of a service.
     pub(crate) fn service_number(&self, name: &ServiceName) -> Option<ServiceNo> {
         self.services.iter().position(|other| other == name)
-    }
-}
-
-fn in_words(act: &Act) -> String {
-    match act {
-        Act::Report { host, service, report } => format!("{host} {service} reports {report:?}"),
-        Act::Plan { service, steps, .. } => format!("plan for {service}: {steps:?}"),
-        Act::Ask { service, request, .. } => format!("somebody asks of {service}: {request:?}"),
-        Act::Enrol(enrolment) => format!("{} enrols", enrolment.host),
-        other => format!("{other:?}"),
-    }
-}
-
-fn reply_in_words(reply: &Reply) -> String {
-    match reply {
-        Reply::Refused(refusal) => format!("no: {refusal}"),
-        Reply::Planned(results) => {
-            let refused: Vec<String> =
-                results.iter().filter_map(|result| result.as_ref().err()).map(ToString::to_string).collect();
-            if refused.is_empty() { "done".into() } else { format!("no: {}", refused.join("; ")) }
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-/// The word for a command, for the count of what was met.
-fn command_word(act: &Act) -> &'static str {
-    use model::fleet::Request;
-    match act {
-        Act::Enrol(_) => "enrol",
-        Act::Depart { .. } => "depart",
-        Act::Silent { .. } => "silent",
-        Act::Plan { .. } => "plan",
-        Act::RaiseLevel { .. } => "raise level",
-        Act::Report { report, .. } => match report {
-            Report::Staged { .. } => "report staged",
-            Report::NotStaged { .. } => "report not staged",
-            Report::Runs { .. } => "report runs",
-            Report::Moved { .. } => "report moved",
-            Report::Failed { .. } => "report failed",
-            Report::Changed { .. } => "report changed",
-            Report::Reverted { .. } => "report reverted",
-            Report::Stuck { .. } => "report stuck",
-            Report::Abandoned { .. } => "report abandoned",
-            Report::Parked { .. } => "report parked",
-            Report::Availability { .. } => "report availability",
-            Report::MigrationStarted { .. } => "report migration started",
-            Report::MigrationEnded { .. } => "report migration ended",
-        },
-        Act::Ask { request, .. } => match request {
-            Request::Push { .. } => "ask push",
-            Request::Rollback => "ask rollback",
-            Request::Restart => "ask restart",
-            Request::Pause => "ask pause",
-            Request::Resume => "ask resume",
-            Request::Abort { .. } => "ask abort",
-            Request::SetPolicy { .. } => "ask policy",
-            Request::ResolveMigration { .. } => "ask resolve migration",
-            Request::ReleaseQuarantine { .. } => "ask release quarantine",
-            Request::BreakSlot { .. } => "ask break slot",
-            Request::BreakMigrationLock => "ask break migration lock",
-            Request::Exclude { .. } => "ask exclude",
-            Request::Include { .. } => "ask include",
-            Request::Drain { .. } => "ask drain",
-            Request::Admit { .. } => "ask admit",
-        },
-    }
-}
-
-/// The word for a refusal.
-fn refusal_word(refusal: &model::fleet::Refusal) -> &'static str {
-    use model::fleet::Refusal;
-    match refusal {
-        Refusal::UnknownService { .. } => "unknown service",
-        Refusal::UnknownHost { .. } => "unknown host",
-        Refusal::NoRollout => "no rollout",
-        Refusal::Quarantined { .. } => "quarantined",
-        Refusal::NothingBefore => "nothing before",
-        Refusal::Busy { .. } => "busy",
-        Refusal::Outdated { .. } => "outdated",
-        Refusal::Budget { .. } => "budget",
-        Refusal::NoFreeSlot { .. } => "no free slot",
-        Refusal::NotMigrated { .. } => "not migrated",
-        Refusal::NotStaged { .. } => "not staged",
-        Refusal::MigrationLocked { .. } => "migration locked",
-        Refusal::HostNotFree { .. } => "host not free",
-        Refusal::AnotherHost { .. } => "another host",
-        Refusal::Terminated { .. } => "terminated",
-        Refusal::ReasonMissing => "reason missing",
-        Refusal::NotNow(_) => "not now",
     }
 }

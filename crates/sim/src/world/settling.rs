@@ -44,7 +44,8 @@ impl World {
             match &rollout.phase {
                 RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. } => {
                     let verdict = Verdict::Succeeded;
-                    requests.extend(target.clone().map(|release| Request::ResolveMigration { release, verdict }));
+                    requests
+                        .extend(target.clone().map(|release| Request::ResolveMigration { release, verdict }));
                 }
                 RolloutPhase::Halted { during: Halting::Rolling, .. } => {
                     requests.push(Request::Abort { leave: false });
@@ -66,9 +67,10 @@ impl World {
             if here.parked.is_some() {
                 requests.push(Request::Admit { host: host.clone() });
             }
-            let ill = self.number(host).zip(here.current.as_ref()).is_some_and(|(place, current)| {
-                self.traits(number, &current.id).ill_on(place).is_some()
-            });
+            let ill = self
+                .number(host)
+                .zip(here.current.as_ref())
+                .is_some_and(|(place, current)| self.traits(number, &current.id).ill_on(place).is_some());
             let deserted = service.active().is_some_and(model::fleet::Rollout::is_deserted);
             if here.excluded.is_some() && (deserted || service.active.is_none() && !ill) {
                 requests.push(Request::Include { host: host.clone() });
@@ -82,7 +84,11 @@ impl World {
                 self.standing(number, number_of) == StandingSeen::Absent && self.serves(number_of, number)
             });
             let quiet = service.active.is_none() && here.change.is_none() && here.parked.is_none();
-            if quiet && lost && self.scenario.service(number).headful && here.availability == Availability::Out {
+            if quiet
+                && lost
+                && self.scenario.service(number).headful
+                && here.availability == Availability::Out
+            {
                 requests.push(Request::Drain { host: host.clone() });
             }
         }
@@ -123,13 +129,17 @@ impl World {
         let ledger = agent.machines[number].host.ledger();
         let Some(service) = self.fleet.services.get(&self.services[number]) else { return false };
         let record = self.fleet.hosts.get(&here.name);
-        let Some(known) = record.and_then(|record| record.services.get(&self.services[number])) else { return false };
+        let Some(known) = record.and_then(|record| record.services.get(&self.services[number])) else {
+            return false;
+        };
         let wanted = service.last_completed();
         // A host that could not go back, and whose slot was broken, rests where nothing else can be tried: nothing has completed, what has
         // failed here before, or what it went back to is ill here.
         let stuck = ledger.change.as_ref().is_some_and(|change| matches!(change.phase, Phase::Stuck { .. }));
-        let ill = ledger.serving.as_ref().is_some_and(|it| self.traits(number, &it.id).ill_on(host).is_some());
-        let hopeless = wanted.is_none_or(|wanted| known.failed.as_ref().is_some_and(|(it, _)| *it == wanted.id));
+        let ill =
+            ledger.serving.as_ref().is_some_and(|it| self.traits(number, &it.id).ill_on(host).is_some());
+        let hopeless =
+            wanted.is_none_or(|wanted| known.failed.as_ref().is_some_and(|(it, _)| *it == wanted.id));
         let rests = ledger.change.is_none() || stuck && (ill || hopeless);
         if !agent.enrolled || !rests || !ledger.reports.is_empty() {
             return false;
@@ -161,7 +171,8 @@ impl World {
         let holds = self.leaders.last().map(|leader| {
             leader.holds.iter().map(|hold| hold.why.to_string()).collect::<Vec<_>>().join("; ")
         });
-        let mut text = format!("it has not settled; holds: {}", holds.unwrap_or_else(|| "nobody leads".into()));
+        let mut text =
+            format!("it has not settled; holds: {}", holds.unwrap_or_else(|| "nobody leads".into()));
         for (name, service) in &self.fleet.services {
             for rollout in [service.active(), service.next()].into_iter().flatten() {
                 text.push_str(&format!("\n{name} {}: {:?} {:?}", rollout.id, rollout.phase, rollout.parts));
@@ -171,7 +182,11 @@ impl World {
             for service in (0..self.services.len()).filter(|service| !self.host_is_settled(host, *service)) {
                 let here = &self.hosts[host];
                 let ledger = here.agent.as_ref().map(|agent| agent.machines[service].host.ledger());
-                let known = self.fleet.hosts.get(&here.name).and_then(|record| record.services.get(&self.services[service]));
+                let known = self
+                    .fleet
+                    .hosts
+                    .get(&here.name)
+                    .and_then(|record| record.services.get(&self.services[service]));
                 text.push_str(&format!("\nh{host} {service}: ledger {ledger:?}\n  known {known:?}"));
                 if let Some(agent) = &here.agent {
                     let now = here.clock.read(self.at);

@@ -11,7 +11,12 @@ use super::World;
 use crate::{HostNo, ServiceNo};
 
 impl World {
-    pub(super) fn stage(&mut self, host: HostNo, service: ServiceNo, release: &Release) -> Result<(), FaultSeen> {
+    pub(super) fn stage(
+        &mut self,
+        host: HostNo,
+        service: ServiceNo,
+        release: &Release,
+    ) -> Result<(), FaultSeen> {
         let here = &mut self.hosts[host];
         if 0 < here.store_empty || 0 < here.full {
             let text = format!("stage {}: not found", release.id);
@@ -22,14 +27,24 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn is_staged(&self, host: HostNo, service: ServiceNo, release: &ReleaseId) -> Result<(), FaultSeen> {
+    pub(super) fn is_staged(
+        &self,
+        host: HostNo,
+        service: ServiceNo,
+        release: &ReleaseId,
+    ) -> Result<(), FaultSeen> {
         if self.hosts[host].disks[service].staged.contains(release) {
             return Ok(());
         }
         Err(FaultSeen { kind: FaultWord::Permanent, text: format!("verify {release}: it is not staged") })
     }
 
-    pub(super) fn collect(&mut self, host: HostNo, service: ServiceNo, keep: &BTreeSet<ReleaseId>) -> Vec<ReleaseId> {
+    pub(super) fn collect(
+        &mut self,
+        host: HostNo,
+        service: ServiceNo,
+        keep: &BTreeSet<ReleaseId>,
+    ) -> Vec<ReleaseId> {
         let staged = &mut self.hosts[host].disks[service].staged;
         let gone: Vec<ReleaseId> = staged.difference(keep).cloned().collect();
         staged.retain(|release| keep.contains(release));

@@ -182,6 +182,32 @@ fn a_host_that_is_admitted_before_it_left_stays() {
 }
 
 #[test]
+fn a_host_is_not_admitted_with_a_release_that_was_condemned_meanwhile() {
+    let mut lab = Lab::serving_with(2, Policy { on_failure: OnFailure::Pause, ..policy(2) });
+    lab.staged("b");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    lab.ask(Request::Drain { host: h(1) });
+    lab.step(Step::Park { host: h(1) }).unwrap();
+    lab.moves(1, &[Draining, Stopping]);
+    let fence = lab.fence(1);
+    lab.report(1, Report::Parked { fence });
+    lab.end_wave();
+    lab.wave(&[2]);
+    lab.grant(2).unwrap();
+    lab.begins(2);
+    lab.fails(2);
+    assert!(lab.service().quarantine.contains_key(&id("b")));
+    assert_eq!(lab.ask(Request::Admit { host: h(1) }), Reply::Done);
+    let change = lab.fleet.assignment(&h(1)).services[&web()].change.clone().unwrap();
+    assert_eq!((change.to, change.park), (None, false), "P6: it does not start what failed");
+    lab.changes(1);
+    assert_eq!((lab.here(1).current_id(), lab.here(1).availability), (None, Availability::Out));
+    assert!(lab.here(1).counted, "P1: it is out, and counts");
+}
+
+#[test]
 fn an_excluded_host_can_be_drained_too() {
     let mut lab = Lab::serving(2);
     lab.ask(Request::Exclude { host: h(1) });

@@ -129,6 +129,22 @@ fn maintenance_parks_the_host_until_it_is_admitted() {
 }
 
 #[test]
+fn maintenance_that_ends_with_nothing_to_run_starts_nothing() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let mut parked = grant(5, Some("a"), Some("a"));
+    parked.park = true;
+    world.grant(parked.clone());
+    world.run(secs(60));
+    // What it ran was condemned meanwhile.
+    (parked.park, parked.phase, parked.to) = (false, PhaseKind::Parked, None);
+    world.grant(parked);
+    assert!(world.run_until(secs(60), settled));
+    assert_eq!(world.acts, ["leave", "stop"]);
+    assert_eq!(world.host.ledger().serving, None);
+    assert_eq!(world.was_told("changed"), 1);
+}
+
+#[test]
 fn maintenance_is_over_only_when_the_fleet_has_said_so_since() {
     let mut world = serving(HEADFUL, Some("a"));
     let mut parked = grant(101, Some("a"), Some("a"));

@@ -53,6 +53,35 @@ fn what_the_supervisor_says_of_an_exit_besides_is_part_of_the_reason() {
 }
 
 #[test]
+fn an_end_that_nobody_saw_is_no_word_against_the_release() {
+    // Of a host that lost power between changes.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.run(secs(20));
+    world.forget();
+    world.reboot();
+    world.run(secs(60));
+    let blamed = |world: &World| {
+        world.reports.iter().find_map(|report| match report {
+            Report::Availability { availability: Availability::Out, cause, .. } => Some(*cause),
+            Report::Failed { failure, .. } => Some(failure.cause),
+            _ => None,
+        })
+    };
+    assert_eq!(blamed(&world), Some(Cause::Surroundings), "{:?}", world.told());
+
+    // Of a process that another keeper had started, in the middle of a change.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| world.host.sighting(world.now).phase == PhaseKind::Joining));
+    let ProcessSeen::Running { release, fence, .. } = world.process.clone() else { panic!("b does not run") };
+    world.process = ProcessSeen::Exited { release, fence, exit: ExitSeen::Unknown, restarts: 0, note: None };
+    world.news();
+    assert!(world.run_until(secs(600), settled));
+    assert_eq!(blamed(&world), Some(Cause::Surroundings), "{:?}", world.told());
+    assert_eq!(world.running(), Some("a"));
+}
+
+#[test]
 fn a_release_that_is_never_healthy_fails_at_the_deadline() {
     let world = fails(Behaviour { healthy: None, ..GOOD });
     assert_eq!(world.acts, ["leave", "stop", "start b", "stop", "start a", "join"]);
