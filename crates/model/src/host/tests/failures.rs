@@ -4,7 +4,10 @@ use super::{
     process::{Behaviour, GOOD},
     *,
 };
-use crate::fleet::command::{Cause, Failure, Report};
+use crate::{
+    fleet::command::{Cause, Failure, Report},
+    host::{ExitSeen, ProcessSeen},
+};
 
 fn settled(world: &World) -> bool {
     world.assignment.change.is_none() && world.host.ledger().change.is_none()
