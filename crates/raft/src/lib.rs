@@ -17,6 +17,7 @@ mod members;
 mod network;
 mod node;
 mod options;
+mod parts;
 mod peers;
 mod rebuild;
 mod service;

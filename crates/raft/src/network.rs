@@ -18,7 +18,7 @@ use crate::{
     Machine, NodeId,
     peers::{CallError, Peers},
     types::{Place, Types, Vote},
-    wire::{InstallSnapshot, Message, PreVote},
+    wire::{InstallSnapshot, Message, PART_BYTES, PartTaken, PreVote, SnapshotPart},
 };
 
 /// Makes a [`Line`] for each peer that openraft wants to talk to.
@@ -133,14 +133,38 @@ impl<M: Machine> RaftNetworkV2<Types<M>> for Line<M> {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types<M>>, StreamingError<Types<M>>> {
-        unsaid(&self.peers)?;
-        let message = InstallSnapshot::<M> { vote, meta: snapshot.meta };
-        let line = &*self;
-        let sending =
-            line.peers.call(&line.target, line.place.address, &message, snapshot.snapshot, option.soft_ttl());
         tokio::select! {
-            answer = sending => answer.map_err(|error| line.classify(RPCTypes::InstallSnapshot, error).into()),
+            answer = self.send_snapshot(vote, snapshot, option.soft_ttl()) => answer.map_err(Into::into),
             closed = cancel => Err(closed.into()),
         }
+    }
+}
+
+impl<M: Machine> Line<M> {
+    /// Sends a snapshot, each message of which may take `limit`.
+    async fn send_snapshot(
+        &self,
+        vote: Vote<M>,
+        snapshot: SnapshotOf<Types<M>, Bytes>,
+        limit: Duration,
+    ) -> Result<SnapshotResponse<Types<M>>, RPCError<Types<M>>> {
+        let (meta, mut rest) = (snapshot.meta, snapshot.snapshot);
+        let mut sent = 0;
+        while PART_BYTES < rest.len() {
+            unsaid(&self.peers)?;
+            let part = rest.split_to(PART_BYTES);
+            let message = SnapshotPart::<M> { upto: meta.last_log_id.clone(), offset_bytes: sent };
+            sent += part.len() as u64;
+            let taken = self.peers.call(&self.target, self.place.address, &message, part, limit).await;
+            let PartTaken { held_bytes } =
+                taken.map_err(|error| self.classify(RPCTypes::InstallSnapshot, error))?;
+            if held_bytes != sent {
+                return Err(Unreachable::from_string("another snapshot was begun meanwhile").into());
+            }
+        }
+        unsaid(&self.peers)?;
+        let message = InstallSnapshot::<M> { vote, meta, before_bytes: sent };
+        let answer = self.peers.call(&self.target, self.place.address, &message, rest, limit).await;
+        answer.map_err(|error| self.classify(RPCTypes::InstallSnapshot, error))
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     error::{Refused, bootstrap, reason, refused},
     network::Network,
     options,
+    parts::Parts,
     peers::Peers,
     standing,
     store::Store,
@@ -55,6 +56,7 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) store: Store,
     stopping: AtomicBool,
     outgrown: Arc<OnceLock<String>>,
+    pub(crate) parts: Parts,
 }
 
 impl<M: Machine> Inner<M> {
@@ -102,8 +104,19 @@ impl<M: Machine> Node<M> {
         let standing = standing::publish(&raft, peers);
         tokio::spawn(beat(raft.clone(), standing.clone(), timers.heartbeat));
         let (contact, stopping) = (Contact::new(), AtomicBool::new(false));
-        let inner =
-            Inner { node, cluster, timers, raft, standing, contact, state, store, stopping, outgrown };
+        let inner = Inner {
+            node,
+            cluster,
+            timers,
+            raft,
+            standing,
+            contact,
+            state,
+            store,
+            stopping,
+            outgrown,
+            parts: Parts::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

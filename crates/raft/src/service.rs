@@ -16,8 +16,8 @@ use tonic::{Request, Response, Status};
 use crate::{
     Machine,
     node::Inner,
-    types::Types,
-    wire::{InstallSnapshot, MESSAGE_LIMIT_BYTES, Message, PreVote, VERSION},
+    types::{LogId, Types},
+    wire::{InstallSnapshot, MESSAGE_LIMIT_BYTES, Message, PartTaken, PreVote, SnapshotPart, VERSION},
 };
 
 /// Answers the peers of one node.
@@ -69,7 +69,7 @@ fn admit<M: Machine>(node: &Inner<M>, request: &PeerRequest) -> Result<(), Statu
     Ok(())
 }
 
-async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<Vec<u8>, Status> {
+async fn dispatch<M: Machine>(node: &Inner<M>, mut request: PeerRequest) -> Result<Vec<u8>, Status> {
     let raft = &node.raft;
     let stopped = |error: &dyn std::fmt::Display| {
         Status::unavailable(format!("node {} has stopped: {error}", node.node))
@@ -94,7 +94,11 @@ async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<V
             answer(&raft.handle_transfer_leader(read(&request)?).await.map_err(|error| stopped(&error))?)
         }
         InstallSnapshot::<M>::KIND => {
-            let InstallSnapshot { vote, meta } = read::<InstallSnapshot<M>>(&request)?;
+            let InstallSnapshot { vote, meta, before_bytes } = read::<InstallSnapshot<M>>(&request)?;
+            let of = state_of::<M>(&request, meta.last_log_id.as_ref())?;
+            let state = node.parts.finish(&of, before_bytes, std::mem::take(&mut request.state));
+            let missing = || Status::failed_precondition("the parts of this snapshot are not here");
+            request.state = state.ok_or_else(missing)?;
             // Found out here, a state of a newer release stops the transfer; found out later, it stops the node.
             let machine =
                 serde_json::from_slice::<M>(&request.state).map_err(|error| unreadable(&request, &error))?;
@@ -107,11 +111,22 @@ async fn dispatch<M: Machine>(node: &Inner<M>, request: PeerRequest) -> Result<V
             node.contact.heard();
             answer(&taken)
         }
+        SnapshotPart::<M>::KIND => {
+            let SnapshotPart { upto, offset_bytes } = read::<SnapshotPart<M>>(&request)?;
+            let of = state_of::<M>(&request, upto.as_ref())?;
+            answer(&PartTaken { held_bytes: node.parts.take(&of, offset_bytes, &request.state) })
+        }
         unknown => Err(Status::unimplemented(format!(
             "node {} does not know messages of kind {unknown:?}",
             node.node
         ))),
     }
+}
+
+/// Which snapshot of whom: one node sends the same state for the same end of the log.
+fn state_of<M: Machine>(request: &PeerRequest, upto: Option<&LogId<M>>) -> Result<String, Status> {
+    let upto = serde_json::to_string(&upto).map_err(|error| Status::internal(error.to_string()))?;
+    Ok(format!("{} {upto}", request.from))
 }
 
 fn read<T: Message>(request: &PeerRequest) -> Result<T, Status> {

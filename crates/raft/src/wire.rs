@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     Machine,
-    types::{SnapshotMeta, Types, Vote},
+    types::{LogId, SnapshotMeta, Types, Vote},
 };
 
 /// Version of the envelope.
 pub(crate) const VERSION: u32 = 1;
-/// Largest message, in bytes, both ways. A snapshot is one message.
+/// Largest message, in bytes, both ways.
 pub(crate) const MESSAGE_LIMIT_BYTES: usize = 64 << 20;
+
+/// The state of a snapshot travels in parts of this size, in bytes, and what is left of it with the snapshot itself.
+pub(crate) const PART_BYTES: usize = 4 << 20;
 
 /// One kind of message, with the answer that belongs to it.
 pub(crate) trait Message: Serialize + DeserializeOwned {
@@ -34,6 +37,30 @@ pub(crate) struct PreVote<M: Machine>(pub(crate) VoteRequest<Types<M>>);
 pub(crate) struct InstallSnapshot<M: Machine> {
     pub(crate) vote: Vote<M>,
     pub(crate) meta: SnapshotMeta<M>,
+    /// How much of the state was sent before, in parts; the rest is beside this message.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) before_bytes: u64,
+}
+
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+/// One part of the state of a snapshot, which travels beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) struct SnapshotPart<M: Machine> {
+    /// What the snapshot covers.
+    pub(crate) upto: Option<LogId<M>>,
+    /// Where in the state the part begins. The first one makes the receiver forget what it held.
+    pub(crate) offset_bytes: u64,
+}
+
+/// The answer to a part.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PartTaken {
+    /// How much of this state the receiver holds now. Anything but the end of the part sends the sender back to the beginning.
+    pub(crate) held_bytes: u64,
 }
 
 impl<M: Machine> Message for AppendEntriesRequest<Types<M>> {
@@ -55,4 +82,8 @@ impl<M: Machine> Message for TransferLeaderRequest<Types<M>> {
 impl<M: Machine> Message for InstallSnapshot<M> {
     const KIND: &'static str = "snapshot";
     type Answer = SnapshotResponse<Types<M>>;
+}
+impl<M: Machine> Message for SnapshotPart<M> {
+    const KIND: &'static str = "snapshot_part";
+    type Answer = PartTaken;
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Group, Order, WITHIN, id, ids};
+use common::{Group, Order, PATIENCE, WITHIN, id, ids};
 use raft::{ChangeError, Compaction, OpenError, Options, ProposeError, Role, TransferError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,6 +37,30 @@ async fn a_fresh_learner_gets_a_snapshot_larger_than_a_default_message() {
     group.start("b").await;
     let revision = group.commit(Order::Add(900)).await;
     assert_eq!(group.agree(revision).await.sum, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_is_larger_than_any_message_reaches_a_fresh_learner() {
+    let mut group = Group::new();
+    group.compaction = Compaction { every: 75, keep: 2 };
+    // A debug build takes its time to read so much.
+    group.timers.snapshot = PATIENCE * 4;
+    group.form(["a"]).await;
+    let leader = group.leader().await;
+    for _ in 0..66 {
+        group.commit(Order::Note("x".repeat(1 << 20))).await;
+    }
+    for _ in 0..24 {
+        group.commit(Order::Add(1)).await;
+    }
+    let purged = |now: &raft::Standing| now.purged > Some(model::Revision(60));
+    group.standing(&leader, "has purged its log", purged).await;
+    group.start("b").await;
+    let address = group.host("b").address;
+    group.host("a").node.add_learner(id("b"), address, WITHIN).await.unwrap();
+    let revision = group.commit(Order::Add(80)).await;
+    let state = group.agree(revision).await;
+    assert_eq!((state.sum, state.notes.len()), (104, 66));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,10 @@
 //! Makes durable what was appended, on a thread of its own: while the disk works, entries are on their way to the peers already, and one
-//! flush does for all that were appended meanwhile.
+//! flush does for all that waited when it began.
 //!
-//! Promise: nobody is told that an entry is durable before a flush that began after it was written has ended.
+//! Promise: nobody is told that an entry is durable before a flush that began after it was written has ended. Whoever waits is told, also
+//! when the store is closed.
+//! Absent: writing beside a flush. redb has one writer at a time: whatever is written next (entries, a vote, a purge) waits for the flush that is
+//! under way, and what is durable then is so with all that was written before it. Readers do not wait.
 
 use std::{
     io,

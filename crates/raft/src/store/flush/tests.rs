@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     NodeId,
-    store::{LOG, META, SNAPSHOT, Store},
+    store::{KEY_VOTE, LOG, META, SNAPSHOT, Store},
     testing::{Order, Tally},
     types::{Entry, LogId, Proposal, Types, Vote},
 };
@@ -166,4 +166,72 @@ async fn who_waits_when_the_store_is_closed_is_told() {
     live.flush(Box::new(|result| drop(told.send(result))));
     let refused = soon(flushed).await.unwrap();
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::NotConnected);
+}
+
+/// A blocking act on the store, on a thread of its own.
+fn beside<T: Send + 'static>(
+    store: &Store,
+    act: impl FnOnce(Store) -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let store = store.clone();
+    tokio::task::spawn_blocking(move || act(store))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_that_is_durable_is_so_with_all_that_was_appended_before_it() {
+    let disk = Disk::default();
+    let mut live = store(&disk);
+    disk.hold_flushes(true);
+    let mut told = append(&mut live, 0).await;
+    disk.until_held_back();
+    let vote = Vote::<Tally>::new_committed(4, "i-1_a".parse().unwrap());
+    let voted = {
+        let vote = vote.clone();
+        beside(&live, move |store| store.put(Durability::Immediate, KEY_VOTE, &vote))
+    };
+    assert!(timeout(Duration::ZERO, &mut told).await.is_err());
+    disk.hold_flushes(false);
+    soon(voted).await.unwrap().unwrap();
+    let mut after = store(&disk.after_power_loss());
+    assert_eq!(after.get::<Vote<Tally>>(KEY_VOTE).unwrap(), Some(vote));
+    assert_eq!(indices(&mut after).await, [0]);
+    soon(told).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_truncated_or_purged_while_its_flush_is_under_way_stays_so() {
+    let disk = Disk::default();
+    let mut live = store(&disk);
+    for index in 0..3 {
+        let told = append(&mut live, index).await;
+        soon(told).await.unwrap();
+    }
+    disk.hold_flushes(true);
+    let told = append(&mut live, 3).await;
+    disk.until_held_back();
+    let cut = beside(&live, |mut store| {
+        futures_util::FutureExt::now_or_never(async {
+            RaftLogStorage::<Types<Tally>>::truncate_after(&mut store, Some(entry(1).log_id)).await?;
+            RaftLogStorage::<Types<Tally>>::purge(&mut store, entry(0).log_id).await
+        })
+    });
+    disk.hold_flushes(false);
+    soon(told).await.unwrap();
+    soon(cut).await.unwrap().expect("it awaits nothing").unwrap();
+    assert_eq!(indices(&mut live).await, [1]);
+    assert_eq!(indices(&mut store(&disk.after_power_loss())).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_closed_while_a_flush_is_under_way_lets_it_end_and_tells_whoever_waits() {
+    let disk = Disk::default();
+    let mut live = store(&disk);
+    disk.hold_flushes(true);
+    let told = append(&mut live, 0).await;
+    disk.until_held_back();
+    let closed = beside(&live, |store| store.close());
+    disk.hold_flushes(false);
+    soon(told).await.unwrap();
+    soon(closed).await.unwrap();
+    assert_eq!(indices(&mut store(&disk.after_power_loss())).await, [0]);
 }
