@@ -59,7 +59,9 @@ pub(crate) async fn two(dir: &Path) -> (Link, Arc<AtomicBool>) {
     let names: Vec<NodeId> =
         [&first, &second].map(|node| node.standing().borrow().node.clone()).into_iter().collect();
     first.bootstrap(names.into_iter().zip([one, other]).collect()).await.unwrap();
-    let leads = async { first.standing().wait_for(|now| now.role == Role::Leader).await.map(drop) };
+    // Before the other one has answered, a leader does not know whether it has a part in a group.
+    let heard = |now: &raft::Standing| now.role == Role::Leader && now.quorum_contact.is_some();
+    let leads = async { first.standing().wait_for(heard).await.map(drop) };
     timeout(PATIENCE, leads).await.expect("the first one does not lead").unwrap();
     // It goes on for as long as the link does.
     tokio::spawn(async move { second.standing().wait_for(|now| now.role == Role::Stopped).await.map(drop) });

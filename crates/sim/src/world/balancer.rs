@@ -30,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) place: Place,
     /// What it was found to be when it was looked at last.
     found: Option<bool>,
+    /// Times that it was deregistered: what was asked for before and comes late is void.
+    pub(crate) leaves: u64,
     /// When it was deregistered last.
     pub(crate) left: At,
     /// Since when it gets requests without a break.
@@ -89,7 +91,15 @@ impl World {
         self.balancer_will_look(service, host);
     }
 
+    /// It is registered late, unless it has left meanwhile.
+    pub(super) fn registers(&mut self, service: ServiceNo, host: HostNo, leaves: u64) {
+        if self.balancers[service].targets[host].leaves == leaves {
+            self.register(service, host);
+        }
+    }
+
     pub(super) fn deregister(&mut self, service: ServiceNo, host: HostNo) {
+        self.balancers[service].targets[host].leaves += 1;
         if self.balancers[service].targets[host].place != Place::Registered {
             return;
         }

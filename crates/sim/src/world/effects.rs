@@ -122,7 +122,9 @@ impl World {
             if late == 0 {
                 self.register(from.service, from.host);
             } else {
-                self.later(late, Happening::Registers { service: from.service, host: from.host });
+                let leaves = self.balancers[from.service].targets[from.host].leaves;
+                let (service, host) = (from.service, from.host);
+                self.later(late, Happening::Registers { service, host, leaves });
             }
         } else {
             self.deregister(from.service, from.host);

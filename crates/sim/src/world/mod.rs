@@ -123,7 +123,7 @@ pub(crate) enum Happening {
     /// Somebody asks, for the so many-th time.
     Asks { letter: usize, tries: u32 },
     /// A target is registered late.
-    Registers { service: ServiceNo, host: HostNo },
+    Registers { service: ServiceNo, host: HostNo, leaves: u64 },
     /// The operator looks after what waits.
     Tidy,
 }
@@ -321,7 +321,7 @@ impl World {
             Happening::Evidence { host } => self.evidence(host),
             Happening::Serves { host, boot } => self.must_serve(host, boot),
             Happening::Asks { letter, tries } => self.asks(letter, tries),
-            Happening::Registers { service, host } => self.register(service, host),
+            Happening::Registers { service, host, leaves } => self.registers(service, host, leaves),
             Happening::Tidy => self.tidy(),
         }
     }
