@@ -111,7 +111,7 @@ async fn a_torn_file_is_never_guessed_at_and_the_service_runs_on() -> Result<()>
     for (file, what) in [
         ("forming.json", "empty its state directory"),
         ("services/web/ledger.json", "empty its state directory"),
-        ("raft/raft.redb", "join again"),
+        ("raft/raft.redb", "join as a new node"),
     ] {
         let path = state.join(file);
         let whole = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
