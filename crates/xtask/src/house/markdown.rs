@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A link, and the line it stands on, counted from 1.
+/// A link, what it is called in the text, and the line it stands on, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Link<'a> {
     pub(super) line: usize,
+    pub(super) label: &'a str,
     pub(super) to: &'a str,
 }
 
 /// All links and images: `[text](to)` and `[label]: to`.
 pub(super) fn links(text: &str) -> Vec<Link<'_>> {
-    let lines =
-        prose(text).flat_map(|(line, text)| targets(text).into_iter().map(move |to| Link { line, to }));
-    lines.collect()
+    let of_line = |(line, text)| {
+        let found = labels_and_targets(text).into_iter();
+        found.map(move |(label, to)| Link { line, label, to })
+    };
+    prose(text).flat_map(of_line).collect()
 }
 
 /// The names that a link can point at after `#`, made from headings as forges make them.
@@ -54,13 +57,13 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn targets(line: &str) -> Vec<&str> {
+fn labels_and_targets(line: &str) -> Vec<(&str, &str)> {
     if let Some(("", rest)) = line.trim_start().split_once('[')
         && let Some((label, to)) = rest.split_once("]:")
         && !label.starts_with('^')
         && !label.contains(']')
     {
-        return target(to).into_iter().collect();
+        return target(to).map(|to| (label, to)).into_iter().collect();
     }
     let mut found = Vec::new();
     let mut in_code = false;
@@ -69,13 +72,20 @@ fn targets(line: &str) -> Vec<&str> {
         match c {
             '`' => in_code = !in_code,
             '(' if previous == ']' && !in_code => {
-                found.extend(target(&line[at + 1..closing(&line[at..]) + at]));
+                let to = target(&line[at + 1..closing(&line[at..]) + at]);
+                found.extend(to.map(|to| (label(&line[..at]), to)));
             }
             _ => (),
         }
         previous = c;
     }
     found
+}
+
+/// What stands in the square brackets that `before` ends with.
+fn label(before: &str) -> &str {
+    let inside = before.strip_suffix(']').unwrap_or(before);
+    inside.rfind('[').map_or(inside, |open| &inside[open + 1..])
 }
 
 /// Where the bracket that `text` starts with is closed; its end if it never is.
@@ -117,6 +127,13 @@ mod tests {
             found(text),
             [(1, "a.md"), (1, "img/b.png"), (3, "c d.md"), (3, "f(1).md#g"), (4, "h.md")]
         );
+    }
+
+    #[test]
+    fn a_link_is_called_what_stands_in_its_brackets() {
+        let text = "[a] and [b c](b.md), ![](d.md)\n[e]: e.md\n";
+        let labels: Vec<_> = links(text).iter().map(|link| link.label).collect();
+        assert_eq!(labels, ["b c", "", "e"]);
     }
 
     #[test]
