@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_number_is_used_once_and_has_four_digits() {
-        let index = "[1](0001-a.md) [2](0001-b.md)";
+        let index = "[1](0001-a.md) [1](0001-b.md)";
         let expected = ["docs/adr/0001-b.md: 0001-a.md has the number 1 already; take the next free one"];
         assert_eq!(found(index, &["0001-a.md", "0001-b.md"]), expected);
         for name in ["1-a.md", "notes.md", "00001-a.md", "0001-.md"] {
