@@ -26,7 +26,9 @@ use tracing::{error, info};
 
 use crate::{
     channels::Channels,
-    declarations, feed,
+    declarations,
+    durable::FileError,
+    feed,
     forming::Knock,
     leader,
     leader::Reign,
@@ -129,7 +131,7 @@ pub enum CoreError {
     State(#[from] StateError),
     /// A ledger.
     #[error("start the services")]
-    Ledger(#[from] crate::durable::FileError),
+    Ledger(#[from] FileError),
     /// This agent is in another cluster.
     #[error("this agent is in cluster {ours}, not in {theirs}")]
     AnotherCluster {
@@ -228,7 +230,7 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     tasks.spawn(once(taken, async move { feed::assignments(with, assign).await }));
     let (taken, with, interval) = (enrolled.clone(), link.clone(), settings.timers.sighting);
     tasks.spawn(once(taken, async move { send_sightings(with, sights, moved, interval).await }));
-    tasks.spawn(enrol(link.clone(), enrolment(settings, state), assigned, knows, parts.failed.clone()));
+    tasks.spawn(enrol(link.clone(), enrolment(settings, state)?, assigned, knows, parts.failed.clone()));
     tasks.spawn(watch_node(node.clone(), parts.failed.clone()));
     let inventory = parts.inventory.clone();
     tasks.spawn(leader::run(
@@ -274,15 +276,16 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
     Ok(opened)
 }
 
-fn enrolment(settings: &Settings, state: &StateDir) -> Enrolment {
-    Enrolment {
+fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileError> {
+    Ok(Enrolment {
         host: settings.agent.host.clone(),
         state: state.state().simple().to_string(),
         address: settings.agent.advertise,
         zone: settings.agent.zone.clone(),
         declares: declarations(settings),
         level: SUPPORTED_LEVEL,
-    }
+        obeyed: services::obeyed(settings, state)?,
+    })
 }
 
 /// Tells the fleet who this host is, at each start, and again whenever the fleet does not know it.

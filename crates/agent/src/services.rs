@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use config::Balancer;
+use config::{Balancer, Settings};
 use model::{
-    HostId, ServiceName,
+    HostId, Incarnation, ServiceName,
     fleet::Assignment,
     host::{Host, Setup, Sighting},
 };
@@ -20,10 +20,12 @@ use tokio::sync::{Notify, watch};
 use crate::{
     clock,
     core::{CoreError, Parts},
+    durable::FileError,
     instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
     order::Order,
     shell::{self, Wiring, World},
+    state::StateDir,
 };
 
 /// The keeper's own program, which is smaller than the agent's.
@@ -49,7 +51,7 @@ pub(crate) fn run(
     wired: Wired,
 ) -> Result<impl Future<Output = ()> + Send + 'static, CoreError> {
     let dir = parts.state.service(service)?;
-    let ledger = dir.join("ledger.json");
+    let ledger = ledger_of(&dir);
     let remembered = shell::remembered(&ledger)?;
     let count = Count::open(&dir, usize::from(mine.instances))?;
     let world = Arc::new(world(parts, service, mine, &dir, count));
@@ -86,6 +88,22 @@ pub(crate) fn run(
             failed.send_replace(Some(format!("service {service}: {}", Chain(&error))));
         }
     })
+}
+
+/// The newest incarnation that any service of this host has obeyed.
+///
+/// # Errors
+/// A ledger cannot be read.
+pub(crate) fn obeyed(settings: &Settings, state: &StateDir) -> Result<Option<Incarnation>, FileError> {
+    let mut newest = None;
+    for service in settings.services.keys() {
+        newest = newest.max(shell::remembered(&ledger_of(&state.place_of(service)))?.obeyed());
+    }
+    Ok(newest)
+}
+
+fn ledger_of(dir: &Path) -> PathBuf {
+    dir.join("ledger.json")
 }
 
 type ThisWorld = World<

@@ -102,10 +102,35 @@ impl fmt::Display for Revision {
     }
 }
 
-/// How often this cluster was rebuilt from a minority; raised by `cluster recover`, so that fences of the
-/// lost majority are always older.
+/// Which life of a cluster this is; raised by `cluster recover`, so that fences of the lost majority are always older. The upper half counts
+/// the lives. The lower half is drawn for each recovery: two halves of one cluster that are rebuilt apart never give the same fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u64);
+
+/// Bits of an incarnation that are drawn.
+const DRAWN_BITS: u32 = 32;
+
+impl Incarnation {
+    /// How many lives it counts. One that was never rebuilt is the first.
+    #[must_use]
+    pub fn lives(self) -> u64 {
+        let counted = self.0 >> DRAWN_BITS;
+        if counted == 0 { self.0 } else { counted }
+    }
+
+    /// The next life, told apart by `drawn` from every other one that follows on the same.
+    #[must_use]
+    pub fn next(self, drawn: u32) -> Self {
+        let lives = self.lives().saturating_add(1).min(u64::MAX >> DRAWN_BITS);
+        Self(lives << DRAWN_BITS | u64::from(drawn))
+    }
+
+    /// What tells it apart from others of as many lives.
+    #[must_use]
+    pub fn drawn(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
+}
 
 impl Default for Incarnation {
     fn default() -> Self {
@@ -172,5 +197,17 @@ mod tests {
         let old = Fence { incarnation: Incarnation(1), revision: Revision(900) };
         let new = Fence { incarnation: Incarnation(2), revision: Revision(3) };
         assert!(old < new);
+    }
+
+    #[test]
+    fn every_next_life_is_newer_than_all_that_it_follows_whatever_is_drawn() {
+        let first = Incarnation::default();
+        let [a, b] = [first.next(7), first.next(u32::MAX)];
+        assert!(first < a && a != b && a.lives() == 2 && b.drawn() == u32::MAX);
+        assert!(b < a.next(0) && a.next(0).lives() == 3);
+        // Numbers that were given before any was drawn.
+        assert!(Incarnation(9) < Incarnation(9).next(0) && Incarnation(9).next(0).lives() == 10);
+        let last = Incarnation(u64::MAX);
+        assert_eq!(last.next(3).lives(), last.lives(), "it ends without starting again");
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     clock,
     core::Parts,
     durable::{self, FileError},
-    node_id,
+    node_id, services,
     state::StateError,
 };
 
@@ -63,7 +63,10 @@ pub enum FoundError {
     Place(#[from] StateError),
     /// That this host has gone over.
     #[error("write down that this host has gone over")]
-    Record(#[from] FileError),
+    Record(#[source] FileError),
+    /// What this host has obeyed.
+    #[error("read what this host has obeyed")]
+    Ledger(#[from] FileError),
 }
 
 /// Founds the cluster. The node of the old one must have stopped. Blocks while it writes.
@@ -89,11 +92,16 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
     let known = fleet.predecessors.iter().map(|known| known.cluster.clone());
     let predecessors =
         chain(known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(own.clone()));
-    let generation = u64::try_from(predecessors.len()).unwrap_or(u64::MAX).saturating_add(1);
+    // Nobody knows of fewer lives than these; the hosts tell of more when they enrol.
+    let lives = Incarnation(u64::try_from(predecessors.len()).unwrap_or(u64::MAX));
+    let newest = services::obeyed(settings, state)?.unwrap_or_default().max(fleet.incarnation);
+    let newest = if newest.lives() < lives.lives() { lives } else { newest };
+    let word = Uuid::new_v4();
     let predecessor = |cluster| Predecessor { cluster, last, host: host.clone(), by: by.clone() };
     fleet.rebuild(Rebuilding {
         from: predecessor(from.clone()),
-        incarnation: Incarnation(generation),
+        newest,
+        drawn: word.as_fields().0,
         gone,
         at: clock::wall(),
     });
@@ -101,14 +109,14 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
     let given_way = own.filter(|own| *own != from);
     fleet.predecessors.extend(given_way.map(predecessor));
 
-    let cluster: ClusterId = format!("r{}-{}", fleet.incarnation.0, Uuid::new_v4().simple())
+    let cluster: ClusterId = format!("r{}-{}", fleet.incarnation.lives(), word.simple())
         .parse()
         .expect("a number and a UUID make a valid name");
     let dir = state.make_raft(&cluster)?;
     raft::found(&dir, &node, settings.agent.advertise, &cluster, fleet.revision, &fleet).map_err(log)?;
     // From here on this host is in the new cluster.
     let over = record.gone_over(Succession { cluster: cluster.clone(), predecessors });
-    durable::write(&state.forming(), &over)?;
+    durable::write(&state.forming(), &over).map_err(FoundError::Record)?;
     Ok(Founded { cluster, last })
 }
 

@@ -9,7 +9,7 @@ pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,9 @@ pub struct Enrolment {
     pub declares: BTreeMap<ServiceName, Declaration>,
     /// The `fleet_level` that its agent supports.
     pub level: u32,
+    /// The newest incarnation that it has obeyed. A cluster that is older, as where two were rebuilt from one, becomes newer by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obeyed: Option<Incarnation>,
 }
 
 /// What proves that a host is no more.

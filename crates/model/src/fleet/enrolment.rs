@@ -13,7 +13,7 @@ use crate::{HostId, ServiceName};
 
 impl Fleet {
     pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
-        let Enrolment { host, state, address, zone, declares, level } = enrolment;
+        let Enrolment { host, state, address, zone, declares, level, obeyed } = enrolment;
         self.check_level(host, *level)?;
         if let Some(known) = self.hosts.get(host)
             && known.departed.is_none()
@@ -75,6 +75,10 @@ impl Fleet {
         }
         if self.level == 0 {
             self.level = 1;
+        }
+        // Otherwise this host would refuse every grant as older than what it knows.
+        if let Some(newer) = obeyed.filter(|obeyed| self.incarnation < *obeyed) {
+            self.incarnation = newer.next(self.incarnation.drawn());
         }
         scribe.note(None, None, Some(host), EventKind::Enrolled);
         #[cfg(feature = "next-level")]

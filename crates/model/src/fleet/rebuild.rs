@@ -46,8 +46,10 @@ pub struct Predecessor {
 pub struct Rebuilding {
     /// The cluster whose majority was lost, and what is known of it.
     pub from: Predecessor,
-    /// At least this incarnation: it must be newer than any that is known of.
-    pub incarnation: Incarnation,
+    /// The newest incarnation that is known of, here or elsewhere: the one to come is newer.
+    pub newest: Incarnation,
+    /// Drawn for this recovery: no other one gives fences like this one's.
+    pub drawn: u32,
     /// Hosts whose disks are gone, on the same word: what they knew is in nobody's hands, and their names may be given to others.
     pub gone: BTreeSet<HostId>,
     /// When, for people.
@@ -57,8 +59,8 @@ pub struct Rebuilding {
 impl Fleet {
     /// Makes this state the first one of a new cluster.
     pub fn rebuild(&mut self, how: Rebuilding) {
-        let Rebuilding { from, incarnation, gone, at } = how;
-        self.incarnation = incarnation.max(Incarnation(self.incarnation.0.saturating_add(1)));
+        let Rebuilding { from, newest, drawn, gone, at } = how;
+        self.incarnation = self.incarnation.max(newest).next(drawn);
         self.revision = beyond(self.revision.max(from.last));
         let mut scribe = Scribe::new(self.revision, self.incarnation, at);
         scribe.note(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{event::ReportId, phase::Phase};
 use crate::{
-    Fence, Policy, Release,
+    Fence, Incarnation, Policy, Release,
     fleet::{command::Report, host::PhaseKind},
 };
 
@@ -29,6 +29,16 @@ pub struct Ledger {
     pub reports: VecDeque<Unanswered>,
     /// The last report's name.
     pub last_report: ReportId,
+}
+
+impl Ledger {
+    /// The newest incarnation that this host has obeyed here.
+    #[must_use]
+    pub fn obeyed(&self) -> Option<Incarnation> {
+        let change = self.change.as_ref().map(|change| change.fence);
+        let migration = self.migration.as_ref().map(|note| note.fence);
+        [self.fence, change, migration].into_iter().flatten().max().map(|fence| fence.incarnation)
+    }
 }
 
 /// A change under way.

@@ -135,10 +135,20 @@ impl Host {
         self.calls.stop_migration.plan(now);
     }
 
-    /// The fleet believes that a migration runs whose end it was told: that was lost, as after a cluster was rebuilt. The record still has it.
+    /// The fleet believes that a migration runs whose end it was told: that was lost, as after a cluster was rebuilt. The record still has it,
+    /// unless this host has obeyed another grant since.
     pub(super) fn migration_ended_unheard(&self) -> Option<Report> {
         let (grant, note) = (self.migration_grant()?, self.ledger.migration.as_ref()?);
-        if grant.fence != note.fence || note.state != MigrationProgress::Ended {
+        if note.fence < grant.fence {
+            return None;
+        }
+        if (grant.fence, &grant.release.id) != (note.fence, &note.release.id) {
+            let (release, fence) = (&note.release.id, note.fence);
+            let reason = format!("this host knows of {release} under fence {fence}, and no more of this one");
+            let end = MigrationEnd::Unknown { reason };
+            return Some(Report::MigrationEnded { fence: grant.fence, end, tail: "".into() });
+        }
+        if note.state != MigrationProgress::Ended {
             return None;
         }
         let end = match self.migration_record(note) {

@@ -189,6 +189,7 @@ impl World {
             zone: None,
             declares: declares.collect(),
             level: SUPPORTED_LEVEL,
+            obeyed: None,
         };
         if let Some(agent) = &mut self.hosts[host].agent {
             agent.enrolling = true;

@@ -10,7 +10,8 @@ fn rebuilt(lab: &mut Lab) {
     let from = Predecessor { cluster: "c1-x".parse().unwrap(), last, host: h(4), by: by("a zone burned") };
     lab.fleet.rebuild(Rebuilding {
         from,
-        incarnation: Incarnation(1),
+        newest: Incarnation(1),
+        drawn: 5,
         gone: BTreeSet::new(),
         at: WallTime(2000),
     });
@@ -33,14 +34,14 @@ fn revisions_and_fences_are_newer_than_any_that_the_lost_majority_can_have_used(
     let (revision, old) = (lab.fleet.revision, lab.fence(1));
     rebuilt(&mut lab);
     assert!(revision.0 + 100_000 <= lab.fleet.revision.0, "{revision} {}", lab.fleet.revision);
-    assert_eq!(lab.fleet.incarnation, Incarnation(2));
+    assert_eq!(lab.fleet.incarnation, Incarnation(1).next(5));
     assert_eq!(lab.fence(1), old, "a change that is under way keeps the fence that its host knows");
     assert_eq!(lab.fleet.predecessors.len(), 1);
 
     let again = lab.fleet.revision;
     rebuilt(&mut lab);
     assert!(again < lab.fleet.revision);
-    assert_eq!(lab.fleet.incarnation, Incarnation(3));
+    assert_eq!(lab.fleet.incarnation.lives(), 3);
     let clusters: Vec<_> = lab.fleet.predecessors.iter().map(|known| known.last).collect();
     assert_eq!(clusters, [revision, again]);
 
@@ -54,7 +55,7 @@ fn revisions_and_fences_are_newer_than_any_that_the_lost_majority_can_have_used(
     lab.end_wave();
     lab.wave(&[3]);
     lab.grant(3).unwrap();
-    assert!(old < lab.fence(3) && lab.fence(3).incarnation == Incarnation(3), "{}", lab.fence(3));
+    assert!(old < lab.fence(3) && lab.fence(3).incarnation.lives() == 3, "{}", lab.fence(3));
 }
 
 #[test]
@@ -64,11 +65,52 @@ fn an_incarnation_that_was_seen_elsewhere_is_not_used_again() {
         Predecessor { cluster: "c1-x".parse().unwrap(), last: Revision(9), host: h(1), by: by("again") };
     lab.fleet.rebuild(Rebuilding {
         from,
-        incarnation: Incarnation(7),
+        newest: Incarnation(7),
+        drawn: 1,
         gone: BTreeSet::new(),
         at: WallTime(2000),
     });
-    assert_eq!(lab.fleet.incarnation, Incarnation(7));
+    assert!(Incarnation(7) < lab.fleet.incarnation && lab.fleet.incarnation.lives() == 8);
+}
+
+#[test]
+fn two_that_are_rebuilt_from_one_never_give_the_same_fence_and_a_host_of_either_obeys_the_other_once_it_enrolled() {
+    let halves = [9, 7].map(|drawn| {
+        let mut lab = Lab::serving(3);
+        let last = lab.fleet.revision;
+        let from = Predecessor { cluster: "c1-x".parse().unwrap(), last, host: h(1), by: by("a half") };
+        let (newest, gone) = (Incarnation(1), BTreeSet::new());
+        lab.fleet.rebuild(Rebuilding { from, newest, drawn, gone, at: WallTime(2000) });
+        for host in 1..=3 {
+            lab.availability(host, Availability::In, Cause::Surroundings);
+        }
+        lab.staged("b");
+        lab.wave(&[1]);
+        lab.grant(1).unwrap();
+        lab
+    });
+    let [theirs, mut ours] = halves;
+    let (other, old) = (theirs.fence(1), ours.fence(1));
+    assert_eq!(other.revision, old.revision, "both count on from the same revision");
+    assert!(old < other, "{old} {other}");
+
+    // Host 2 was in the other half, and refuses whatever is older than what it knows from there.
+    ours.apply(Act::Enrol(Enrolment { obeyed: Some(other.incarnation), ..enrolment(2, "state-2") }));
+    ours.changes(1);
+    ours.end_wave();
+    ours.wave(&[2]);
+    ours.grant(2).unwrap();
+    assert!(other < ours.fence(2), "{other} {}", ours.fence(2));
+    // Who has obeyed only what is known here changes nothing.
+    let now = ours.fleet.incarnation;
+    for obeyed in [None, Some(old.incarnation), Some(now)] {
+        ours.apply(Act::Enrol(Enrolment { obeyed, ..enrolment(3, "state-3") }));
+        assert_eq!(ours.fleet.incarnation, now);
+    }
+    // What the two give from here on differs as well.
+    let mut theirs = theirs;
+    theirs.apply(Act::Enrol(Enrolment { obeyed: Some(old.incarnation.next(0)), ..enrolment(2, "state-2") }));
+    assert!(theirs.fleet.incarnation.drawn() != now.drawn(), "{:?}", theirs.fleet.incarnation);
 }
 
 #[test]
@@ -190,7 +232,7 @@ fn a_host_whose_disk_is_gone_holds_nothing_and_its_name_may_be_given_to_another(
     let last = lab.fleet.revision;
     let from = Predecessor { cluster: "c1-x".parse().unwrap(), last, host: h(4), by: by("all disks burned") };
     let gone = BTreeSet::from([h(1), h(9)]);
-    lab.fleet.rebuild(Rebuilding { from, incarnation: Incarnation(1), gone, at: WallTime(2000) });
+    lab.fleet.rebuild(Rebuilding { from, newest: Incarnation(1), drawn: 5, gone, at: WallTime(2000) });
     assert!(lab.fleet.hosts[&h(1)].departed.is_some());
     let holders: Vec<_> = lab.fleet.present().map(|(host, _)| host.clone()).collect();
     assert_eq!(holders, [h(2), h(3), h(4), h(5)]);

@@ -141,3 +141,21 @@ fn an_end_that_was_lost_with_the_old_cluster_is_told_again_from_the_record() {
     assert_eq!(end(&world), Some(&MigrationEnd::Succeeded));
     assert_eq!(world.acts, [""; 0], "it is not started again");
 }
+
+#[test]
+fn what_became_of_another_release_under_the_same_number_or_under_an_older_one_is_no_answer() {
+    for (number, named) in [(5, "c"), (4, "b")] {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.migrate("b", 5);
+        world.run(secs(5));
+        world.end_migration(ExitSeen::Code(0));
+        world.run(secs(5));
+        world.forget();
+        // A cluster that was rebuilt asks, which knows of another grant.
+        world.migrate(named, number);
+        world.run(secs(8));
+        let Some(MigrationEnd::Unknown { reason }) = end(&world) else { panic!("{:?}", world.reports) };
+        assert!(reason.contains(release("b").id.as_str()), "{reason}");
+        assert_eq!(world.acts, [""; 0], "nothing is started under a number that was used");
+    }
+}

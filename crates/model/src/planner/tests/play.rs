@@ -58,6 +58,7 @@ impl Play {
             zone: None,
             declares: services.iter().map(|service| (service.clone(), declaration())).collect(),
             level: SUPPORTED_LEVEL,
+            obeyed: None,
         };
         assert_eq!(self.apply(Act::Enrol(enrolment)), Reply::Done);
     }

@@ -115,6 +115,7 @@ impl Walk {
             zone: None,
             declares: [(self.web.clone(), record.services[&self.web].declaration.clone())].into(),
             level: record.level,
+            obeyed: None,
         };
         assert_eq!(self.act(Act::Enrol(enrolment)), Reply::Done);
         self.play.actors.push(Actor::new(host, self.web.clone()));
