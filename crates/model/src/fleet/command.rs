@@ -9,7 +9,9 @@ pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime};
+use crate::{
+    Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime,
+};
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

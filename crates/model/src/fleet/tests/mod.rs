@@ -69,7 +69,7 @@ pub(super) fn enrolment(host: u32, state: &str) -> Enrolment {
         zone: Some("a".into()),
         declares: BTreeMap::from([(web(), declaration())]),
         level: SUPPORTED_LEVEL,
-            obeyed: None,
+        obeyed: None,
     }
 }
 

@@ -74,7 +74,8 @@ fn an_incarnation_that_was_seen_elsewhere_is_not_used_again() {
 }
 
 #[test]
-fn two_that_are_rebuilt_from_one_never_give_the_same_fence_and_a_host_of_either_obeys_the_other_once_it_enrolled() {
+fn two_that_are_rebuilt_from_one_never_give_the_same_fence_and_a_host_of_either_obeys_the_other_once_it_enrolled()
+ {
     let halves = [9, 7].map(|drawn| {
         let mut lab = Lab::serving(3);
         let last = lab.fleet.revision;

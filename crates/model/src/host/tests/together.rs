@@ -121,7 +121,7 @@ fn together(setup: Setup) -> World {
         zone: None,
         declares,
         level: 1,
-            obeyed: None,
+        obeyed: None,
     };
     let reply = real.apply(Act::Enrol(enrolment));
     assert_eq!(reply, Reply::Done);
