@@ -16,6 +16,7 @@ mod output;
 mod processes;
 mod proxy;
 mod stage;
+mod typed;
 mod views;
 
 pub use asks::{by, client, exit_of, next_of};
@@ -30,4 +31,5 @@ pub use output::Output;
 pub use processes::{keeper_of, memory_mib, service_pid, service_pids, signal};
 pub use proxy::Wires;
 pub use stage::{PATIENCE, Stage, policy, within};
+pub use typed::{done, typed};
 pub use views::{answer, answer_at, hold, host, phase_of, rollout_word, web};

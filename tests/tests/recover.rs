@@ -1,33 +1,11 @@
 //! Clusters that lost their majority, or every disk of it, and are rebuilt on an operator's word.
 
-use std::process::Stdio;
-
 use anyhow::{Context, Result, ensure};
 use api::v1::{self, HostPhase, agent_client::AgentClient};
 use demo::releases::Recipe;
-use tests::{PATIENCE, Stage, client, host, policy, service_pid, web, within};
-use tokio::time::timeout;
-
-/// What the command line did, asked at some of the agents.
-async fn cli(stage: &Stage, at: &[usize], arguments: &str) -> Result<(i32, String)> {
-    let mut command = tokio::process::Command::from(stage.fleet.cli());
-    let agents: Vec<String> =
-        at.iter().map(|number| stage.fleet.agents[*number].address.to_string()).collect();
-    command.env("DEPLOYINATOR_AGENTS", agents.join(",")).env("USER", "ann");
-    command.args(arguments.split(' ')).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE * 2, command.output()).await;
-    let output = output.with_context(|| format!("waited until `{arguments}` ended"))??;
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Ok((output.status.code().context("an exit code")?, text))
-}
-
-/// The same, expected to be done.
-async fn done(stage: &Stage, at: &[usize], arguments: &str) -> Result<String> {
-    let (code, text) = cli(stage, at, arguments).await?;
-    ensure!(code == 0, "`{arguments}` ended with {code}: {text}");
-    Ok(text)
-}
+use tests::{
+    OneDaemon, PATIENCE, Stage, client, done, host, keeper_of, policy, service_pid, typed, web, within,
+};
 
 /// The cluster as one agent shows it.
 async fn show(stage: &Stage, number: usize) -> Result<v1::ClusterShowResponse> {
@@ -91,15 +69,15 @@ async fn two_of_five_voters_go_on_in_the_middle_of_a_rollout_and_a_lost_one_that
 
     let [a, b, c] = lost.map(|number| stage.fleet.agents[number].host.clone());
     let stale = within("the survivors know who is missing", async || {
-        let (code, text) = cli(&stage, &left, "status").await.ok()?;
+        let (code, text) = typed(&stage, &left, "status").await.ok()?;
         (code == 69 && [&a, &b, &c].iter().all(|name| text.contains(*name))).then_some(())
     });
     stale.await?;
     let (code, text) =
-        cli(&stage, &left, &format!("cluster recover --lost {a} {b} --reason fire --yes")).await?;
+        typed(&stage, &left, &format!("cluster recover --lost {a} {b} --reason fire --yes")).await?;
     ensure!(code == 5 && text.contains(&c), "{code}: {text}");
     let (code, text) =
-        cli(&stage, &left, &format!("cluster recover --lost {a} {b} {c} --reason fire")).await?;
+        typed(&stage, &left, &format!("cluster recover --lost {a} {b} {c} --reason fire")).await?;
     ensure!(code == 64 && text.contains("nobody is there to confirm"), "{code}: {text}");
     let would =
         done(&stage, &left, &format!("cluster recover --lost {a} {b} {c} --reason fire --dry-run")).await?;
@@ -165,7 +143,7 @@ async fn a_majority_that_was_not_lost_after_all_goes_over_to_the_cluster_that_to
     within("the survivors are without a leader", async || done(&stage, &left, &recover).await.ok()).await?;
     let new = goes_over(&stage, left[0], &old).await?;
     goes_over(&stage, left[1], &old).await?;
-    let (code, text) = cli(&stage, &left, &recover).await?;
+    let (code, text) = typed(&stage, &left, &recover).await?;
     ensure!(code == 5, "{code}: {text}");
     for number in lost {
         stage.fleet.start(number)?;
@@ -193,7 +171,7 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     let said = done(&stage, &[1], &format!("cluster backup --to {file}")).await?;
     ensure!(said.contains(&old) && said.contains("h1, h2, h3"), "{said}");
     let (code, text) =
-        cli(&stage, &[0], &format!("cluster recover --from {file} --lost h1 h2 h3 --reason x --yes")).await?;
+        typed(&stage, &[0], &format!("cluster recover --from {file} --lost h1 h2 h3 --reason x --yes")).await?;
     ensure!(code == 5 && text.contains("holds its log"), "{code}: {text}");
 
     for number in 0..3 {
@@ -225,6 +203,88 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     Ok(())
 }
 
+/// Does on a host what its agent says when its Raft file is damaged.
+fn forget_the_cluster(stage: &Stage, number: usize) -> Result<()> {
+    let state = &stage.fleet.agents[number].state;
+    for file in ["identity.json", "forming.json", "peers.json"] {
+        std::fs::remove_file(state.join(file)).with_context(|| format!("remove {file}"))?;
+    }
+    Ok(std::fs::remove_dir_all(state.join("raft"))?)
+}
+
+/// Damages the Raft file of an agent that is stopped, and returns what it says when it is started.
+async fn damaged(stage: &Stage, number: usize) -> Result<String> {
+    let agent = &stage.fleet.agents[number];
+    let file = agent.state.join("raft").join("raft.redb");
+    let whole = std::fs::read(&file)?;
+    std::fs::write(&file, &whole[..whole.len() / 2])?;
+    let ended = OneDaemon::new(stage.agent_program(), &agent.config).ends().await?;
+    ensure!(ended.code == 1, "{ended:#?}");
+    Ok(ended.said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_comes_back_from_a_backup_as_it_is_told_when_its_raft_file_is_damaged() -> Result<()> {
+    let (mut stage, first) = Stage::serving(1).await?;
+    let old = show(&stage, 0).await?.cluster;
+    let agent = &stage.fleet.agents[0];
+    let processes = (keeper_of(agent)?, service_pid(agent)?);
+    let file = stage.dir().join("fleet.backup").display().to_string();
+    done(&stage, &[0], &format!("cluster backup --to {file}")).await?;
+    stage.fleet.stop(0).await?;
+    let said = damaged(&stage, 0).await?;
+    let remedy = "`deployinator cluster recover --from BACKUP --lost h1 --reason WHY`";
+    ensure!(said.contains(remedy) && said.contains("only one"), "{said}");
+
+    forget_the_cluster(&stage, 0)?;
+    stage.fleet.start(0)?;
+    stage.fleet.formed().await?;
+    let empty = show(&stage, 0).await?.cluster;
+    ensure!(empty != old);
+    done(&stage, &[0], &format!("cluster recover --from {file} --lost h1 --reason damaged --yes")).await?;
+    goes_over(&stage, 0, &empty).await?;
+    stage.all_on(&first.release.context("a release")?.id).await?;
+    let agent = &stage.fleet.agents[0];
+    assert_eq!((keeper_of(agent)?, service_pid(agent)?), processes, "it served all the while");
+    assert_eq!(stage.migrations_of("release-1"), 1, "what was migrated once is not migrated again");
+    let push = stage.serve(&Recipe::good("release-2")).await?;
+    stage.all_on(&push.release.context("a release")?.id).await?;
+    assert_eq!(stage.history_at(0).await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_whose_raft_files_are_damaged_is_rebuilt_from_who_is_left_and_joins_again() -> Result<()> {
+    let (mut stage, first) = Stage::serving(3).await?;
+    let old = show(&stage, 0).await?.cluster;
+    let pids = stage.pids().await?;
+    for number in [1, 2] {
+        stage.fleet.stop(number).await?;
+        let said = damaged(&stage, number).await?;
+        let name = &stage.fleet.agents[number].host;
+        ensure!(said.contains(&format!("`deployinator cluster recover --lost {name} ")), "{said}");
+    }
+    let (code, text) = typed(&stage, &[0], "hosts remove h2 --reason damaged --yes").await?;
+    ensure!(code == 69, "without a majority no host is removed: {code}: {text}");
+    within("the cluster is rebuilt", async || {
+        done(&stage, &[0], "cluster recover --lost h2 h3 --reason damaged --yes").await.ok()
+    })
+    .await?;
+    let new = goes_over(&stage, 0, &old).await?;
+    for number in [1, 2] {
+        let name = stage.fleet.agents[number].host.clone();
+        done(&stage, &[0], &format!("hosts remove {name} --reason damaged --yes")).await?;
+        forget_the_cluster(&stage, number)?;
+        stage.fleet.start(number)?;
+        assert_eq!(goes_over(&stage, number, &old).await?, new);
+    }
+    let voters = async || (show(&stage, 0).await.ok()?.voters.len() == 3).then_some(());
+    within("three hosts vote again", voters).await?;
+    stage.all_on(&first.release.context("a release")?.id).await?;
+    assert_eq!(stage.pids().await?, pids, "all served on");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_only_followed_brings_the_cluster_back_from_a_backup_and_serves_on() -> Result<()> {
     let (mut stage, first) = Stage::serving(6).await?;
@@ -248,7 +308,7 @@ async fn a_host_that_only_followed_brings_the_cluster_back_from_a_backup_and_ser
     let voters = voters.join(" ");
     // It holds nothing of the log itself.
     let (code, text) =
-        cli(&stage, &[follower], &format!("cluster recover --lost {voters} --reason fire --yes")).await?;
+        typed(&stage, &[follower], &format!("cluster recover --lost {voters} --reason fire --yes")).await?;
     ensure!(code == 5 && text.contains("--from"), "{code}: {text}");
     let recover = format!("cluster recover --from {file} --lost {voters} --reason fire --yes");
     done(&stage, &[follower], &recover).await?;
@@ -276,11 +336,11 @@ async fn a_fleet_forms_without_a_host_that_never_answers_and_that_host_joins_lat
     stage.fleet.start(0)?;
     stage.fleet.start(1)?;
     let missing = within("an agent says whom it waits for, and what to type", async || {
-        let (code, text) = cli(&stage, &[0], "status").await.ok()?;
+        let (code, text) = typed(&stage, &[0], "status").await.ok()?;
         (code == 69 && text.contains("h3") && text.contains("cluster bootstrap --without")).then_some(())
     });
     missing.await?;
-    let (code, text) = cli(&stage, &[0], "cluster bootstrap --without h1 --reason x --yes").await?;
+    let (code, text) = typed(&stage, &[0], "cluster bootstrap --without h1 --reason x --yes").await?;
     ensure!(code == 5, "{code}: {text}");
     done(&stage, &[0], "cluster bootstrap --without h3 --reason burned --yes").await?;
     let two = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.hosts.len() == 2);

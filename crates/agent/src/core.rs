@@ -113,7 +113,7 @@ pub enum CoreError {
     },
     /// What the Raft node promised is lost. It must not begin anew under the same identity.
     #[error(
-        "what this host remembers of {cluster} is lost, and what it serves runs on. Have it join as a new node: `deployinator hosts remove {host} --reason WHY`, delete identity.json, forming.json, peers.json and raft in {}, and start its agent",
+        "what this host remembers of {cluster} is lost, and what it serves runs on. Have it join as a new node: `deployinator hosts remove {host} --reason WHY`, delete identity.json, forming.json, peers.json and raft in {}, and start its agent. Where no majority of the voters is left without it, that is refused until the cluster is rebuilt: with `deployinator cluster recover --lost {host} --reason WHY` as long as a voter is left; when none is, as this was the only one, delete the same files, start the agent, and rebuild it with `deployinator cluster recover --from BACKUP --lost {host} --reason WHY`",
         dir.display()
     )]
     Lost {
