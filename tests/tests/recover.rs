@@ -171,7 +171,8 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     let said = done(&stage, &[1], &format!("cluster backup --to {file}")).await?;
     ensure!(said.contains(&old) && said.contains("h1, h2, h3"), "{said}");
     let (code, text) =
-        typed(&stage, &[0], &format!("cluster recover --from {file} --lost h1 h2 h3 --reason x --yes")).await?;
+        typed(&stage, &[0], &format!("cluster recover --from {file} --lost h1 h2 h3 --reason x --yes"))
+            .await?;
     ensure!(code == 5 && text.contains("holds its log"), "{code}: {text}");
 
     for number in 0..3 {
