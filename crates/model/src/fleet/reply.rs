@@ -148,6 +148,33 @@ pub enum Refusal {
     NotNow(String),
 }
 
+impl Refusal {
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::UnknownService { .. } => "unknown service",
+            Self::UnknownHost { .. } => "unknown host",
+            Self::NoRollout => "no rollout",
+            Self::Quarantined { .. } => "quarantined",
+            Self::NothingBefore => "nothing before",
+            Self::Busy { .. } => "busy",
+            Self::Outdated { .. } => "outdated",
+            Self::Budget { .. } => "budget",
+            Self::NoFreeSlot { .. } => "no free slot",
+            Self::NotMigrated { .. } => "not migrated",
+            Self::NotStaged { .. } => "not staged",
+            Self::MigrationLocked { .. } => "migration locked",
+            Self::HostNotFree { .. } => "host not free",
+            Self::Terminated { .. } => "terminated",
+            Self::AgentTooOld { .. } => "agent too old",
+            Self::AnotherHost { .. } => "another host",
+            Self::ReasonMissing => "reason missing",
+            Self::NotNow(_) => "not now",
+        }
+    }
+}
+
 fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() {
         "none".to_owned()

@@ -97,6 +97,8 @@ impl Scene<'_> {
             && let Ok(rollout) = self.rollout_mut(next)
         {
             rollout.phase = RolloutPhase::Staging;
+            // How long it had tried before it was queued is past: who has to fetch it now has the whole time.
+            rollout.elapsed.clear();
             self.note(Some(next), None, EventKind::RolloutMoved { phase: RolloutPhase::Staging });
         }
     }
@@ -154,6 +156,9 @@ impl Scene<'_> {
         if let Ok(rollout) = self.rollout_mut(id) {
             rollout.before = before;
             rollout.parts = parts;
+            if queued {
+                rollout.elapsed.clear();
+            }
         }
         if queued {
             self.set_phase(id, RolloutPhase::Staging);

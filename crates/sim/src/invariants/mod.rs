@@ -14,13 +14,12 @@ mod p09_staged_first;
 mod p10_reasons;
 mod p11_acknowledged;
 mod p12_caller;
-mod users;
 
 use std::sync::Arc;
 
 use model::{
     Fence, Release,
-    fleet::{Act, Fleet, Reply, Report},
+    fleet::{Act, Command, Fleet, Reply, Report},
 };
 
 use crate::{
@@ -35,6 +34,7 @@ pub(crate) type Verdict = Result<(), (&'static str, String)>;
 pub(crate) struct Applied<'a> {
     pub(crate) before: &'a Arc<Fleet>,
     pub(crate) after: &'a Arc<Fleet>,
+    pub(crate) command: &'a Command,
     pub(crate) act: &'a Act,
     pub(crate) reply: &'a Reply,
 }
@@ -45,6 +45,8 @@ pub(crate) struct Invariants {
     pub(crate) migrate_once: p02_migrate_once::MigrateOnce,
     order: p04_order::Order,
     failed: p06_failed_stays_failed::FailedStaysFailed,
+    waits: p10_reasons::Waits,
+    acknowledged: p11_acknowledged::Acknowledged,
 }
 
 impl Invariants {
@@ -54,6 +56,8 @@ impl Invariants {
             migrate_once: p02_migrate_once::MigrateOnce::default(),
             order: p04_order::Order::default(),
             failed: p06_failed_stays_failed::FailedStaysFailed::default(),
+            waits: p10_reasons::Waits::default(),
+            acknowledged: p11_acknowledged::Acknowledged::default(),
         }
     }
 
@@ -65,7 +69,8 @@ impl Invariants {
         self.failed.applied(world, applied)?;
         p07_joiners::applied(applied)?;
         p09_staged_first::applied(world, applied)?;
-        p11_acknowledged::applied(applied)?;
+        self.waits.applied(world, applied)?;
+        self.acknowledged.applied(applied)?;
         p12_caller::applied(world, applied)
     }
 
@@ -87,7 +92,6 @@ impl Invariants {
     pub(crate) fn stops(&mut self, world: &World, host: HostNo, service: ServiceNo) -> Verdict {
         p08_outlives::stops(world, host, service)?;
         p04_order::stops(world, host, service)?;
-        users::stops(world, host, service)?;
         self.capacity.disturbs(world, host, service)
     }
 
@@ -127,8 +131,8 @@ impl Invariants {
     }
 
     /// A leader has planned.
-    pub(crate) fn planned(&mut self, _: &World, leader: &Leader, fleet: &Fleet) -> Verdict {
-        p10_reasons::planned(leader, fleet)
+    pub(crate) fn planned(&mut self, world: &World, leader: &Leader, fleet: &Fleet) -> Verdict {
+        p10_reasons::planned(world, leader, fleet)
     }
 
     /// A host was booted a while ago.

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Fence, ServiceName,
-    fleet::{Act, Availability, Fleet, HostService, PhaseKind, Purpose, Request, RolloutKind, Service},
+    Fence, HostId, ServiceName,
+    fleet::{
+        Act, Availability, Fleet, HostService, Lock, PhaseKind, Purpose, Reply, Request, RolloutKind, Service,
+    },
 };
 
 use super::{Applied, Verdict};
@@ -36,7 +38,7 @@ impl Capacity {
     }
 
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
-        if let Act::Ask { service, request: Request::BreakSlot { host }, .. } = applied.act
+        if let Some((service, host)) = broken(applied)
             && let (Some(service), Some(host)) = (world.service_number(service), world.number(host))
         {
             self.broken.entry(service).or_default().insert(host);
@@ -109,6 +111,17 @@ impl Capacity {
         }
         self.taken[service].insert(host, fence);
         Ok(())
+    }
+}
+
+/// Whose slot was broken.
+fn broken<'a>(applied: &'a Applied<'_>) -> Option<(&'a ServiceName, &'a HostId)> {
+    let Act::Ask { service, request, .. } = applied.act else { return None };
+    match (request, applied.reply) {
+        (Request::BreakSlot { host } | Request::BreakGrant { lock: Lock::SlotOf(host), .. }, Reply::Done) => {
+            Some((service, host))
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Release, ReleaseId,
-    fleet::{Act, Reply, Request, Verdict as Word},
+    fleet::{Act, Lock, Reply, Request, Verdict as Word},
     policy::MigratePer,
 };
 
@@ -42,7 +42,7 @@ impl MigrateOnce {
             Request::ResolveMigration { release, verdict: Word::Succeeded } => {
                 self.said.insert((service, release.clone()));
             }
-            Request::BreakMigrationLock => {
+            Request::BreakMigrationLock | Request::BreakGrant { lock: Lock::Migration, .. } => {
                 self.broken.insert(service);
             }
             _ => (),

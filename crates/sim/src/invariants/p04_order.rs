@@ -1,4 +1,5 @@
-//! P4 order on the host: leave and drain before stop; probe before join; in service and soaked before the slot passes on.
+//! P4 order on the host: leave and drain before stop; probe before join; in service and soaked before the slot passes on. It is what the users
+//! see: as long as a balancer sends requests to a host, or has sent some that are not answered, its process is not stopped by us.
 
 use std::collections::BTreeSet;
 

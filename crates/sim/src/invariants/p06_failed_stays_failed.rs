@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{
     Fence, Release, ReleaseId, Revision,
-    fleet::{Act, Request, Verdict as Word},
+    fleet::{Act, Halting, Request, RolloutPhase, Verdict as Word},
 };
 
 use super::{Applied, Verdict};
@@ -42,6 +42,14 @@ impl FailedStaysFailed {
                             format!("{release} is no longer condemned after {:?}", applied.act),
                         ));
                     }
+                }
+            }
+            if let Some(active) = service.active() {
+                let condemned =
+                    active.target.as_ref().is_some_and(|it| service.quarantine.contains_key(&it.id));
+                let stopped = matches!(active.phase, RolloutPhase::Halted { during: Halting::Rolling, .. });
+                if condemned && !stopped {
+                    return Err(("P6", format!("{} is {}, to a condemned release", active.id, active.phase)));
                 }
             }
             let last = service.last_completed().map(|release| &release.id);

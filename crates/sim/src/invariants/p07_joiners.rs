@@ -1,8 +1,15 @@
 //! P7 joiners converge on the last completed release, or the new one once its canary wave has soaked; never on a failed or unproven one.
 
-use model::fleet::{Outcome, Purpose, RolloutPhase};
+use model::fleet::{Outcome, PartState, Purpose, Rollout, RolloutPhase};
 
 use super::{Applied, Verdict};
+
+/// Whether a canary wave has soaked; or nobody who was there at the push is left.
+fn may_take(rollout: &Rollout) -> bool {
+    let changed = rollout.parts.values().any(|part| part.state == PartState::Changed);
+    let soaked = 1 < rollout.waves || rollout.waves == 1 && rollout.wave_soaked;
+    changed && soaked || rollout.parts.values().all(|part| part.state == PartState::Dropped)
+}
 
 pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
     let Applied { before, after, .. } = applied;
@@ -37,7 +44,7 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
         let joiner = now.parts.keys().find(|host| !was.parts.contains_key(*host));
         // Whoever is there when it begins to stage takes part; whoever comes later waits.
         let rolls = was.phase == RolloutPhase::Rolling;
-        if let Some(joiner) = joiner.filter(|_| rolls && !was.takes_joiners()) {
+        if let Some(joiner) = joiner.filter(|_| rolls && !may_take(was)) {
             return Err((
                 "P7",
                 format!("{joiner} takes part in {}, whose canary wave has not soaked", now.id),

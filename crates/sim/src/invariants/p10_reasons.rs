@@ -1,11 +1,52 @@
-//! P10 every wait has a reason: a leader that plans nothing for a rollout under way says why it waits.
+//! P10 every wait has a deadline and a reason: a leader that plans nothing for a rollout under way says why it waits; nobody is called silent
+//! who was heard; and no deadline of a rollout passes early, or while it is paused.
 
-use model::fleet::Fleet;
+use std::collections::BTreeMap;
 
-use super::Verdict;
-use crate::world::Leader;
+use model::{
+    RolloutId,
+    fleet::{Act, EventKind, Fleet, Halt, Halting, Rollout, RolloutPhase, Service},
+};
 
-pub(crate) fn planned(leader: &Leader, fleet: &Fleet) -> Verdict {
+use super::{Applied, Verdict};
+use crate::{
+    At,
+    scenario::ms,
+    world::{Leader, SILENT_AFTER, World},
+};
+
+/// What it remembers.
+#[derive(Default)]
+pub(crate) struct Waits {
+    staging: BTreeMap<RolloutId, Stopwatch>,
+    soaking: BTreeMap<(RolloutId, u32), Stopwatch>,
+}
+
+/// How long something has lasted in truth, without pauses.
+#[derive(Clone, Copy)]
+struct Stopwatch {
+    lasted: At,
+    since: At,
+    paused: bool,
+}
+
+impl Stopwatch {
+    fn new(at: At) -> Self {
+        Self { lasted: 0, since: at, paused: false }
+    }
+
+    fn look(&mut self, at: At, paused: bool) {
+        if !self.paused {
+            self.lasted += at - self.since;
+        }
+        (self.since, self.paused) = (at, paused);
+    }
+}
+
+pub(crate) fn planned(world: &World, leader: &Leader, fleet: &Fleet) -> Verdict {
+    if leader.leads() {
+        silenced(world, leader)?;
+    }
     if leader.is_busy() {
         return Ok(());
     }
@@ -18,6 +59,94 @@ pub(crate) fn planned(leader: &Leader, fleet: &Fleet) -> Verdict {
                     format!("{} of {name} is {}, and nobody says why", rollout.id, rollout.phase),
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Clocks run a little fast.
+fn nearly(length: std::time::Duration) -> At {
+    ms(length) * 9 / 10
+}
+
+impl Waits {
+    pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
+        let revision = applied.after.revision;
+        for (name, service) in &applied.after.services {
+            let Some(before) = applied.before.services.get(name) else { continue };
+            for rollout in [service.active(), service.next()].into_iter().flatten() {
+                self.look(world, before, service, rollout)?;
+            }
+        }
+        for event in applied.after.events.iter().rev().take_while(|event| event.revision == revision) {
+            let (EventKind::WaveSoaked { wave }, Some(id), Some(name)) =
+                (&event.kind, event.rollout, &event.service)
+            else {
+                continue;
+            };
+            let service = &applied.after.services[name];
+            let canary = service.rollouts.get(&id).is_some_and(|rollout| rollout.has_canary());
+            let lasted = self.soaking.remove(&(id, *wave)).map_or(0, |mut watch| {
+                watch.look(world.at, true);
+                watch.lasted
+            });
+            if canary && lasted < nearly(service.policy.wave_soak) && !changes_policy(world) {
+                return Err(("P10", format!("wave {wave} of {id} has soaked for {lasted} ms only")));
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, world: &World, before: &Service, service: &Service, rollout: &Rollout) -> Verdict {
+        let (at, paused, id) = (world.at, rollout.paused.is_some(), rollout.id);
+        let then = before.rollouts.get(&id).map(|then| &then.phase);
+        if rollout.phase == RolloutPhase::Staging {
+            if then != Some(&RolloutPhase::Staging) {
+                self.staging.insert(id, Stopwatch::new(at));
+            }
+            self.staging.entry(id).or_insert_with(|| Stopwatch::new(at)).look(at, paused);
+        }
+        let expired = matches!(
+            &rollout.phase,
+            RolloutPhase::Halted { during: Halting::Staging, why: Halt::NotStaged { .. } }
+        );
+        if expired
+            && then == Some(&RolloutPhase::Staging)
+            && let Some(mut watch) = self.staging.remove(&id)
+        {
+            watch.look(at, true);
+            if watch.lasted < nearly(service.policy.deadlines.stage) && !changes_policy(world) {
+                return Err(("P10", format!("{id} is halted after {} ms of staging", watch.lasted)));
+            }
+        }
+        if rollout.phase == RolloutPhase::Rolling && !rollout.wave_soaked && model_wave_is_done(rollout) {
+            let wave = rollout.waves.saturating_sub(1);
+            self.soaking.entry((id, wave)).or_insert_with(|| Stopwatch::new(at)).look(at, paused);
+        }
+        Ok(())
+    }
+}
+
+/// Whether every host of the present wave is through.
+fn model_wave_is_done(rollout: &Rollout) -> bool {
+    use model::fleet::PartState::{Changing, Pending};
+    let wave = rollout.waves.checked_sub(1);
+    let mut parts = rollout.parts.values().filter(|part| part.wave == wave);
+    wave.is_some() && !parts.any(|part| matches!(part.state, Pending | Changing))
+}
+
+/// Deadlines are those of the policy that counts when they pass.
+fn changes_policy(world: &World) -> bool {
+    world.scenario.items.iter().any(|(_, item)| matches!(item, crate::scenario::Item::SetPolicy { .. }))
+}
+
+fn silenced(world: &World, leader: &Leader) -> Verdict {
+    for act in leader.todo() {
+        let Act::Silent { host } = act else { continue };
+        let heard = world.number(host).and_then(|host| world.hosts[host].heard);
+        if let Some(heard) = heard.filter(|heard| world.at < heard + nearly(SILENT_AFTER)) {
+            let ago = world.at - heard;
+            return Err(("P10", format!("{host} is called silent, and was heard {ago} ms ago")));
         }
     }
     Ok(())

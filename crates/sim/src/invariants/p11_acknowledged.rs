@@ -1,11 +1,39 @@
 //! P11 an acknowledged push is not lost, and pushing the release that is the target already joins its rollout.
 
+use std::collections::BTreeMap;
+
 use model::fleet::{Act, Reply, Request};
 
 use super::{Applied, Verdict};
 use crate::world::World;
 
-pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
+/// What it remembers.
+#[derive(Default)]
+pub(crate) struct Acknowledged {
+    /// What each proposal was answered first.
+    replies: BTreeMap<(String, u64), Reply>,
+}
+
+impl Acknowledged {
+    /// A proposal that comes twice changes nothing, and gets its first answer.
+    pub(crate) fn applied(&mut self, applied: &Applied<'_>) -> Verdict {
+        let Applied { before, after, command, reply, .. } = applied;
+        let key = (command.proposer.clone(), command.sequence);
+        if let Some(first) = self.replies.get(&key) {
+            let same = before.services == after.services && before.hosts == after.hosts;
+            // So many later ones may have been answered that the first answer is forgotten; then it is refused.
+            let answered = first == *reply || matches!(reply, Reply::Refused(_));
+            if !same || !answered {
+                return Err(("P11", format!("{:?} came twice, and did something twice", command.act)));
+            }
+            return Ok(());
+        }
+        self.replies.insert(key, (*reply).clone());
+        joins(applied)
+    }
+}
+
+fn joins(applied: &Applied<'_>) -> Verdict {
     let Act::Ask { service, request: Request::Push { release, .. }, .. } = applied.act else { return Ok(()) };
     let Some(service) = applied.before.services.get(service) else { return Ok(()) };
     let to_it = |rollout: &model::fleet::Rollout| rollout.target.as_ref() == Some(release);
@@ -14,9 +42,7 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
         Some(next) => to_it(next),
         None => moving,
     };
-    // The same proposal twice gets its first answer.
-    let anew = matches!(applied.reply, Reply::Accepted(rollout) if !service.rollouts.contains_key(rollout));
-    if target && anew {
+    if target && matches!(applied.reply, Reply::Accepted(_)) {
         return Err((
             "P11",
             format!("{} is the target already, and its push began another rollout", release.id),

@@ -1,9 +1,13 @@
 //! P12 the caller knows: what a rollout is said to have come to is what came of it.
 
-use model::fleet::{EventKind, Outcome, PartState, Rollout, Service};
+use model::fleet::{Availability, EventKind, Outcome, PartState, Rollout, Service};
 
 use super::{Applied, Verdict};
-use crate::{ServiceNo, world::World};
+use crate::{
+    ServiceNo,
+    scenario::{Ill, Item},
+    world::World,
+};
 
 pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
     let revision = applied.after.revision;
@@ -38,6 +42,43 @@ fn code(outcome: &Outcome) -> Verdict {
     Err(("P12", format!("{} ends with {}", outcome.word(), outcome.exit_code())))
 }
 
+/// No host that takes part serves what was taken back.
+fn is_back(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdict {
+    for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state != PartState::Dropped) {
+        let record =
+            world.fleet.hosts.get(host).and_then(|record| record.services.get(&world.services[number]));
+        let counts = record.is_some_and(|here| here.sums() && here.availability == Availability::In);
+        let Some(place) = world.number(host).filter(|_| counts) else { continue };
+        let ledger = &world.hosts[place].disks[number].ledger;
+        if ledger.change.is_none() && ledger.serving == rollout.target && rollout.before != rollout.target {
+            return Err((
+                "P12",
+                format!("{} was rolled back, and {host} still serves its release", rollout.id),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A release that is ill on every host shows it before it has soaked anywhere.
+fn could_complete(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdict {
+    let Some(target) = rollout.target.as_ref().filter(|_| world.scenario.service(number).probe) else {
+        return Ok(());
+    };
+    match world.traits(number, &target.id).ill {
+        Some((ill @ (Ill::Exits | Ill::NoExec | Ill::NeverHealthy), None)) => {
+            Err(("P12", format!("{} has completed, and its release is ill everywhere: {ill:?}", rollout.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody may have released what was condemned.
+fn was_released(world: &World, number: ServiceNo) -> bool {
+    let released = |item: &Item| matches!(item, Item::Unquarantine { service } if *service == number);
+    world.scenario.items.iter().any(|(_, item)| released(item))
+}
+
 fn truth(
     world: &World,
     number: ServiceNo,
@@ -48,6 +89,14 @@ fn truth(
     let condemned = rollout.target.as_ref().is_some_and(|target| service.quarantine.contains_key(&target.id));
     match outcome {
         Outcome::Completed => {
+            could_complete(world, number, rollout)?;
+            let open = |state| matches!(state, PartState::Pending | PartState::Changing);
+            if let Some((host, part)) = rollout.parts.iter().find(|(_, part)| open(part.state)) {
+                return Err((
+                    "P12",
+                    format!("{} has completed, and {host} is {}", rollout.id, part.state.word()),
+                ));
+            }
             for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state == PartState::Changed) {
                 let Some(host) = world.number(host) else { continue };
                 let here = &world.hosts[host];
@@ -59,6 +108,14 @@ fn truth(
                 }
             }
             Ok(())
+        }
+        Outcome::RolledBack => {
+            if !condemned && !rollout.failures.is_empty() && !was_released(world, number) {
+                let text =
+                    format!("{} was rolled back after a failure, and its release may be used", rollout.id);
+                return Err(("P12", text));
+            }
+            is_back(world, number, rollout)
         }
         Outcome::FailedInMigration if !condemned => {
             Err(("P12", format!("{} failed in its migration, and its release may be used", rollout.id)))

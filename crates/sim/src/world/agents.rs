@@ -36,6 +36,8 @@ pub(crate) struct HostSim {
     pub(crate) laggard: u64,
     /// It has power.
     pub(crate) power: bool,
+    /// When a leader heard of it last.
+    pub(crate) heard: Option<At>,
     /// Times that it was booted.
     pub(crate) boots: u64,
     /// It is gone for good.
@@ -106,6 +108,7 @@ impl World {
             full: 0,
             laggard: 0,
             power: true,
+            heard: None,
             boots: 1,
             terminated: false,
             removed: false,

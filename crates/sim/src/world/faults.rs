@@ -32,10 +32,9 @@ impl World {
                 self.ask(service, Request::SetPolicy { policy });
             }
             Item::BreakSlot { service, host } => {
-                let host = self.hosts[host].name.clone();
-                self.ask(service, Request::BreakSlot { host });
+                self.break_slot(service, host);
             }
-            Item::BreakMigrationLock { service } => self.ask(service, Request::BreakMigrationLock),
+            Item::BreakMigrationLock { service } => self.break_migration_lock(service),
             Item::Exclude { service, host } => {
                 let host = self.hosts[host].name.clone();
                 self.ask(service, Request::Exclude { host });

@@ -15,7 +15,7 @@ use model::{
 
 use super::{
     From, Happening, Letter, World,
-    words::{command_word, in_words, refusal_word, reply_in_words},
+    words::{command_word, in_words, reply_in_words},
 };
 use crate::{At, HostNo, invariants::Applied};
 
@@ -47,6 +47,16 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
+    /// Whether it still leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.frozen.is_none()
+    }
+
+    /// What it is about to propose.
+    pub(crate) fn todo(&self) -> impl Iterator<Item = &Act> {
+        self.todo.iter()
+    }
+
     /// It has something to propose.
     pub(crate) fn is_busy(&self) -> bool {
         !self.todo.is_empty()
@@ -73,8 +83,10 @@ impl World {
         self.note_entry(&command.act, &reply);
         let after = self.fleet.clone();
         self.watch(|invariants, world| {
-            invariants
-                .applied(world, &Applied { before: &before, after: &after, act: &command.act, reply: &reply })
+            invariants.applied(
+                world,
+                &Applied { before: &before, after: &after, command, act: &command.act, reply: &reply },
+            )
         });
         self.rollouts += after
             .events
@@ -107,10 +119,10 @@ impl World {
     fn note_entry(&mut self, act: &Act, reply: &Reply) {
         self.coverage.met("command", command_word(act));
         match reply {
-            Reply::Refused(refusal) => self.coverage.met("refusal", refusal_word(refusal)),
+            Reply::Refused(refusal) => self.coverage.met("refusal", refusal.word()),
             Reply::Planned(results) => {
                 for refusal in results.iter().filter_map(|result| result.as_ref().err()) {
-                    self.coverage.met("refusal", refusal_word(refusal));
+                    self.coverage.met("refusal", refusal.word());
                 }
             }
             Reply::Done | Reply::Accepted(_) | Reply::Joined(_) => (),
@@ -188,6 +200,7 @@ impl World {
         let name = self.hosts[host].name.clone();
         let clock = |world: &Self, leader: HostNo| world.hosts[leader].clock.read(at);
         let Some(leader) = self.leader() else { return };
+        self.hosts[host].heard = Some(at);
         let now = clock(self, leader);
         let Some(leader) = self.leaders.last_mut() else { return };
         let quiet =

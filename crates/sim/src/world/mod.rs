@@ -30,7 +30,7 @@ pub(crate) use self::{
     agents::HostSim,
     balancer::{Balancer, Target},
     keeper::{Keeper, Runs},
-    leading::Leader,
+    leading::{Leader, SILENT_AFTER},
     network::Network,
     people::Pushed,
 };
@@ -292,7 +292,22 @@ impl World {
         self.queue.push(Reverse((at, self.counter, slot)));
     }
 
+    /// What a frozen host's processes do waits until it thaws.
+    fn is_frozen(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::Health { host, .. }
+            | Happening::Exit { host, .. }
+            | Happening::Restart { host, .. }
+            | Happening::Gone { host, .. }
+            | Happening::MigrationEnds { host, .. } => self.hosts[*host].stopped != 0,
+            _ => false,
+        }
+    }
+
     fn happen(&mut self, happening: Happening) {
+        if self.is_frozen(&happening) {
+            return self.later(300, happening);
+        }
         match happening {
             Happening::Item(number) => self.begin(number),
             Happening::Over(number) => self.end(number),

@@ -2,7 +2,7 @@
 
 use model::{
     ReleaseId, RolloutId,
-    fleet::{Act, Evidence, Operator, Reply, Request, Verdict},
+    fleet::{Act, Evidence, Lock, Operator, Reply, Request, Verdict},
 };
 
 use super::{From, Happening, World};
@@ -80,6 +80,24 @@ impl World {
         let Some(release) = last.map(|pushed| pushed.release.clone()) else { return };
         let release = self.traits(service, &release).release();
         self.ask(service, Request::Push { release, policy: None });
+    }
+
+    /// An operator breaks the slot that he was shown.
+    pub(super) fn break_slot(&mut self, service: ServiceNo, host: HostNo) {
+        let name = self.hosts[host].name.clone();
+        let here =
+            self.fleet.hosts.get(&name).and_then(|record| record.services.get(&self.services[service]));
+        if let Some(fence) = here.and_then(|here| here.change.as_ref()).map(|change| change.fence) {
+            self.ask(service, Request::BreakGrant { lock: Lock::SlotOf(name), fence });
+        }
+    }
+
+    /// An operator breaks the migration lock that he was shown.
+    pub(super) fn break_migration_lock(&mut self, service: ServiceNo) {
+        let known = self.fleet.services.get(&self.services[service]);
+        if let Some(fence) = known.and_then(|known| known.migration_lock.as_ref()).map(|lock| lock.fence) {
+            self.ask(service, Request::BreakGrant { lock: Lock::Migration, fence });
+        }
     }
 
     /// An operator says how the migration that waits for a word ended.

@@ -1,6 +1,6 @@
 //! Words for what happens: for the story of a run, and for the count of what was met.
 
-use model::fleet::{Act, Refusal, Reply, Report, Request};
+use model::fleet::{Act, Reply, Report, Request};
 
 pub(super) fn in_words(act: &Act) -> String {
     match act {
@@ -34,30 +34,6 @@ pub(super) fn command_word(act: &Act) -> &'static str {
         Act::RaiseLevel { .. } => "raise level",
         Act::Report { report, .. } => report_word(report),
         Act::Ask { request, .. } => request_word(request),
-    }
-}
-
-/// The word for a refusal.
-pub(super) fn refusal_word(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::UnknownService { .. } => "unknown service",
-        Refusal::UnknownHost { .. } => "unknown host",
-        Refusal::NoRollout => "no rollout",
-        Refusal::Quarantined { .. } => "quarantined",
-        Refusal::NothingBefore => "nothing before",
-        Refusal::Busy { .. } => "busy",
-        Refusal::Outdated { .. } => "outdated",
-        Refusal::Budget { .. } => "budget",
-        Refusal::NoFreeSlot { .. } => "no free slot",
-        Refusal::NotMigrated { .. } => "not migrated",
-        Refusal::NotStaged { .. } => "not staged",
-        Refusal::MigrationLocked { .. } => "migration locked",
-        Refusal::HostNotFree { .. } => "host not free",
-        Refusal::AnotherHost { .. } => "another host",
-        Refusal::Terminated { .. } => "terminated",
-        Refusal::ReasonMissing => "reason missing",
-        Refusal::AgentTooOld { .. } => "agent too old",
-        Refusal::NotNow(_) => "not now",
     }
 }
 

@@ -319,34 +319,10 @@ impl Lab {
     }
 }
 
-/// The short name of a refusal, for tables.
-pub(super) fn word(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::UnknownService { .. } => "unknown service",
-        Refusal::UnknownHost { .. } => "unknown host",
-        Refusal::NoRollout => "no rollout",
-        Refusal::Quarantined { .. } => "quarantined",
-        Refusal::NothingBefore => "nothing before",
-        Refusal::Busy { .. } => "busy",
-        Refusal::Outdated { .. } => "outdated",
-        Refusal::Budget { .. } => "budget",
-        Refusal::NoFreeSlot { .. } => "no free slot",
-        Refusal::NotMigrated { .. } => "not migrated",
-        Refusal::NotStaged { .. } => "not staged",
-        Refusal::MigrationLocked { .. } => "migration locked",
-        Refusal::HostNotFree { .. } => "host not free",
-        Refusal::Terminated { .. } => "terminated",
-        Refusal::AgentTooOld { .. } => "agent too old",
-        Refusal::AnotherHost { .. } => "another host",
-        Refusal::ReasonMissing => "reason missing",
-        Refusal::NotNow(_) => "not now",
-    }
-}
-
 #[track_caller]
 pub(super) fn assert_refused(reply: &Reply, expected: &str) {
     match reply {
-        Reply::Refused(refusal) => assert_eq!(word(refusal), expected, "{refusal}"),
+        Reply::Refused(refusal) => assert_eq!(refusal.word(), expected, "{refusal}"),
         reply => panic!("expected a refusal ({expected}), not {reply:?}"),
     }
 }
@@ -354,7 +330,7 @@ pub(super) fn assert_refused(reply: &Reply, expected: &str) {
 #[track_caller]
 pub(super) fn assert_no(result: &Result<(), Refusal>, expected: &str) {
     match result {
-        Err(refusal) => assert_eq!(word(refusal), expected, "{refusal}"),
+        Err(refusal) => assert_eq!(refusal.word(), expected, "{refusal}"),
         Ok(()) => panic!("expected a refusal ({expected})"),
     }
 }
