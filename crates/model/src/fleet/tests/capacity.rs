@@ -39,7 +39,7 @@ fn whatever_is_out_counts_against_the_budget() {
         let mut lab = rolling(3, 1);
         prepare(&mut lab);
         let result = lab.grant(1);
-        let actual = result.as_ref().err().map(word);
+        let actual = result.as_ref().err().map(Refusal::word);
         assert_eq!(actual, *expected, "{what}: {:?}", by_name(&lab.fleet));
     }
 }

@@ -179,6 +179,26 @@ fn a_push_behind_a_roll_back_waits_again() {
 }
 
 #[test]
+fn a_push_that_stages_again_has_the_whole_deadline() {
+    for promoted in [false, true] {
+        let mut lab = Lab::serving(2);
+        let migrating = lab.staged("m1");
+        let next = lab.pushed("c");
+        let timer = Timer::Staging;
+        lab.step(Step::Elapsed { rollout: next, timer, elapsed_ms: 600_000 }).unwrap();
+        lab.migrates(1, "m1", MigrationEnd::Succeeded);
+        assert_eq!(lab.rollout(next).phase, RolloutPhase::Queued, "it waited for the migration");
+        if promoted {
+            lab.ask(Request::Abort { leave: true });
+        } else {
+            lab.step(Step::EndMigrating { rollout: migrating }).unwrap();
+        }
+        assert_eq!(lab.rollout(next).phase, RolloutPhase::Staging, "promoted: {promoted}");
+        assert_eq!(lab.rollout(next).elapsed(timer).as_secs(), 0, "promoted: {promoted}");
+    }
+}
+
+#[test]
 fn a_push_that_cannot_be_staged_behind_another_is_halted_and_resumed_there() {
     let mut lab = Lab::serving(2);
     lab.staged("b");

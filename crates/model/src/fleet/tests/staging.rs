@@ -95,6 +95,6 @@ fn a_refused_step_does_not_stop_those_after_it() {
     let Reply::Planned(results) = lab.apply(Act::Plan { service: web(), planned_at, steps }) else {
         panic!("refused")
     };
-    let words: Vec<_> = results.iter().map(|result| result.as_ref().err().map(word)).collect();
+    let words: Vec<_> = results.iter().map(|result| result.as_ref().err().map(Refusal::word)).collect();
     assert_eq!(words, [Some("outdated"), None, Some("unknown host")]);
 }
