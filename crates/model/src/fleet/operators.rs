@@ -315,6 +315,7 @@ impl Scene<'_> {
 
     fn include(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         self.host_mut(host)?.excluded = None;
+        self.goes_back_too(host);
         self.recall_unaffordable();
         self.note(None, Some(host), EventKind::Asked { what: "include".into(), by: by.clone() });
         Ok(Reply::Done)
@@ -333,6 +334,22 @@ impl Scene<'_> {
         Ok(Reply::Done)
     }
 
+    /// Who is let in again during a roll back takes part in it, if it serves what is taken back: else that would be said to be
+    /// rolled back (P12) while it serves.
+    fn goes_back_too(&mut self, host: &HostId) {
+        let Some(rollout) = self.service.active() else { return };
+        let takes_part = rollout.parts.get(host).is_some_and(|part| part.state != PartState::Dropped);
+        let busy = self.host(host).map_or(true, |here| here.change.is_some());
+        if takes_part || busy || !matches!(rollout.kind, RolloutKind::RollbackOf { .. }) {
+            return;
+        }
+        let (id, kind, target) = (rollout.id, rollout.kind, rollout.target.clone());
+        let part = self.parts(target.as_ref(), kind).remove(host);
+        if let (Some(part), Ok(rollout)) = (part, self.rollout_mut(id)) {
+            rollout.parts.insert(host.clone(), part);
+        }
+    }
+
     fn admit(&mut self, host: &HostId, by: &Operator) -> Result<Reply, Refusal> {
         let here = self.host_mut(host)?;
         here.parked = None;
@@ -347,6 +364,7 @@ impl Scene<'_> {
             // P6: what was condemned is not started again. From nothing the host gets what has completed, under a slot of its own.
             change.to.take_if(|_| condemned);
         }
+        self.goes_back_too(host);
         self.note(None, Some(host), EventKind::Asked { what: "admit".into(), by: by.clone() });
         Ok(Reply::Done)
     }

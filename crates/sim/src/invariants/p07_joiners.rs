@@ -42,8 +42,8 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
         let (Some(now), Some(then)) = (service.active(), then) else { continue };
         let Some(was) = then.rollouts.get(&now.id) else { continue };
         let joiner = now.parts.keys().find(|host| !was.parts.contains_key(*host));
-        // Whoever is there when it begins to stage takes part; whoever comes later waits.
-        let rolls = was.phase == RolloutPhase::Rolling;
+        // Whoever is there when it begins to stage takes part; whoever comes later waits. What a roll back leads to has proven itself.
+        let rolls = was.phase == RolloutPhase::Rolling && !was.is_rollback();
         if let Some(joiner) = joiner.filter(|_| rolls && !may_take(was)) {
             return Err((
                 "P7",

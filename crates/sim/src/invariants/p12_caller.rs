@@ -47,7 +47,10 @@ fn is_back(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdict {
     for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state != PartState::Dropped) {
         let record =
             world.fleet.hosts.get(host).and_then(|record| record.services.get(&world.services[number]));
-        let counts = record.is_some_and(|here| here.sums() && here.availability == Availability::In);
+        // Who waits to be parked leaves for another reason, as soon as there is a slot for it.
+        let counts = record.is_some_and(|here| {
+            here.sums() && here.parked.is_none() && here.availability == Availability::In
+        });
         let Some(place) = world.number(host).filter(|_| counts) else { continue };
         let ledger = &world.hosts[place].disks[number].ledger;
         if ledger.change.is_none() && ledger.serving == rollout.target && rollout.before != rollout.target {

@@ -182,6 +182,32 @@ fn a_host_that_is_admitted_before_it_left_stays() {
 }
 
 #[test]
+fn who_is_let_in_again_during_a_roll_back_goes_back_too() {
+    for (out, again) in [
+        (Request::Drain { host: h(1) }, Request::Admit { host: h(1) }),
+        (Request::Exclude { host: h(1) }, Request::Include { host: h(1) }),
+    ] {
+        let mut lab = Lab::serving(3);
+        lab.staged("b");
+        lab.wave(&[1, 2, 3]);
+        lab.grant(1).unwrap();
+        lab.changes(1);
+        lab.ask(out);
+        lab.grant(2).unwrap();
+        lab.begins(2);
+        lab.fails(2);
+        let rollback = lab.active();
+        assert!(!lab.rollout(rollback).parts.contains_key(&h(1)), "it is an operator's");
+        assert_eq!(lab.ask(again), Reply::Done);
+        assert_eq!(lab.part(rollback, 1), PartState::Pending, "it serves what is taken back");
+        lab.reverts(2);
+        assert!(lab.step(Step::Complete { rollout: rollback }).is_err(), "h1 is not back yet");
+        lab.finishes();
+        assert_eq!(lab.here(1).current_id(), Some(&id("a")));
+    }
+}
+
+#[test]
 fn a_host_is_not_admitted_with_a_release_that_was_condemned_meanwhile() {
     let mut lab = Lab::serving_with(2, Policy { on_failure: OnFailure::Pause, ..policy(2) });
     lab.staged("b");
