@@ -2,6 +2,8 @@
 //!
 //! The newer release is this one, built to support one fleet level more: at that level an enrolment is told in each service too.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use api::v1;
 use demo::{
@@ -163,5 +165,30 @@ async fn an_older_agent_ends_with_what_to_do_and_disturbs_nothing_once_the_fleet
         (mine == theirs).then_some(())
     });
     same.await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_file_is_gone_starts_a_keeper_of_itself() -> Result<()> {
+    // By itself in a folder: there is no smaller keeper beside it.
+    let mut stage = Stage::set(1).await?;
+    let program = stage.dir().join("alone/deployinatord");
+    fs::create_dir_all(stage.dir().join("alone"))?;
+    fs::copy(stage.agent_program(), &program)?;
+    stage.fleet.agents[0].program = Some(program.clone());
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    let keeper = async |stage: &Stage, but: Option<Pid>| {
+        let found = async || keeper_of(&stage.fleet.agents[0]).ok().filter(|found| Some(*found) != but);
+        within("the host has a keeper", found).await
+    };
+    let first = keeper(&stage, None).await?;
+
+    fs::remove_file(&program)?;
+    rustix::process::kill_process(first, rustix::process::Signal::KILL)?;
+    stage.serve(&Recipe::good("release-1")).await?;
+    let second = keeper(&stage, Some(first)).await?;
+    let runs = fs::read_link(format!("/proc/{}/exe", second.as_raw_nonzero()))?;
+    assert_eq!(runs.to_str(), Some(&*format!("{} (deleted)", program.display())));
     Ok(())
 }

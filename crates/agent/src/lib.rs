@@ -25,6 +25,7 @@ pub mod shell;
 pub mod state;
 pub mod static_inventory;
 
+mod installed;
 mod order;
 #[cfg(test)]
 mod pair;

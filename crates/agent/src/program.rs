@@ -151,10 +151,7 @@ fn begin_again(open_files: Option<u64>) -> BeginAgain {
     crate::grpc::lower_open_files(open_files);
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_else(|| "deployinatord".into());
-    // The program of this run, even if its file was replaced since.
-    let program = std::env::current_exe().ok().filter(|program| program.exists());
-    let program = program.unwrap_or_else(|| "/proc/self/exe".into());
-    BeginAgain(std::process::Command::new(program).arg0(name).args(words).exec())
+    BeginAgain(std::process::Command::new(crate::installed::this()).arg0(name).args(words).exec())
 }
 
 fn log(settings: &Settings) {

@@ -21,6 +21,7 @@ use crate::{
     clock,
     core::{CoreError, Parts},
     durable::FileError,
+    installed,
     instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
     order::Order,
@@ -157,15 +158,14 @@ fn keeper(
     dir: PathBuf,
     open_files: Option<u64>,
 ) -> KeeperClient {
-    let me = std::env::current_exe().unwrap_or_else(|_| "deployinatord".into());
     // The small program where it is installed beside this one; this one can do the same.
-    let small = Some(me.with_file_name(KEEPER)).filter(|small| small.is_file());
-    let program = small.unwrap_or(me);
+    let program = installed::beside(KEEPER).unwrap_or_else(installed::this);
     let command =
         [program.clone().into_os_string(), "keeper".into(), "--dir".into(), dir.clone().into_os_string()];
     KeeperClient::new(supervisor::Options {
         dir,
         keeper_command: command.into(),
+        otherwise: Some(installed::RUNNING.into()),
         program: Some(program),
         service: service.clone(),
         log_limit_bytes: mine.log_limit_bytes,

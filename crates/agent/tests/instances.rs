@@ -43,6 +43,7 @@ impl World {
         KeeperClient::new(supervisor::Options {
             dir,
             keeper_command: command.into(),
+            otherwise: None,
             program: Some(program),
             service: "web".parse().unwrap(),
             log_limit_bytes: 1 << 20,

@@ -20,6 +20,7 @@ use tokio::{sync::Mutex, time::timeout};
 use crate::protocol::{Reply, Request};
 
 mod call;
+mod replace;
 mod spawn;
 
 use call::Refused;
@@ -38,8 +39,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// What to run to get a keeper: the program and its arguments, the directory among them.
     pub keeper_command: Vec<OsString>,
-    /// The file that `keeper_command` ends up running, when a keeper of another one is to be replaced at the next start
-    /// of its service. None: the keeper stays as long as it lives.
+    /// Run with the same arguments in place of the program that `keeper_command` starts with, where that one's file is gone.
+    pub otherwise: Option<PathBuf>,
+    /// The file that `keeper_command` ends up running, when a keeper of another one, or of an earlier file of the same path, is to
+    /// be replaced at the next start of its service. None: the keeper stays as long as it lives.
     pub program: Option<PathBuf>,
     /// The service, for errors.
     pub service: ServiceName,
@@ -150,21 +153,6 @@ impl KeeperClient {
         Ok(reply)
     }
 
-    /// Makes room for a newer keeper, if the one that runs is of another program and has nothing to do.
-    async fn replace_keeper(&self) {
-        let Some(wanted) = &self.options.program else { return };
-        let Ok(stream) = call::connect(&self.options.dir).await else { return };
-        let observed = call::exchange(stream, &Request::Observe, self.options.log_limit_bytes);
-        if let Ok(Ok((found, _))) = timeout(ANSWER_LIMIT, observed).await
-            && found != *wanted
-        {
-            // Refused when something runs: then the start is refused too, or is none.
-            if self.retire().await.is_ok() {
-                tracing::info!(old = %found.display(), new = %wanted.display(), "replaced the keeper");
-            }
-        }
-    }
-
     fn fault(&self, kind: FaultKind, attempted: &str, source: io::Error) -> SupervisorError {
         Fault::new(kind, format!("{attempted} through the keeper of {}", self.options.service), source).into()
     }
@@ -207,7 +195,7 @@ impl Supervisor for KeeperClient {
 
     async fn start(&self, launch: &Launch) -> Result<Observation, SupervisorError> {
         self.replace_keeper().await;
-        let reply = self.ask("start", &Request::start(launch), ANSWER_LIMIT).await?;
+        let reply = self.ask_to_start("start", &Request::start(launch)).await?;
         // It stays only for a migration that runs, and that ends.
         self.understood("start", reply, FaultKind::Transient)
     }
@@ -224,7 +212,7 @@ impl Supervisor for KeeperClient {
         if !launch.manner.is_plain() {
             self.replace_keeper().await;
         }
-        let reply = self.ask("migrate", &Request::migrate(launch), ANSWER_LIMIT).await?;
+        let reply = self.ask_to_start("migrate", &Request::migrate(launch)).await?;
         // It stays for a service that runs, and that does not end by itself.
         self.understood("migrate", reply, FaultKind::Permanent)
     }

@@ -1,6 +1,7 @@
 //! Starting a keeper that outlives its caller.
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -69,18 +70,16 @@ impl KeeperClient {
                 "no command was given that runs a keeper",
             ));
         };
-        let inherited = INHERITED.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
-        let child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .envs(inherited)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log.try_clone()?)
-            .kill_on_drop(false)
-            .spawn()
-            .map_err(|e| io::Error::new(e.kind(), format!("run {}: {e}", program.display())))?;
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut ran = Path::new(program);
+        let mut child = command(ran, arguments, log)?.spawn();
+        if let Some(otherwise) = self.options.otherwise.as_deref().filter(|_| child.as_ref().is_err_and(gone))
+        {
+            tracing::warn!(gone = %ran.display(), instead = %otherwise.display(), "the keeper's program is gone");
+            ran = otherwise;
+            child = command(ran, arguments, log)?.spawn();
+        }
+        let child = child.map_err(|e| io::Error::new(e.kind(), format!("run {}: {e}", ran.display())))?;
         self.limit(&child);
         Ok(child)
     }
@@ -94,6 +93,14 @@ impl KeeperClient {
             tracing::warn!(%error, files, "limit the open files of a keeper");
         }
     }
+}
+
+fn command(program: &Path, arguments: &[OsString], log: &File) -> io::Result<Command> {
+    let inherited = INHERITED.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(inherited).current_dir("/");
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?).kill_on_drop(false);
+    Ok(command)
 }
 
 fn own_log(dir: &Path) -> io::Result<File> {

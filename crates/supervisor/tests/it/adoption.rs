@@ -157,7 +157,7 @@ async fn a_keeper_with_nothing_to_do_makes_room_and_a_busy_one_does_not() {
     until_gone(old).await;
     // A client of another program replaces the keeper at the next start, and its own keeper stays.
     let mut options = world::options(&world.dir());
-    options.program = Some("/another/program".into());
+    options.program = Some("/bin/sh".into());
     world.client.observe().await.unwrap();
     let old = world.keeper();
     let client = supervisor::KeeperClient::new(options.clone());

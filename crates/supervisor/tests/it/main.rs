@@ -12,6 +12,7 @@ mod migrations;
 mod misbehaving;
 mod protocol;
 mod readiness;
+mod replaced;
 mod service;
 mod stops;
 mod world;

@@ -108,9 +108,14 @@ async fn a_keeper_that_knows_no_manner_refuses_one_and_is_replaced_at_the_next_s
     let plain = world.launch(5, "a", &serve);
     let mut limited = plain.clone();
     limited.manner.limits.open_files = Some(100);
-    let options =
-        supervisor::Options { program: Some("/new/deployinatord".into()), ..world::options(&world.dir()) };
-    let client = KeeperClient::new(options);
+    // Told from another by the file that it runs, which here is that of this test.
+    let of = |program: &str| {
+        KeeperClient::new(supervisor::Options {
+            program: Some(program.into()),
+            ..world::options(&world.dir())
+        })
+    };
+    let client = of("/bin/sh");
 
     // Something runs, so that it stays: what it knows it does, and the rest it refuses.
     let old = old_keeper(&world, true);
@@ -124,7 +129,7 @@ async fn a_keeper_that_knows_no_manner_refuses_one_and_is_replaced_at_the_next_s
     assert!(said.contains("the keeper is of an earlier build"), "{said}");
     assert!(said.ends_with("deployinator restart web"), "{said}");
     let asked = dismiss(&world, old);
-    assert_eq!(asked, ["migrate", "observe", "retire", "migrate_in_manner"]);
+    assert_eq!(asked, ["migrate", "observe", "retire", "migrate_in_manner", "retire"]);
     fs::remove_file(world.dir().join("keeper.sock")).unwrap();
 
     // Nothing runs: a newer one takes its place, and does as it is told.
@@ -134,6 +139,14 @@ async fn a_keeper_that_knows_no_manner_refuses_one_and_is_replaced_at_the_next_s
     assert_eq!(world.file("files").await, "100\n");
     world.client.stop(fence(5), world::GRACE).await.unwrap();
     assert!(pid(&started) != 0);
+    world.client.retire().await.unwrap();
+    let socket = world.dir().join("keeper.sock");
+    world::until("the keeper to be gone", || (!socket.exists()).then_some(())).await;
+
+    // Also when nobody could tell that its program is another one.
+    let old = old_keeper(&world, false);
+    of("/proc/self/exe").start(&limited).await.unwrap();
+    assert_eq!(old.join().unwrap(), ["observe", "start_in_manner", "retire"]);
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ pub(crate) fn options(dir: &Path) -> Options {
     Options {
         dir: dir.to_owned(),
         keeper_command: [OsString::from("env"), mark, this].into_iter().chain(words).collect(),
+        otherwise: None,
         program: None,
         service: "web".parse().unwrap(),
         log_limit_bytes: LOG_LIMIT_BYTES,
