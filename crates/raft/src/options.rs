@@ -125,8 +125,9 @@ pub(crate) fn config(options: &Options) -> Result<Config, String> {
         enable_pre_vote: Some(true),
         // It silences heartbeats only: see `silence`.
         quorum_loss_probe_interval: None,
-        // Safe because the store keeps the commit mark, from which the machine is rebuilt.
-        enable_leader_restore: Some(true),
+        // A leader sends its entries while its own disk still works on them, and they may be committed by the others. If it crashes then, it
+        // has forgotten them: leading on in the same term, it would give their places to other entries, and nobody could tell.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config.validate().map_err(|error| error.to_string())

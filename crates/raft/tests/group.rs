@@ -216,3 +216,29 @@ async fn many_proposals_at_once_are_all_applied_in_one_order() {
     until(group.hosts[&leader].node.standing(), "the standing follows", |now| now.last_applied >= Some(last))
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_crashes_before_its_own_flush_does_not_lead_on_without_what_the_others_committed() {
+    let mut group = Group::new();
+    // It is back before anybody else is elected.
+    (group.timers.election_min, group.timers.election_max) = (Duration::from_secs(3), Duration::from_secs(6));
+    group.form(["a", "b", "c"]).await;
+    let revision = group.commit(Order::Add(1)).await;
+    group.agree(revision).await;
+    let leader = group.leader().await;
+    let file = group.dir(leader.as_str()).join("raft.redb");
+    let flushed = std::fs::read(&file).unwrap();
+    for amount in [10, 100, 1000] {
+        let revision = group.commit(Order::Add(amount)).await;
+        group.agree(revision).await;
+    }
+    // Its disk has none of these three, as if it had not come round to them; those of the others have.
+    group.kill(&leader).await;
+    std::fs::write(&file, flushed).unwrap();
+    group.start(leader.as_str()).await;
+    for _ in 0..4 {
+        group.commit(Order::Add(10000)).await;
+    }
+    let revision = group.commit(Order::Add(10000)).await;
+    assert_eq!(group.agree(revision).await.sum, 51111, "what was acknowledged is there, on every node");
+}

@@ -166,8 +166,10 @@ impl Host {
     /// Starts it, if the fleet still wants that, and it is here, and nothing else runs.
     fn call_migrate(&mut self, note: &MigrationNote, now: Timestamp) {
         let (fence, limit) = (note.fence, self.policy().deadlines.stage);
+        // A replica that was just started knows less than this host obeyed before: it does not say that the lock was taken away.
+        let since = self.assigned.as_ref().is_some_and(|(revision, _)| fence.revision <= *revision);
         match self.migration_grant() {
-            None if self.assigned.is_none() => return,
+            None if !since => return,
             Some(grant) if grant.fence == fence && !grant.started => {}
             Some(grant) if grant.fence == fence => return self.miss_record(now),
             _ => return self.note_migration(MigrationProgress::Ended, now),

@@ -126,6 +126,25 @@ fn a_lock_that_is_taken_away_before_the_start_is_let_go() {
 }
 
 #[test]
+fn an_assignment_from_before_the_grant_takes_no_lock_away_after_a_restart() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.revision = 149;
+    world.migrate("zz", 150);
+    world.run(secs(5));
+    // The agent died before it started it, and its replica has not caught up when it is asked first.
+    let grant = world.assignment.migrate.take();
+    world.revision = 120;
+    world.crash();
+    world.run(secs(5));
+    world.revision = 150;
+    world.assignment.migrate = grant;
+    world.staged.insert(release("zz").id);
+    world.assign();
+    world.run(secs(30));
+    assert_eq!((world.acts.clone(), end(&world)), (vec!["migrate zz".to_owned()], None));
+}
+
+#[test]
 fn an_end_that_was_lost_with_the_old_cluster_is_told_again_from_the_record() {
     let mut world = serving(HEADFUL, Some("a"));
     world.migrate("b", 5);
