@@ -310,14 +310,7 @@ impl Scene<'_> {
             let (assumed, actual) = ("no change is under way".into(), change.phase.to_string());
             return Err(Refusal::Outdated { assumed, actual });
         }
-        if here.availability == availability {
-            return Ok(());
-        }
-        let current = here.current.clone();
-        self.set_availability(host, availability);
-        if availability != Availability::In {
-            self.host_mut(host)?.out_reason = Some(reason.to_owned());
-        }
+        let (current, known) = (here.current.clone(), here.availability == availability);
         let changed_by = self.service.active().filter(|active| {
             let part = active.parts.get(host).map(|part| part.state);
             part == Some(PartState::Changed)
@@ -325,11 +318,18 @@ impl Scene<'_> {
                 && active.phase == RolloutPhase::Rolling
         });
         let changed_by = changed_by.map(|active| active.id);
+        // A host that is out already may find out later that its release is to blame. That counts once.
+        let condemns = availability == Availability::Out && cause == Cause::Release;
+        if known && !(condemns && changed_by.is_some()) {
+            return Ok(());
+        }
+        self.set_availability(host, availability);
+        if availability != Availability::In {
+            self.host_mut(host)?.out_reason = Some(reason.to_owned());
+        }
         let kind = EventKind::Availability { availability, reason: reason.to_owned(), tail: tail.clone() };
         self.note(changed_by, Some(host), kind);
-        if let Some(rollout) =
-            changed_by.filter(|_| availability == Availability::Out && cause == Cause::Release)
-        {
+        if let Some(rollout) = changed_by.filter(|_| condemns) {
             let reason = format!("left service after its change: {reason}");
             let failure = Failure { phase: PhaseKind::Steady, cause, reason, tail: tail.clone() };
             self.count_failure(rollout, host, &failure);

@@ -59,6 +59,8 @@ pub(super) struct Call {
     state: State,
     failures: u32,
     trouble: Option<String>,
+    /// Since when it has not worked.
+    failing: Option<Timestamp>,
 }
 
 impl Call {
@@ -98,7 +100,7 @@ impl Call {
             State::Superseded { ticket, until, .. } => State::Superseded { ticket, until, then: None },
             State::Idle | State::Due(_) => State::Idle,
         };
-        *self = Self { state, failures: 0, trouble: None };
+        *self = Self { state, ..Self::default() };
     }
 
     /// Whether the call is to be made now.
@@ -150,8 +152,7 @@ impl Call {
 
     /// The answer was a good one.
     pub(super) fn worked(&mut self) {
-        self.failures = 0;
-        self.trouble = None;
+        (self.failures, self.trouble, self.failing) = (0, None, None);
     }
 
     /// The answer was a fault: the call is made again after a pause.
@@ -159,6 +160,17 @@ impl Call {
         self.state = State::Due(now + backoff.pause(self.failures, seed));
         self.failures += 1;
         self.trouble = Some(trouble);
+        self.failing.get_or_insert(now);
+    }
+
+    /// The time in which it did not work counts from here on.
+    pub(super) fn fails_anew(&mut self, now: Timestamp) {
+        self.failing = self.failing.map(|_| now);
+    }
+
+    /// Since when it has not worked; none where it did the last time.
+    pub(super) fn failing(&self) -> Option<Timestamp> {
+        self.failing
     }
 
     /// How often it failed in a row.

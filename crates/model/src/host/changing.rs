@@ -7,7 +7,8 @@ use super::{
     call::Backoff,
     effect::Effect,
     event::{Denied, ExitSeen, FaultSeen, FaultWord, Observed, StandingSeen, Ticket},
-    ledger::Change,
+    frozen::Frozen,
+    ledger::{Change, Freezes},
     phase::{Ending, Next, Outcome, Phase, Step, Terms},
     seen::{Denial, Life, POLL_LEAST},
 };
@@ -45,6 +46,7 @@ impl Host {
             phase: Phase::first(registered),
             elapsed: Duration::ZERO,
             told: PhaseKind::Draining,
+            frozen: Freezes::default(),
         });
         self.enter_step(now);
     }
@@ -54,6 +56,7 @@ impl Host {
         self.enter_step(now);
         let Some(change) = &self.ledger.change else { return self.resume_steady(now) };
         self.wait.before = change.elapsed;
+        self.wait.frozen = Frozen::resumed(change.frozen, now);
         let wanted = match &change.phase {
             Phase::Aborting { .. } => change.from.as_ref().map(|release| (release, None)),
             _ => change.wanted().map(|release| (release, Some(change.fence))),
@@ -129,6 +132,7 @@ impl Host {
         }
         if let Some(change) = &mut self.remember().change {
             (change.phase, change.elapsed, change.told) = (phase, Duration::ZERO, told);
+            change.frozen = Freezes::default();
         }
         self.enter_step(now);
     }
@@ -336,14 +340,16 @@ impl Host {
             Some(Step::Starting | Step::Probing) => Some(deadlines.healthy),
             Some(Step::Joining) => Some(deadlines.join),
             Some(Step::Soaking) => Some(self.policy().soak),
-            Some(Step::Stopping | Step::Idle) => None,
+            Some(Step::Stopping) => Some(self.stop_limit()),
+            Some(Step::Idle) => None,
             None => matches!(change.phase, Phase::Aborting { .. }).then_some(deadlines.join),
         }
     }
 
     pub(super) fn change_deadline(&self) -> Option<Timestamp> {
         let limit = self.limit().map(|limit| self.wait.reaches(limit)).filter(|due| self.at < *due);
-        [limit, self.checkpoint_due()].into_iter().flatten().min()
+        let unasked = self.unasked_until().filter(|due| self.at < *due);
+        [limit, unasked, self.checkpoint_due()].into_iter().flatten().min()
     }
 
     /// The pause before the next reading of the standing; none where something is awaited.
@@ -351,7 +357,7 @@ impl Host {
         match &self.ledger.change {
             None => self.watch_standing_pause(),
             Some(change) if change.phase.step() != Some(Step::Soaking) => None,
-            Some(_) if self.wait.frozen.stands_at().is_some() => Some(STANDING_RECOVERING),
+            Some(_) if self.wait.frozen.hurries() => Some(STANDING_RECOVERING),
             Some(_) => Some(STANDING_SOAKING),
         }
     }

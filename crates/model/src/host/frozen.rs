@@ -1,49 +1,40 @@
 //! A host that was frozen: by its hypervisor, or its agent by a signal, or by a disk that did not answer.
 //!
 //! Promise: no such time counts. Whoever was watched meanwhile was not seen, and may not have run either: what was seen before counts
-//! no more, what is to come has its time again, and a service that was well before has time to get well (P6).
+//! no more, what is to come has its time again, and a service that was well before has time to get well (P6). A host that is frozen
+//! again and again is unfit to judge a release in: then time counts whatever happens in it, so that each wait ends (P10), and
+//! whatever goes wrong is the surroundings' fault.
 //! Absent on purpose: who was frozen. An agent that was frozen alone is treated no worse.
 
 use std::time::Duration;
 
-use super::{Host, phase::Step, words};
+use super::{Host, ledger::Freezes, phase::Step, words};
 use crate::{Timestamp, fleet::command::Cause};
 
 /// An agent that comes so much later than it wanted to has been frozen.
 const FROZEN: Duration = Duration::from_secs(3);
+/// While there is something to judge, it wants to come again after so long: an agent that waits for an answer only would not notice.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often a probe or the balancer has all of its time again in one step. A host that is frozen more often is no place to judge a release in.
 const RENEWALS: u32 = 5;
+/// A host that runs between changes and has not been frozen for so long is as good as any other.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// What is known of it in the present wait.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Frozen {
-    times: u32,
-    length: Duration,
-    /// Since when the service has had time to get well.
-    thawed: Option<Timestamp>,
-    /// Since when the clock of a soak stands still, because the host is not well yet; none while it runs.
-    recovers: Option<Timestamp>,
-}
-
-impl Frozen {
-    /// When the clock of a soak stands still; none while it runs.
-    pub(super) fn stands_at(&self) -> Option<Timestamp> {
-        self.recovers
-    }
-
-    /// Whether it is too early to hold against a service that it is not well.
-    pub(super) fn excuses(&self, limit: Duration, now: Timestamp) -> bool {
-        self.thawed.is_some_and(|since| now.since(since) < limit)
+impl Freezes {
+    /// One more, unless there were too many already. Returns whether it is among those that time is given for.
+    pub(super) fn count(&mut self, gap: Duration) -> bool {
+        (self.times, self.length) = (self.times.saturating_add(1), self.length.saturating_add(gap));
+        !self.are_too_many()
     }
 
     /// It was so often that nobody can say whose fault anything is.
-    fn is_unfit(&self) -> bool {
+    pub(super) fn are_too_many(&self) -> bool {
         RENEWALS < self.times
     }
 
-    /// Whose fault it is that a service is not well, where it would be `cause`'s on a host that is not frozen again and again.
-    pub(super) fn blame(&self, cause: Cause) -> Cause {
-        if self.is_unfit() { Cause::Surroundings } else { cause }
+    /// Whether they are to be written down: what comes after too many changes nothing.
+    fn are_news(&self) -> bool {
+        self.times <= RENEWALS + 1
     }
 
     /// How often and for how long, to be put after other words; nothing where it never was.
@@ -57,32 +48,134 @@ impl Frozen {
     }
 }
 
+/// What is known of it in the present wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Frozen {
+    counted: Freezes,
+    /// When it was so last.
+    last: Option<Timestamp>,
+    /// Since when it has been so too often.
+    unfit: Option<Timestamp>,
+    /// Since when the service has had time to get well.
+    thawed: Option<Timestamp>,
+    /// Since when the clock of a soak stands still, because the host is not well yet; none while it runs.
+    recovers: Option<Timestamp>,
+}
+
+impl Frozen {
+    /// When the clock of a soak stands still; none while it runs.
+    pub(super) fn stands_at(&self) -> Option<Timestamp> {
+        self.recovers
+    }
+
+    /// Whether the balancer is asked more often for it: it may see the host anew at any moment.
+    pub(super) fn hurries(&self) -> bool {
+        self.recovers.is_some() || self.unfit.is_some()
+    }
+
+    /// What a restarted agent knows of it.
+    pub(super) fn resumed(counted: Freezes, now: Timestamp) -> Self {
+        let (too_many, none) = (counted.are_too_many(), counted.times == 0);
+        Self {
+            counted,
+            unfit: too_many.then_some(now),
+            thawed: (!too_many && !none).then_some(now),
+            ..Self::default()
+        }
+    }
+
+    /// What holds in the next wait too: the time that a service has to get well.
+    pub(super) fn carried(self) -> Self {
+        Self { thawed: self.thawed, ..Self::default() }
+    }
+
+    /// Whether it is too early to hold against a service that it is not well.
+    pub(super) fn excuses(&self, limit: Duration, now: Timestamp) -> bool {
+        self.thawed.is_some_and(|since| now.since(since) < limit)
+    }
+
+    /// Whether it says nothing against a release that its service is not well: it has time until `limit`, or the host is unfit.
+    pub(super) fn acquits(&self, limit: Duration, now: Timestamp) -> bool {
+        self.unfit.is_some() || self.excuses(limit, now)
+    }
+
+    /// Whose fault it is that a service is not well, where it would be `cause`'s on a host that is not frozen.
+    pub(super) fn blame(&self, cause: Cause, limit: Duration, now: Timestamp) -> Cause {
+        if self.acquits(limit, now) { Cause::Surroundings } else { cause }
+    }
+
+    /// Whether the host has been unfit for so long.
+    pub(super) fn is_unfit_for(&self, length: Duration, now: Timestamp) -> bool {
+        self.unfit.is_some_and(|since| length <= now.since(since))
+    }
+
+    /// How often and for how long, to be put after other words; nothing where it never was.
+    pub(super) fn words(&self) -> String {
+        self.counted.words()
+    }
+}
+
 impl Host {
+    /// When it looks whether it was frozen, if nothing happens before.
+    pub(super) fn heartbeat(&self) -> Option<Timestamp> {
+        let judges = self.ledger.change.is_some() || self.ledger.serving.is_some();
+        (judges && self.seen.observed.is_some()).then(|| self.at + HEARTBEAT)
+    }
+
     /// Whether the agent comes too late for what it had planned.
     pub(super) fn was_frozen(&self, now: Timestamp) -> bool {
         self.seen.observed.is_some() && self.deadline().is_some_and(|due| FROZEN < now.since(due))
     }
 
     /// Takes the time since the last event for one in which nothing happened. Before the next event is looked at: an answer to what
-    /// was asked before says nothing of now.
+    /// was asked before says nothing of now. On a host that is unfit that time counts, and so does what was seen.
     pub(super) fn thaw(&mut self, now: Timestamp) {
         let gap = now.since(self.at);
-        self.log(format!("frozen for {}: that time does not count", words(gap)));
-        self.wait.began = self.wait.began + gap;
-        self.wait.checkpoint = self.wait.checkpoint + gap;
-        self.shift_migration(gap);
+        self.thaw_migration(gap);
         let step = self.step();
         let frozen = &mut self.wait.frozen;
-        (frozen.times, frozen.length) = (frozen.times + 1, frozen.length + gap);
-        let renewed = !frozen.is_unfit();
-        frozen.thawed = frozen.thawed.filter(|_| !renewed).map(|since| since + gap).or(Some(now));
+        frozen.last = Some(now);
+        let renewed = frozen.counted.count(gap);
+        let counted = frozen.counted;
+        if !renewed {
+            frozen.unfit.get_or_insert(now);
+            if step == Some(Step::Soaking) && frozen.recovers.is_none() {
+                // The one wait that is no deadline: what nobody watched is no time in service.
+                self.wait.began = self.wait.began + gap;
+            }
+            self.log(format!("frozen for {} once more: too often for that time not to count", words(gap)));
+            return self.note_freezes(counted);
+        }
+        frozen.thawed = Some(now);
         if step == Some(Step::Soaking) {
             frozen.recovers = frozen.recovers.map(|since| since + gap).or(Some(now));
         }
-        if renewed && matches!(step, Some(Step::Probing | Step::Joining)) {
+        self.log(format!("frozen for {}: that time does not count", words(gap)));
+        self.wait.began = self.wait.began + gap;
+        self.wait.checkpoint = self.wait.checkpoint + gap;
+        if matches!(step, Some(Step::Probing | Step::Joining)) {
             self.renew(now);
         }
         self.look_anew(now);
+        self.note_freezes(counted);
+    }
+
+    /// A restarted agent is to know of it: otherwise a host that is frozen again and again would have its time without end.
+    fn note_freezes(&mut self, counted: Freezes) {
+        if self.ledger.change.is_some()
+            && counted.are_news()
+            && let Some(change) = &mut self.remember().change
+        {
+            change.frozen = counted;
+        }
+    }
+
+    /// Between changes it is forgotten after a while.
+    pub(super) fn forget_freezes(&mut self, now: Timestamp) {
+        let quiet = FORGOTTEN.max(self.policy().deadlines.healthy);
+        if self.wait.frozen.last.is_some_and(|last| quiet <= now.since(last)) {
+            self.wait.frozen = Frozen::default();
+        }
     }
 
     /// The step has all of its time again, also when the agent is started anew.
@@ -105,11 +198,12 @@ impl Host {
                 call.plan(now);
             }
         }
+        self.calls.observe.fails_anew(now);
     }
 
     /// Lets the clock of a soak go on once the host is well again, and stops it where it turns out that it is not well yet.
     pub(super) fn recover(&mut self, now: Timestamp) {
-        if self.wait.frozen.times == 0 || self.step() != Some(Step::Soaking) {
+        if self.wait.frozen.thawed.is_none() || self.step() != Some(Step::Soaking) {
             return;
         }
         let healthy = !self.setup.probe || 0 < self.wait.passes;
@@ -121,7 +215,9 @@ impl Host {
                 self.wait.began = self.wait.began + now.since(since);
                 self.wait.frozen.recovers = None;
             }
-            None if !well && excused => self.wait.frozen.recovers = Some(now),
+            None if !well && excused && self.wait.frozen.unfit.is_none() => {
+                self.wait.frozen.recovers = Some(now)
+            }
             _ => {}
         }
     }

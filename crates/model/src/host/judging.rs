@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Host,
+    call::Call,
     event::{ExitSeen, StandingSeen},
     ledger::Change,
     phase::{Outcome, Phase, Step},
@@ -20,6 +21,8 @@ use crate::{
 
 /// Probes that fail in a row before a host that soaks has failed; also readings of the standing, as one may be stale.
 const SOAK_MISSES: u32 = 2;
+/// What is said of probes that could not be made.
+const UNASKED: &str = "the probe could not be made";
 
 impl Change {
     /// The release that the present phase is to end with.
@@ -76,11 +79,17 @@ impl Host {
                 Step::Checking => self.judge_checking(change, now),
                 Step::Leaving => self.judge_leaving(change, now),
                 Step::Settling => (self.policy().settle <= self.wait.elapsed(now)).then_some(Outcome::Done),
-                Step::Stopping => self.judge_stopping(change),
+                Step::Stopping => self.judge_stopping(change, now),
                 Step::Starting => self.judge_starting(change, now),
-                Step::Probing => self.judge_life(change).unwrap_or_else(|| self.judge_probing(change, now)),
-                Step::Joining => self.judge_life(change).unwrap_or_else(|| self.judge_joining(change, now)),
-                Step::Soaking => self.judge_life(change).unwrap_or_else(|| self.judge_soaking(change, now)),
+                Step::Probing => {
+                    self.judge_life(change, now).unwrap_or_else(|| self.judge_probing(change, now))
+                }
+                Step::Joining => {
+                    self.judge_life(change, now).unwrap_or_else(|| self.judge_joining(change, now))
+                }
+                Step::Soaking => {
+                    self.judge_life(change, now).unwrap_or_else(|| self.judge_soaking(change, now))
+                }
                 Step::Idle => None,
             },
         }
@@ -98,15 +107,13 @@ impl Host {
     }
 
     /// The step's deadline has passed, and what was seen last is from before: that is no ground for a verdict. Where the balancer does not
-    /// answer there is nothing to look at.
+    /// answer there is nothing to look at. Where the service cannot be asked, that has an end of its own.
     fn must_look_again(&self, change: &Change, now: Timestamp) -> bool {
         let Some(limit) = self.limit().filter(|limit| self.over(*limit, now)) else { return false };
         match change.phase.step() {
             // It is being verified, which takes as long as it is large, and has an end of its own; or the answer waits to be read.
-            Some(Step::Starting) => self.calls.act.is_out(),
-            Some(Step::Probing) => {
-                self.calls.probe.fault().is_none() && !self.wait.seen_after(self.wait.probed, limit)
-            }
+            Some(Step::Starting | Step::Stopping) => self.calls.act.is_out(),
+            Some(Step::Probing) => !self.wait.seen_after(self.wait.probed, limit),
             Some(Step::Checking | Step::Leaving | Step::Joining) => {
                 self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
@@ -181,11 +188,22 @@ impl Host {
         self.nothing_runs().then_some(Outcome::Done)
     }
 
-    fn judge_stopping(&self, change: &Change) -> Option<Outcome> {
+    fn judge_stopping(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
         if self.wait.acted.is_some() {
             return Some(Outcome::Done);
         }
+        let limit = self.stop_limit();
+        if self.over(limit, now) && !change.is_stuck() && !self.must_look_again(change, now) {
+            let why = self.calls.act.fault().unwrap_or("no answer from the supervisor");
+            let reason = format!("not stopped within {}: {why}", words(limit));
+            return Some(change.failed(Cause::Surroundings, reason));
+        }
         self.judge_denial(change)
+    }
+
+    /// How long stopping may take: the grace, and then as long as a service may take to be healthy. No more is known of how fast it is.
+    pub(super) fn stop_limit(&self) -> Duration {
+        self.policy().stop_grace + self.policy().deadlines.healthy
     }
 
     fn judge_denial(&self, change: &Change) -> Option<Outcome> {
@@ -200,10 +218,10 @@ impl Host {
             return match self.life(&wanted.id, Some(change.fence)) {
                 Life::Runs => Some(Outcome::Done),
                 Life::Ended(_) if change.is_stuck() => Some(Outcome::Done),
-                Life::Ended(exit) => Some(self.exited(change, exit)),
+                Life::Ended(exit) => Some(self.exited(change, exit, now)),
                 Life::Gone if change.is_stuck() => None,
                 Life::Gone => Some(not_there(change)),
-                Life::Unsure => None,
+                Life::Unsure => self.judge_unsure(change, now),
             };
         }
         let limit = self.policy().deadlines.healthy;
@@ -217,39 +235,67 @@ impl Host {
     }
 
     /// What a process that does not run means; `None` while it runs. The inner one: wait.
-    fn judge_life(&self, change: &Change) -> Option<Option<Outcome>> {
+    fn judge_life(&self, change: &Change, now: Timestamp) -> Option<Option<Outcome>> {
         let wanted = change.wanted()?;
         let probing = change.phase.step() == Some(Step::Probing);
         match self.life(&wanted.id, Some(change.fence)) {
             Life::Runs => None,
-            Life::Unsure => Some(None),
+            Life::Unsure => Some(self.judge_unsure(change, now)),
             // The keeper starts it again.
             Life::Ended(_) if change.is_stuck() && probing => Some(None),
-            Life::Ended(exit) => Some(Some(self.exited(change, exit))),
+            Life::Ended(exit) => Some(Some(self.exited(change, exit, now))),
             Life::Gone if change.is_stuck() => Some(Some(Outcome::Gone)),
             Life::Gone => Some(Some(not_there(change))),
         }
     }
 
-    fn exited(&self, change: &Change, exit: ExitSeen) -> Outcome {
-        change.failed(exit.blames(), self.end_words(exit))
+    /// A process may end because its host was frozen: what it held outside was lost meanwhile, say.
+    fn exited(&self, change: &Change, exit: ExitSeen, now: Timestamp) -> Outcome {
+        let (frozen, limit) = (&self.wait.frozen, self.policy().deadlines.healthy);
+        let reason = format!("{}{}", self.end_words(exit), frozen.words());
+        change.failed(frozen.blame(exit.blames(), limit, now), reason)
+    }
+
+    /// The host itself could not ask for as long as a service has to become healthy: that says nothing about it, and does not go on
+    /// for ever.
+    fn judge_unasked(&self, change: &Change, call: &Call, what: &str, now: Timestamp) -> Option<Outcome> {
+        let limit = self.policy().deadlines.healthy;
+        let since = call.failing().filter(|_| !change.is_stuck())?;
+        if now.since(since) < limit {
+            return None;
+        }
+        let why = call.fault().unwrap_or("no answer");
+        let reason = format!("{what} for {}: {why}{}", words(limit), self.wait.frozen.words());
+        Some(change.failed(Cause::Surroundings, reason))
+    }
+
+    /// When a step ends whose probes cannot be made; none where they can be, and where there are none to make.
+    pub(super) fn unasked_until(&self) -> Option<Timestamp> {
+        let change = self.ledger.change.as_ref().filter(|change| !change.is_stuck())?;
+        let probes = matches!(change.phase.step(), Some(Step::Probing | Step::Soaking));
+        self.calls.probe.failing().filter(|_| probes).map(|since| since + self.policy().deadlines.healthy)
+    }
+
+    fn judge_unsure(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
+        self.judge_unasked(change, &self.calls.observe, "the supervisor did not say what runs", now)
     }
 
     fn judge_probing(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
         if !self.setup.probe || 0 < self.wait.passes {
             return Some(Outcome::Done);
         }
+        if let Some(outcome) = self.judge_unasked(change, &self.calls.probe, UNASKED, now) {
+            return Some(outcome);
+        }
         let limit = self.policy().deadlines.healthy;
         if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
-        // Nobody asked the service: that says nothing about it.
-        let unasked = self.calls.probe.fault();
-        let cause = if unasked.is_some() { Cause::Surroundings } else { Cause::Release };
-        let why = unasked.or(self.wait.miss.as_deref()).unwrap_or("no answer yet");
-        let (limit, frozen) = (words(limit), self.wait.frozen.words());
-        let reason = format!("the probe did not pass until its deadline of {limit}: {why}{frozen}");
-        Some(change.failed(self.wait.frozen.blame(cause), reason))
+        let why = self.wait.miss.as_deref().unwrap_or("no answer yet");
+        let frozen = &self.wait.frozen;
+        let (deadline, meanwhile) = (words(limit), frozen.words());
+        let reason = format!("the probe did not pass until its deadline of {deadline}: {why}{meanwhile}");
+        Some(change.failed(frozen.blame(Cause::Release, limit, now), reason))
     }
 
     fn judge_joining(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
@@ -265,12 +311,13 @@ impl Host {
         if !self.over(limit, now) || change.is_stuck() || self.must_look_again(change, now) {
             return None;
         }
-        let (says, frozen) = (standing_words(standing), self.wait.frozen.words());
+        let frozen = &self.wait.frozen;
+        let (says, meanwhile) = (standing_words(standing), frozen.words());
         let reason = format!(
-            "not in service until the deadline of {}: the balancer says {says}{frozen}",
+            "not in service until the deadline of {}: the balancer says {says}{meanwhile}",
             words(limit)
         );
-        Some(change.failed(self.wait.frozen.blame(blame(standing)), reason))
+        Some(change.failed(frozen.blame(blame(standing), limit, now), reason))
     }
 
     fn judge_soaking(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
@@ -278,7 +325,7 @@ impl Host {
         if SOAK_MISSES <= self.wait.misses && !frozen.excuses(deadlines.healthy, now) {
             let why = self.wait.miss.as_deref().unwrap_or("no answer");
             let reason = format!("the probe failed again after it had passed: {why}{}", frozen.words());
-            return Some(change.failed(frozen.blame(Cause::Release), reason));
+            return Some(change.failed(frozen.blame(Cause::Release, deadlines.healthy, now), reason));
         }
         if SOAK_MISSES <= self.wait.not_in_service
             && !frozen.excuses(deadlines.join, now)
@@ -286,10 +333,23 @@ impl Host {
         {
             let (says, meanwhile) = (standing_words(standing), frozen.words());
             let reason = format!("left service while soaking: the balancer says {says}{meanwhile}");
-            return Some(change.failed(frozen.blame(blame(standing)), reason));
+            return Some(change.failed(frozen.blame(blame(standing), deadlines.join, now), reason));
         }
         let healthy = !self.setup.probe || 0 < self.wait.passes && self.calls.probe.fault().is_none();
-        (self.over(self.policy().soak, now) && healthy && self.is_in_service()).then_some(Outcome::Done)
+        if self.has_soaked(now) && healthy && self.is_in_service() {
+            return Some(Outcome::Done);
+        }
+        let patience = self.policy().soak + deadlines.healthy.max(deadlines.join);
+        if frozen.is_unfit_for(patience, now) && !change.is_stuck() {
+            let reason = format!("the soak does not come to an end{}", frozen.words());
+            return Some(change.failed(Cause::Surroundings, reason));
+        }
+        self.judge_unasked(change, &self.calls.probe, UNASKED, now)
+    }
+
+    /// Whether a soak has lasted long enough.
+    pub(super) fn has_soaked(&self, now: Timestamp) -> bool {
+        self.over(self.policy().soak, now)
     }
 
     /// The last reading of this wait says in service, or there is no balancer to ask.

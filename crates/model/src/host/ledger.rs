@@ -60,6 +60,18 @@ pub struct Change {
     pub elapsed: Duration,
     /// The phase that was reported last.
     pub told: PhaseKind,
+    /// How often the host was frozen in the present wait.
+    #[serde(default)]
+    pub frozen: Freezes,
+}
+
+/// How often a host was frozen, and for how long in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Freezes {
+    /// How often.
+    pub times: u32,
+    /// How long in all.
+    pub length: Duration,
 }
 
 /// What was done about a migration grant.
@@ -73,6 +85,9 @@ pub struct MigrationNote {
     pub state: MigrationProgress,
     /// How long it had been so when this was written.
     pub elapsed: Duration,
+    /// How often the host was frozen while it ran.
+    #[serde(default)]
+    pub frozen: Freezes,
 }
 
 /// How far a migration is, as this host reported it.

@@ -7,7 +7,7 @@ use super::{
     call::Backoff,
     effect::Effect,
     event::{Denied, ExitSeen, FaultWord, MigrationSeen, Observed, Ticket},
-    ledger::{MigrationNote, MigrationProgress},
+    ledger::{Freezes, MigrationNote, MigrationProgress},
     words,
 };
 use crate::{
@@ -88,15 +88,23 @@ impl Host {
                 self.end_migration(ended(exit), now);
             }
             (MigrationProgress::Overdue, MigrationSeen::Ended { .. }) => {
-                self.end_migration(self.overdue(), now);
+                self.end_migration(self.overdue(note.frozen), now);
             }
         }
     }
 
-    /// So much time has passed in which the host was frozen, and `bin/migrate` with it.
-    pub(super) fn shift_migration(&mut self, gap: Duration) {
-        let run = &mut self.migration;
-        (run.since, run.checkpoint) = (run.since + gap, run.checkpoint + gap);
+    /// So much time has passed in which the host was frozen, and `bin/migrate` with it. It does not count, unless that is too often.
+    pub(super) fn thaw_migration(&mut self, gap: Duration) {
+        let under_way = |state| matches!(state, MigrationProgress::Called | MigrationProgress::Started);
+        let counts = self.ledger.migration.as_ref();
+        if counts.is_none_or(|note| !under_way(note.state) || note.frozen.are_too_many()) {
+            return;
+        }
+        let Some(note) = &mut self.remember().migration else { return };
+        if note.frozen.count(gap) {
+            let run = &mut self.migration;
+            (run.since, run.checkpoint) = (run.since + gap, run.checkpoint + gap);
+        }
     }
 
     fn resume_migration(&mut self, now: Timestamp) {
@@ -118,6 +126,7 @@ impl Host {
             // The fleet was told that it was started: only the record can say how it went on.
             state: if started { MigrationProgress::Started } else { MigrationProgress::Called },
             elapsed: Duration::ZERO,
+            frozen: Freezes::default(),
         };
         self.remember().migration = Some(note);
         self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
@@ -129,6 +138,9 @@ impl Host {
     fn note_migration(&mut self, state: MigrationProgress, now: Timestamp) {
         if let Some(note) = &mut self.remember().migration {
             (note.state, note.elapsed) = (state, Duration::ZERO);
+            if state == MigrationProgress::Started {
+                note.frozen = Freezes::default();
+            }
         }
         self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
         self.calls.stop_migration.reset();
@@ -233,9 +245,12 @@ impl Host {
         }
     }
 
-    fn overdue(&self) -> MigrationEnd {
-        let limit = words(self.policy().deadlines.migrate);
-        MigrationEnd::Failed { reason: format!("deadline of {limit} passed") }
+    /// It was stopped at its deadline. On a host that was frozen again and again that says nothing of the release, and nobody knows how
+    /// far it came.
+    fn overdue(&self, frozen: Freezes) -> MigrationEnd {
+        let reason =
+            format!("deadline of {} passed{}", words(self.policy().deadlines.migrate), frozen.words());
+        if frozen.are_too_many() { MigrationEnd::Unknown { reason } } else { MigrationEnd::Failed { reason } }
     }
 
     fn end_migration(&mut self, end: MigrationEnd, now: Timestamp) {

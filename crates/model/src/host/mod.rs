@@ -178,6 +178,7 @@ impl Host {
             self.migration_deadline(),
             self.staging_deadline(),
             self.reports.deadline(self.at),
+            self.heartbeat(),
         ];
         calls.chain(others.into_iter().flatten()).filter(|due| self.at < *due).min()
     }

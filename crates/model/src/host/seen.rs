@@ -279,7 +279,7 @@ impl Host {
 
     /// Starts a new wait: what was seen and called for the one before does not count.
     pub(super) fn enter(&mut self, now: Timestamp) {
-        self.wait = Wait::new(now);
+        self.wait = Wait { frozen: self.wait.frozen.carried(), ..Wait::new(now) };
         self.calls.act.supersede(now);
         self.calls.standing.reset();
         self.calls.probe.reset();

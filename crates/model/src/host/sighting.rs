@@ -133,11 +133,21 @@ impl Host {
             (_, Some(Step::Settling)) => "in-flight work to settle",
             (_, Some(Step::Stopping)) => "the process to be gone",
             (_, Some(Step::Starting)) => "the process to be started",
+            (_, Some(Step::Probing | Step::Soaking)) if self.unasked_until().is_some() => {
+                "a probe that can be made"
+            }
             (_, Some(Step::Probing)) => "the probe to pass",
+            (_, Some(Step::Soaking)) if self.has_soaked(now) && !self.is_in_service() => {
+                "the balancer to say in service"
+            }
+            (_, Some(Step::Soaking)) if self.has_soaked(now) => "the probe to pass",
             (_, Some(Step::Soaking)) => "the soak to be over",
             (_, Some(Step::Idle) | None) => "a new grant",
         };
-        let left = self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now)));
+        let left = match self.unasked_until() {
+            Some(until) => Some(until.since(now)),
+            None => self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now))),
+        };
         let frozen = self.wait.frozen.words();
         Some(match left.filter(|left| !left.is_zero()) {
             Some(left) => {

@@ -37,6 +37,20 @@ pub(super) struct Watch {
     pub(super) mine: Option<Availability>,
     /// Why it is so.
     pub(super) why: Option<(Cause, String)>,
+    /// It was told to be out while nothing was held against its release, because the host had been frozen.
+    acquitted: bool,
+}
+
+/// How a steady service is found to be.
+#[derive(Debug)]
+struct Found {
+    availability: Availability,
+    cause: Cause,
+    reason: String,
+}
+
+fn out(cause: Cause, reason: String) -> Option<Found> {
+    Some(Found { availability: Availability::Out, cause, reason })
 }
 
 impl Host {
@@ -45,7 +59,7 @@ impl Host {
         self.enter(now);
         let serves = self.ledger.serving.is_some();
         self.watch.mine = Some(if serves { Availability::In } else { Availability::Out });
-        self.watch.why = None;
+        (self.watch.why, self.watch.acquitted) = (None, false);
         self.plan_watch(now);
     }
 
@@ -107,12 +121,17 @@ impl Host {
         if self.ledger.change.is_some() {
             return;
         }
+        self.forget_freezes(now);
         self.go_on_returning(now);
-        let Some((availability, cause, reason)) = self.look(now) else { return };
+        let Some(Found { availability, cause, reason }) = self.look(now) else { return };
         let before = self.watch.mine.replace(availability);
-        if before == Some(availability) {
+        // It has had its time to get well, and did not.
+        let condemned = self.watch.acquitted && cause == Cause::Release;
+        if before == Some(availability) && !condemned {
             return;
         }
+        self.watch.acquitted = availability == Availability::Out
+            && self.wait.frozen.acquits(self.policy().deadlines.healthy, now);
         self.watch.why = Some((cause, reason));
         if before.is_some() {
             let report = self.availability_report(availability);
@@ -152,22 +171,26 @@ impl Host {
     }
 
     /// Whether the host is in service, whose doing that is, and why; none while it cannot tell.
-    fn look(&self, now: Timestamp) -> Option<(Availability, Cause, String)> {
-        let out = |cause, reason: String| Some((Availability::Out, cause, reason));
+    fn look(&self, now: Timestamp) -> Option<Found> {
+        let (frozen, limit) = (&self.wait.frozen, self.policy().deadlines.healthy);
         let Some(serving) = &self.ledger.serving else {
             return out(Cause::Surroundings, "nothing is to run here".to_owned());
         };
         match self.life(&serving.id, None) {
             Life::Runs => {}
-            Life::Ended(exit) => return out(exit.blames(), self.end_words(exit)),
+            Life::Ended(exit) => {
+                let cause = frozen.blame(exit.blames(), limit, now);
+                return out(cause, format!("{}{}", self.end_words(exit), frozen.words()));
+            }
             Life::Gone => return out(Cause::Surroundings, "it does not run".to_owned()),
             Life::Unsure => return None,
         }
         if PROBE_MISSES <= self.wait.misses {
             let why = self.wait.miss.as_deref().unwrap_or("no answer");
-            let text = format!("the probe failed {PROBE_MISSES} times in a row: {why}");
-            let excused = self.wait.frozen.excuses(self.policy().deadlines.healthy, now);
-            return out(if excused { Cause::Surroundings } else { Cause::Release }, text);
+            let text = format!("the probe failed {PROBE_MISSES} times in a row: {why}{}", frozen.words());
+            // What was started anew, after a reboot say, may take its time.
+            let cause = if self.ledger.returning { Cause::Surroundings } else { Cause::Release };
+            return out(frozen.blame(cause, limit, now), text);
         }
         if self.ledger.returning {
             return out(Cause::Surroundings, "it was started again, and is not in service yet".to_owned());
@@ -188,7 +211,8 @@ impl Host {
                 _ => return None,
             }
         }
-        Some((Availability::In, Cause::Surroundings, "it is healthy and in service".to_owned()))
+        let reason = "it is healthy and in service".to_owned();
+        Some(Found { availability: Availability::In, cause: Cause::Surroundings, reason })
     }
 
     /// Has the keeper restart the process when it exits: what was in service, or is to come back.

@@ -72,6 +72,23 @@ fn a_changed_host_that_leaves_service_is_a_failure_of_the_release() {
 }
 
 #[test]
+fn a_changed_host_that_is_out_already_may_be_found_to_be_out_by_its_release_once() {
+    let (mut lab, rollout) = failing(Policy { failure_tolerance: 1, ..policy(1) });
+    lab.falls_out(1, Cause::Surroundings);
+    assert_eq!(lab.part(rollout, 1), PartState::Changed);
+    for _ in 0..3 {
+        lab.falls_out(1, Cause::Release);
+        assert_eq!(lab.part(rollout, 1), PartState::Failed);
+        assert_eq!(lab.rollout(rollout).failures.len(), 1);
+        assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling, "one is tolerated");
+    }
+    let (mut lab, rollout) = failing(policy(1));
+    lab.falls_out(1, Cause::Surroundings);
+    lab.falls_out(1, Cause::Release);
+    rolling_back(&lab, rollout);
+}
+
+#[test]
 fn as_many_hosts_may_fail_as_the_policy_tolerates() {
     let (mut lab, rollout) = failing(Policy { failure_tolerance: 1, ..policy(1) });
     lab.fails(2);

@@ -278,8 +278,14 @@ fn a_keeper_that_does_not_answer_is_no_word_on_the_service() {
     world.change(Some("a"), Some("b"));
     assert!(world.run_until(secs(60), |world| world.host.sighting(world.now).phase == PhaseKind::Soaking));
     silent(&mut world);
-    world.run(secs(60));
+    world.run(secs(50));
     assert_eq!((world.was_told("failed"), world.was_told("changed")), (0, 0), "{:?}", world.told());
+    let sighting = world.host.sighting(world.now);
+    let waits_for = sighting.waits_for.unwrap_or_default();
+    assert!(
+        waits_for.starts_with("a probe that can be made, for ") && waits_for.ends_with(" more at most"),
+        "{waits_for}"
+    );
     assert!(trouble(&world).contains("no answer"), "{}", trouble(&world));
     world.keeper_is_silent = false;
     assert!(world.run_until(secs(20), |world| world.was_told("changed") == 1), "{:?}", world.told());

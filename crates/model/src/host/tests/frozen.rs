@@ -4,7 +4,7 @@ use super::{
     process::{Behaviour, GOOD},
     *,
 };
-use crate::fleet::command::{Cause, Report};
+use crate::fleet::command::{Cause, MigrationEnd, Report};
 
 /// Carries a change to `phase`, freezes the agent for so long, and lets it go on to the end.
 fn frozen(phase: PhaseKind, length: Duration, good: Behaviour) -> World {
@@ -150,6 +150,97 @@ fn a_host_that_is_frozen_again_and_again_ends_its_wait_and_blames_no_release() {
 }
 
 #[test]
+fn every_wait_ends_on_a_host_that_never_runs_for_long() {
+    // Awake for 1 s of each 11 s, and its agent is started anew now and then, or not.
+    let late = Behaviour { healthy: Some(secs(100_000)), ..GOOD };
+    let never = Behaviour { in_service: Some(secs(100_000)), ..GOOD };
+    let ends = [(PhaseKind::Draining, GOOD), (PhaseKind::Probing, late), (PhaseKind::Joining, never)];
+    for (phase, b) in ends {
+        for restarts in [false, true] {
+            let mut world = carried_to(phase, b);
+            world.drain = secs(100_000);
+            let (from, mut round) = (world.now, 0_u32);
+            while world.host.sighting(world.now).phase == phase {
+                round += 1;
+                assert!(round < 60, "{phase:?}: it waits for ever: {:?}", world.host.sighting(world.now));
+                world.freeze(secs(10), secs(5));
+                world.run(secs(1));
+                if restarts && round % 3 == 0 {
+                    world.crash();
+                    world.run(Duration::from_millis(100));
+                }
+            }
+            assert!(secs(60) <= world.now.since(from), "{phase:?}: it had no time");
+            if phase != PhaseKind::Draining {
+                assert_eq!(blamed(&world), Cause::Surroundings, "{phase:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_soak_that_comes_to_no_end_for_freezes_fails_and_blames_no_release() {
+    // In each second that it is awake the balancer finds it ill.
+    let mut world = carried_to(PhaseKind::Soaking, GOOD);
+    for round in 0.. {
+        assert!(round < 100, "it soaks for ever: {:?}", world.host.sighting(world.now));
+        world.freeze(secs(10), secs(5));
+        if world.run_until(secs(1), |world| world.was_told("failed") == 1) {
+            break;
+        }
+    }
+    assert_eq!(blamed(&world), Cause::Surroundings);
+    assert_eq!(world.was_told("changed"), 0);
+}
+
+#[test]
+fn time_that_nobody_watched_is_no_soak_however_often_that_was() {
+    let mut world = carried_to(PhaseKind::Soaking, GOOD);
+    let mut awake = secs(0);
+    while world.was_told("changed") == 0 {
+        assert!(awake < secs(60), "{:?}", world.host.sighting(world.now));
+        world.freeze(secs(8), secs(0));
+        world.run(Duration::from_millis(700));
+        awake += Duration::from_millis(700);
+    }
+    assert!(Policy::default().soak <= awake, "{awake:?}");
+}
+
+#[test]
+fn a_process_that_ends_soon_after_its_host_was_frozen_is_no_word_against_the_release() {
+    let slow = Behaviour { healthy: Some(secs(50)), ..GOOD };
+    let waits = Behaviour { in_service: Some(secs(100)), ..GOOD };
+    let ended = |world: &World| world.was_told("failed") == 1;
+    for (phase, b) in [(PhaseKind::Probing, slow), (PhaseKind::Joining, waits), (PhaseKind::Soaking, GOOD)] {
+        let mut world = carried_to(phase, b);
+        world.freeze(secs(30), secs(0));
+        world.run(secs(1));
+        world.exit_now();
+        assert!(world.run_until(secs(5), ended), "{phase:?}: {:?}", world.told());
+        assert_eq!(blamed(&world), Cause::Surroundings, "{phase:?}");
+    }
+    // Long after, it is.
+    let mut world = carried_to(PhaseKind::Joining, waits);
+    world.freeze(secs(30), secs(0));
+    world.run(secs(70));
+    world.exit_now();
+    assert!(world.run_until(secs(5), ended), "{:?}", world.told());
+    assert_eq!(blamed(&world), Cause::Release);
+}
+
+#[test]
+fn the_time_to_get_well_does_not_end_with_a_step() {
+    // Frozen while it joined; the balancer said in service, and finds it ill a moment later.
+    let mut world = carried_to(PhaseKind::Joining, GOOD);
+    world.freeze(secs(60), secs(0));
+    let soaks = |world: &World| world.host.sighting(world.now).phase == PhaseKind::Soaking;
+    assert!(world.run_until(secs(10), soaks), "{:?}", world.told());
+    world.unhealthy_until = world.now + secs(20);
+    to_the_end(&mut world);
+    assert_changed(&world, "found ill in the next step");
+}
+
+#[test]
 fn what_a_thaw_decides_outlives_the_agent() {
     // The soak: what it had lasted, and no more, counts for the next run of the agent.
     let mut world = carried_to(PhaseKind::Soaking, GOOD);
@@ -183,6 +274,97 @@ fn a_migration_is_not_over_its_deadline_because_the_host_was_frozen() {
     assert_eq!(world.acts, ["migrate b"], "it was stopped for time in which it did not run");
     assert!(!world.run_until(secs(470), |world| world.acts.contains(&"stop migration".to_owned())));
     assert!(world.run_until(secs(20), |world| world.acts.contains(&"stop migration".to_owned())));
+}
+
+#[test]
+fn a_migration_on_a_host_that_is_frozen_again_and_again_ends_and_condemns_nothing() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("b", 7);
+    assert!(world.run_until(secs(10), |world| world.was_told("migration started") == 1));
+    for round in 0.. {
+        assert!(round < 100, "it runs for ever");
+        world.freeze(secs(30), secs(0));
+        if world.run_until(secs(2), |world| world.was_told("migration ended") == 1) {
+            break;
+        }
+        if round % 3 == 0 {
+            world.crash();
+        }
+    }
+    assert!(world.acts.contains(&"stop migration".to_owned()), "{:?}", world.acts);
+    let end = world.reports.iter().find_map(|report| match report {
+        Report::MigrationEnded { end, .. } => Some(end.clone()),
+        _ => None,
+    });
+    let Some(MigrationEnd::Unknown { reason }) = end else { panic!("{end:?}") };
+    assert!(reason.contains("passed; the host was frozen 6 times meanwhile"), "{reason}");
+}
+
+/// What was told of a steady service, and whose fault it was said to be.
+fn fell_out(world: &World) -> Vec<Cause> {
+    let out = world.reports.iter().filter_map(|report| match report {
+        Report::Availability { availability: Availability::Out, cause, .. } => Some(*cause),
+        _ => None,
+    });
+    out.collect()
+}
+
+#[test]
+fn the_freezes_of_a_long_life_are_held_against_nobody() {
+    let mut world = serving(HEADLESS, Some("a"));
+    // Each is long past when the next one comes.
+    for _ in 0..9 {
+        world.freeze(secs(20), secs(0));
+        world.run(secs(3_600));
+    }
+    world.freeze(secs(20), secs(0));
+    world.behaves("a", Behaviour { healthy: None, ..GOOD });
+    assert!(world.run_until(secs(10), |world| world.was_told("out") == 1), "{:?}", world.told());
+    assert_eq!(fell_out(&world), [Cause::Surroundings]);
+}
+
+#[test]
+fn a_steady_service_is_not_to_blame_on_a_host_that_is_frozen_again_and_again() {
+    let mut world = serving(HEADLESS, Some("a"));
+    for _ in 0..9 {
+        world.freeze(secs(20), secs(0));
+        world.run(secs(2));
+    }
+    // Longer after than it has to get well.
+    world.run(secs(100));
+    world.behaves("a", Behaviour { healthy: None, ..GOOD });
+    world.run(secs(100));
+    assert_eq!(fell_out(&world), [Cause::Surroundings], "{:?}", world.told());
+    // And when the host has run for long without a freeze, it is a host like any other.
+    world.run(secs(600));
+    assert_eq!(fell_out(&world), [Cause::Surroundings, Cause::Release], "{:?}", world.told());
+}
+
+#[test]
+fn a_steady_service_that_does_not_get_well_after_a_freeze_is_to_blame_in_the_end() {
+    let mut world = serving(HEADLESS, Some("a"));
+    world.freeze(secs(600), secs(0));
+    world.behaves("a", Behaviour { healthy: None, ..GOOD });
+    world.run(secs(50));
+    assert_eq!(fell_out(&world), [Cause::Surroundings]);
+    world.run(secs(20));
+    assert_eq!(fell_out(&world), [Cause::Surroundings, Cause::Release]);
+    world.run(secs(600));
+    assert_eq!(world.told(), ["out", "out"], "once");
+    world.behaves("a", GOOD);
+    world.run(secs(10));
+    assert_eq!(world.told(), ["out", "out", "in"]);
+}
+
+#[test]
+fn a_steady_process_that_ends_after_a_freeze_is_not_to_blame() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.freeze(secs(60), secs(0));
+    world.run(secs(2));
+    world.exit_now();
+    world.run(secs(120));
+    assert_eq!(fell_out(&world), [Cause::Surroundings]);
+    assert_eq!(world.told(), ["out", "in"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod phases;
 mod process;
 mod steady;
 mod together;
+mod unasked;
 mod waits;
 mod world;
 

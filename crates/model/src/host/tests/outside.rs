@@ -23,7 +23,7 @@ impl World {
             }
             Effect::Log(text) => self.logs.push(text),
             Effect::Observe { ticket } => {
-                let result = Ok(self.observed());
+                let result = self.supervisor_says();
                 self.later(5, Event::Observed { ticket, result });
             }
             Effect::QueryStanding { ticket } => {
@@ -51,8 +51,18 @@ impl World {
         }
     }
 
+    fn supervisor_says(&self) -> Result<Observed, FaultSeen> {
+        let text = "connect to the keeper of web: too many open files".to_owned();
+        let fault = FaultSeen { kind: FaultWord::Transient, text };
+        if self.supervisor_is_gone { Err(fault) } else { Ok(self.observed()) }
+    }
+
     fn supervise(&mut self, effect: Effect) {
         match effect {
+            Effect::Stop { ticket, .. } if self.supervisor_is_gone => {
+                let result = self.supervisor_says().map_err(Denied::Fault);
+                self.later(50, Event::Stopped { ticket, result });
+            }
             Effect::Stop { ticket, fence, .. } => {
                 let result = self.stop(fence);
                 self.later(50, Event::Stopped { ticket, result });

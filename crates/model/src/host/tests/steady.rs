@@ -98,6 +98,24 @@ fn three_failed_probes_put_a_host_out() {
 }
 
 #[test]
+fn what_is_started_anew_after_a_reboot_may_take_its_time_whatever_becomes_of_its_agent() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.behaves("a", Behaviour { healthy: Some(secs(30)), ..GOOD });
+    world.reboot();
+    assert!(world.run_until(secs(10), |world| world.acts == ["start a"]));
+    world.run(secs(2));
+    world.crash();
+    world.run(secs(10));
+    let causes = world.reports.iter().filter_map(|report| match report {
+        Report::Availability { availability: Availability::Out, cause, .. } => Some(*cause),
+        _ => None,
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), [Cause::Surroundings], "{:?}", world.told());
+    world.run(secs(60));
+    assert_eq!(world.told(), ["out", "in"]);
+}
+
+#[test]
 fn a_host_that_someone_deregistered_is_reported_and_not_registered_again() {
     let mut world = serving(HEADFUL, Some("a"));
     world.run(secs(5));

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) keep: bool,
     /// It cannot say whether the service is ready.
     pub(super) keeper_is_silent: bool,
+    /// It does not answer the agent at all.
+    pub(super) supervisor_is_gone: bool,
     pub(super) newest: Option<Fence>,
     pub(super) change: u64,
     pub(super) pid: u32,
@@ -92,6 +94,7 @@ impl World {
             note: None,
             keep: false,
             keeper_is_silent: false,
+            supervisor_is_gone: false,
             newest: None,
             change: 0,
             pid: 10,
