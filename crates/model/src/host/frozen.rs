@@ -216,7 +216,7 @@ impl Host {
                 self.wait.frozen.recovers = None;
             }
             None if !well && excused && self.wait.frozen.unfit.is_none() => {
-                self.wait.frozen.recovers = Some(now)
+                self.wait.frozen.recovers = Some(now);
             }
             _ => {}
         }
