@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use api::v1::{ProposeRequest, SightRequest, agent_client::AgentClient};
+use api::v1::{ProposeRequest, agent_client::AgentClient};
 use model::{
     ClusterId, HostId, Revision,
     fleet::{Act, Command, Fleet, Reply},
@@ -318,44 +318,6 @@ impl Link {
         Ok((Revision(answer.revision), reply))
     }
 
-    /// Tells the leader what this host looks like. A lost sighting is no harm: the next one is on its way.
-    ///
-    /// # Errors
-    /// Nobody who was asked leads.
-    pub async fn sight(&self, sightings: &[u8]) -> Result<(), Elsewhere> {
-        let known = self.leader();
-        let others = self.inner.ways.members.all().into_iter().filter(|address| Some(*address) != known);
-        let others: Vec<SocketAddr> = if self.is_member() { Vec::new() } else { others.collect() };
-        let mut last = Elsewhere::new(None, "no leader is known");
-        for address in known.into_iter().chain(others) {
-            let answer = match self.sight_at(address, sightings).await {
-                // Whoever does not lead names the one that does.
-                Err(Elsewhere { leader: Some(leader), .. }) if leader != address => {
-                    self.sight_at(leader, sightings).await
-                }
-                answer => answer,
-            };
-            match answer {
-                Ok(()) => return Ok(()),
-                Err(elsewhere) => last = elsewhere,
-            }
-        }
-        Err(last)
-    }
-
-    async fn sight_at(&self, address: SocketAddr, sightings: &[u8]) -> Result<(), Elsewhere> {
-        let cluster = self.inner.cluster.to_string();
-        let sightings = sightings.to_vec();
-        let request =
-            SightRequest { version: VERSION, cluster, host: self.inner.host.to_string(), sightings };
-        let mut client = AgentClient::new(self.inner.ways.channels.to(address));
-        let answer = timeout(ANSWER, client.sight(request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
-        answer.map_err(|status| self.elsewhere(address, &status))?;
-        *self.inner.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
-        Ok(())
-    }
-
     fn elsewhere(&self, address: SocketAddr, status: &Status) -> Elsewhere {
         self.learn(status);
         let named = status.metadata().get(LEADER_KEY).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -406,5 +368,6 @@ impl Elsewhere {
     }
 }
 
+mod sighting;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,8 @@ pub struct Script {
     pub status: Option<Result<v1::StatusResponse, Status>>,
     /// To the next questions for the status, one each; after them, `status`.
     pub statuses: VecDeque<v1::StatusResponse>,
+    /// After `statuses`, questions for the status are taken and never answered.
+    pub silent: bool,
     /// To a question for the history.
     pub history: v1::HistoryResponse,
     /// To a question for the cluster; unavailable where there is none.
@@ -220,10 +222,13 @@ impl v1::deployinator_server::Deployinator for Playing {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        let mut script = self.script();
-        let next = script.statuses.pop_front().map(Ok);
-        let answer = next.or_else(|| script.status.clone()).unwrap_or_else(|| Err(unscripted()));
-        answer.map(Response::new)
+        let answer = {
+            let mut script = self.script();
+            let next = script.statuses.pop_front().map(Ok);
+            if next.is_none() && script.silent { None } else { Some(next.or_else(|| script.status.clone())) }
+        };
+        let Some(answer) = answer else { return std::future::pending().await };
+        answer.unwrap_or_else(|| Err(unscripted())).map(Response::new)
     }
 
     async fn history(&self, _: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {

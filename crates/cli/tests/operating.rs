@@ -9,38 +9,14 @@ use api::{
 };
 use model::{
     RolloutId,
-    fleet::{PhaseKind, Refusal, RolloutKind},
+    fleet::{Refusal, RolloutKind},
 };
 
-use support::{Said, command, ended, fleet, run};
-
-/// An agent whose fleet is in the middle of a rollout.
-async fn agent() -> FakeAgent {
-    let script = Script {
-        status: Some(Ok(fleet::status().into())),
-        cluster: Some(Ok(fleet::cluster().into())),
-        history: fleet::history().into(),
-        ..Script::default()
-    };
-    FakeAgent::start(script).await
-}
-
-/// An agent that answers these, one after the other, and then the last one again.
-async fn with(statuses: Vec<Status>) -> FakeAgent {
-    let last = statuses.last().cloned().expect("a status");
-    let statuses = statuses.into_iter().map(Into::into).collect();
-    FakeAgent::start(Script { statuses, status: Some(Ok(last.into())), ..Script::default() }).await
-}
-
-fn asked(agent: &FakeAgent) -> Vec<Operated> {
-    agent.script().operated.clone()
-}
-
-fn contains(said: &Said, words: &[&str]) {
-    for word in words {
-        assert!(said.out.contains(word), "{word:?} is not in:\n{}{}", said.out, said.err);
-    }
-}
+use support::{
+    command, ended, fleet,
+    operators::{agent, asked, contains, with},
+    run,
+};
 
 fn by(reason: &str) -> Option<v1::Operator> {
     Some(v1::Operator { name: "ann".into(), reason: reason.into() })
@@ -192,88 +168,6 @@ async fn the_list_of_locks_has_holder_fence_release_and_what_would_free_them() {
     free.services[0].hosts.iter_mut().for_each(|host| host.change = None);
     let said = run(&[&with(vec![free]).await], &["locks", "list"]).await;
     contains(&said, &["no lock is held"]);
-}
-
-#[tokio::test]
-async fn the_list_of_hosts_has_where_they_are_what_they_are_and_what_they_run() {
-    let said = run(&[&agent().await], &["hosts", "list"]).await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
-    let line =
-        |host: &str| said.out.lines().find(|line| line.starts_with(host)).unwrap_or_default().to_owned();
-    for (host, words) in [
-        ("h1", &["10.0.0.1:7100", "eu-1a", "leader", "yes", "web in dir-2222"][..]),
-        ("h2", &["voter", "silent for 43 s", "web unknown dir-1111, probing"]),
-        ("h3", &["voter", "excluded by ann: broken fan"]),
-        ("h4", &["follower", "web out dir-1111, drained by ann: new disk"]),
-    ] {
-        for word in words {
-            assert!(line(host).contains(word), "{word:?} is not in {:?}", line(host));
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_drain_is_about_every_service_that_the_host_declares_and_waits_until_it_is_parked() {
-    let mut waits = fleet::status();
-    let mut api = waits.services[0].clone();
-    api.service = "api".parse().unwrap();
-    waits.services.push(api);
-    let mut drains = waits.clone();
-    waits.services[0].hosts[3].change = None;
-    drains.services[0].hosts[3].change.as_mut().unwrap().phase = PhaseKind::Draining;
-    let mut parked = drains.clone();
-    parked.services[0].hosts[3].change.as_mut().unwrap().phase = PhaseKind::Parked;
-    let agent = with(vec![waits.clone(), waits, drains, parked]).await;
-    let said = run(&[&agent], &["hosts", "drain", "h4", "--wait", "--reason", "new disk"]).await;
-    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
-    contains(
-        &said,
-        &["h4 leaves web, api", "h4 web: waits for its turn", "h4 web: draining", "h4 is parked"],
-    );
-    let services: Vec<String> = asked(&agent)
-        .into_iter()
-        .map(|asked| if let Operated::Drain(drain) = asked { drain.service } else { panic!("{asked:?}") })
-        .collect();
-    assert_eq!(services, ["web", "api"]);
-}
-
-#[tokio::test]
-async fn a_wait_for_a_host_ends_at_its_time_out_and_when_somebody_wants_the_opposite() {
-    let mut waits = fleet::status();
-    waits.services[0].hosts[3].change = None;
-    let arguments = ["hosts", "drain", "h4", "--wait", "--timeout", "300ms"];
-    let said = run(&[&with(vec![waits.clone()]).await], &arguments).await;
-    assert_eq!(said.code, Some(75), "{}", said.err);
-    assert!(said.err.contains("still holds"), "{}", said.err);
-
-    let mut admitted = waits.clone();
-    admitted.services[0].hosts[3].parked = None;
-    let said = run(&[&with(vec![waits, admitted]).await], &["hosts", "drain", "h4", "--wait"]).await;
-    assert_eq!(said.code, Some(1), "{}", said.err);
-    assert!(said.err.contains("the opposite"), "{}", said.err);
-}
-
-#[tokio::test]
-async fn a_time_out_of_a_wait_for_a_host_without_a_majority_ends_with_69_and_names_who_is_missing() {
-    let mut waits = fleet::status();
-    waits.services[0].hosts[3].change = None;
-    let stale = Stale { reason: "no answer from h2".into(), missing: vec![fleet::named("h2")] };
-    let away = Status { stale: Some(stale), ..waits.clone() };
-    for verb in ["drain", "admit"] {
-        let arguments = ["hosts", verb, "h4", "--wait", "--timeout", "1s"];
-        let said = run(&[&with(vec![waits.clone(), away.clone()]).await], &arguments).await;
-        assert_eq!(said.code, Some(69), "{verb}: {}{}", said.out, said.err);
-        assert!(said.err.contains("no answer from h2") && said.err.contains("still holds"), "{}", said.err);
-    }
-}
-
-#[tokio::test]
-async fn a_host_that_is_not_there_is_refused_before_anything_is_asked() {
-    let agent = agent().await;
-    let said = run(&[&agent], &["hosts", "drain", "h9"]).await;
-    assert_eq!(said.code, Some(5), "{}", said.err);
-    assert!(said.err.contains("h9") && said.err.contains("`deployinator hosts list`"), "{}", said.err);
-    assert!(asked(&agent).is_empty());
 }
 
 #[tokio::test]

@@ -94,13 +94,13 @@ async fn act(context: &mut Context, args: HostAct, goal: Goal) -> Result<u8, Fai
             None => std::future::pending().await,
         }
     };
-    let mut heard = Heard { at: Instant::now(), missing: None, gives_up: timeout.is_none() };
+    let mut heard = Heard::now(timeout.is_none());
     let code = tokio::select! {
         reached = until(context, &host, &services, goal, &mut heard) => return reached,
         () = gave_up => Exit::GaveUp,
         _ = tokio::signal::ctrl_c() => Exit::Interrupted,
     };
-    let (code, why) = match (code, heard.missing) {
+    let (code, why) = match (code, heard.lacks()) {
         (Exit::GaveUp, Some(missing)) => {
             (Exit::Unavailable, format!("the time-out has passed, and nobody can say how it goes: {missing}"))
         }
@@ -116,6 +116,8 @@ const WAITS: &str = "`deployinator status` says what it waits for, and who is mi
 /// When the fleet was heard of last.
 struct Heard {
     at: Instant,
+    /// When the question was asked that has no answer yet.
+    asked: Option<Instant>,
     /// Why nobody can say how it goes, while that is so.
     missing: Option<String>,
     /// Nobody has said how long to wait, so that a fleet that is away for [`NO_ANSWER`] is not waited for.
@@ -123,6 +125,18 @@ struct Heard {
 }
 
 impl Heard {
+    /// Of a fleet that has just answered.
+    fn now(gives_up: bool) -> Self {
+        Self { at: Instant::now(), asked: None, missing: None, gives_up }
+    }
+
+    /// Why nobody can say how it goes now: the last answer was none, or the next one does not come.
+    fn lacks(self) -> Option<String> {
+        let waited = self.asked.map(|asked| asked.elapsed()).filter(|waited| LOOK <= *waited);
+        let unanswered = || waited.map(|waited| format!("no answer for {:.1} s", waited.as_secs_f32()));
+        self.missing.or_else(unanswered)
+    }
+
     /// Takes note that nobody could say how it goes; an error when that has lasted long enough.
     fn nothing(&mut self, host: &HostId, why: String) -> Result<(), Failure> {
         if self.gives_up && NO_ANSWER <= self.at.elapsed() {
@@ -144,7 +158,10 @@ async fn until(
 ) -> Result<u8, Failure> {
     let mut said = vec![String::new(); services.len()];
     loop {
-        let away = match context.client.status(None).await {
+        heard.asked = Some(Instant::now());
+        let answer = context.client.status(None).await;
+        heard.asked = None;
+        let away = match answer {
             Ok(Status { stale: Some(stale), .. }) => format!("no quorum: {}", stale.reason),
             Err(error) if is_passing(&error) => error.to_string(),
             Err(error) => return Err(error.into()),

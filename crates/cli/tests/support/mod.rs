@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod fleet;
+pub(crate) mod operators;
 
 use std::{process::Stdio, time::Duration};
 
