@@ -215,6 +215,9 @@ impl From<Halt> for v1::Halt {
             }
             Halt::MigrationUnknown { host } => Why::MigrationUnknown(host.into()),
             Halt::Failed { host } => Why::Failed(host.into()),
+            Halt::SetBack { host, times, reason } => {
+                Why::SetBack(v1::SetBack { host: host.into(), times, reason })
+            }
         };
         Self { text, why: Some(why) }
     }
@@ -235,6 +238,9 @@ impl TryFrom<v1::Halt> for Halt {
                 Self::MigrationUnknown { host: named("migration_unknown", &host)? }
             }
             Why::Failed(host) => Self::Failed { host: named("failed", &host)? },
+            Why::SetBack(v1::SetBack { host, times, reason }) => {
+                Self::SetBack { host: named("set_back.host", &host)?, times, reason }
+            }
         })
     }
 }

@@ -70,6 +70,9 @@ pub struct HostService {
     pub abandoned_reason: Option<String>,
     /// Why it is not in service.
     pub out_reason: Option<String>,
+    /// How often in a row it went back for reasons outside the release, its service stopped and started each time.
+    #[serde(default)]
+    pub setbacks: u32,
 }
 
 impl HostService {
@@ -90,6 +93,7 @@ impl HostService {
             abandoned: 0,
             abandoned_reason: None,
             out_reason: None,
+            setbacks: 0,
         }
     }
 

@@ -139,7 +139,7 @@ impl Scene<'_> {
             self.quarantine(release, id, &format!("its migration failed on {host}: {reason}"));
         }
         let Some((id, phase)) = rollout else { return };
-        if matches!(phase, RolloutPhase::Halted { during: Halting::Rolling, .. }) {
+        if matches!(phase, RolloutPhase::Halted { during: Halting::Rolling, why: Halt::Failed { .. } }) {
             return;
         }
         if self.rollout(id).is_ok_and(Rollout::is_rollback) {

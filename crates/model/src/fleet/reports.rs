@@ -6,10 +6,13 @@ use super::{
     command::{Cause, Failure, Refusal, Reply, Report},
     event::{EventKind, Settled},
     host::{Availability, Change, PhaseKind, Purpose},
-    rollout::{PartState, RolloutKind, RolloutPhase},
+    rollout::{Halt, Halting, PartState, RolloutKind, RolloutPhase},
     scene::Scene,
 };
 use crate::{Fence, HostId, Release, ReleaseId, RolloutId};
+
+/// So often in a row a host goes back for reasons outside the release before its rollout halts.
+const SETBACKS: u32 = 5;
 
 impl Scene<'_> {
     pub(super) fn report(&mut self, host: &HostId, report: &Report) -> Result<Reply, Refusal> {
@@ -165,7 +168,7 @@ impl Scene<'_> {
         let change = self.settle(host, fence)?;
         let here = self.host_mut(host)?;
         here.current.clone_from(&change.to);
-        here.abandoned = 0;
+        (here.abandoned, here.setbacks) = (0, 0);
         here.failed = None;
         // Where nothing is to run, nothing is out. Otherwise a first rollout that fails could never be taken back everywhere. A host that
         // has nothing to come back to after its maintenance is out all the same.
@@ -203,9 +206,26 @@ impl Scene<'_> {
                 self.turn_again(rollout, host);
                 let here = self.host_mut(host)?;
                 here.abandoned = here.abandoned.saturating_add(u32::from(!change.revert));
+                here.setbacks = here.setbacks.saturating_add(u32::from(!change.revert));
+                self.halt_after_setbacks(rollout, host)?;
             }
         }
         self.already_there(host);
+        Ok(())
+    }
+
+    /// Each time costs the host its place in service: a person has to look at it. Not in a roll back, which has nothing better to do.
+    fn halt_after_setbacks(&mut self, id: RolloutId, host: &HostId) -> Result<(), Refusal> {
+        let rolls = self.service.active == Some(id)
+            && self.rollout(id)?.phase == RolloutPhase::Rolling
+            && !self.rollout(id)?.is_rollback();
+        let here = self.host_mut(host)?;
+        if !rolls || here.setbacks < SETBACKS {
+            return Ok(());
+        }
+        let times = std::mem::take(&mut here.setbacks);
+        let reason = here.abandoned_reason.clone().unwrap_or_default();
+        self.halt(id, Halting::Rolling, Halt::SetBack { host: host.clone(), times, reason });
         Ok(())
     }
 

@@ -213,6 +213,16 @@ pub enum Halt {
         /// Where.
         host: HostId,
     },
+    /// A host went back again and again, for reasons outside the release.
+    #[error("{host} went back {times} times in a row for reasons outside the release, at last: {reason}")]
+    SetBack {
+        /// Which.
+        host: HostId,
+        /// How often.
+        times: u32,
+        /// Why it did so last.
+        reason: String,
+    },
 }
 
 fn hosts_and_reasons(hosts: &[(HostId, String)]) -> String {

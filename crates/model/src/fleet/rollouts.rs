@@ -222,7 +222,7 @@ impl Scene<'_> {
         let Some(active) = self.rollout_to(&condemned.id) else { return };
         let (id, phase) = (active.id, active.phase.clone());
         match phase {
-            RolloutPhase::Halted { during: Halting::Rolling, .. } => (),
+            RolloutPhase::Halted { during: Halting::Rolling, why: Halt::Failed { .. } } => (),
             RolloutPhase::Rolling => self.undo(id, host),
             _ if self.has_touched(id) => self.undo(id, host),
             _ => self.finish(id, &Outcome::Failed),

@@ -49,6 +49,7 @@ fn every_phase_and_kind_of_a_rollout_comes_back_as_it_was() {
         halted(Halt::NotStaged { hosts: vec![(host(), "no space".into())] }),
         halted(Halt::MigrationUnknown { host: host() }),
         halted(Halt::Failed { host: host() }),
+        halted(Halt::SetBack { host: host(), times: 5, reason: "too many open files".into() }),
         ended(Outcome::Completed),
         ended(Outcome::FailedInMigration),
         ended(Outcome::Failed),

@@ -81,6 +81,64 @@ fn a_fault_of_the_surroundings_gives_the_host_its_turn_again() {
     assert_eq!(lab.here(1).abandoned, 0);
 }
 
+/// The host begins, fails for its own trouble, and goes back.
+fn is_set_back(lab: &mut Lab, host: u32) {
+    lab.grant(host).unwrap();
+    lab.begins(host);
+    let fence = lab.fence(host);
+    lab.report(host, Report::Failed { fence, failure: failure(Cause::Surroundings) });
+    lab.reverts(host);
+}
+
+#[test]
+fn a_host_that_goes_back_again_and_again_halts_its_rollout_and_condemns_nothing() {
+    let mut lab = Lab::serving(2);
+    let rollout = lab.staged("b");
+    lab.wave(&[1]);
+    for _ in 0..4 {
+        is_set_back(&mut lab, 1);
+        assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling);
+    }
+    is_set_back(&mut lab, 1);
+    let why = Halt::SetBack { host: h(1), times: 5, reason: "probe answered 503".into() };
+    let text = "h1 went back 5 times in a row for reasons outside the release, at last: probe answered 503";
+    assert_eq!(why.to_string(), text);
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Halted { during: Halting::Rolling, why });
+    assert!(lab.service().quarantine.is_empty());
+    assert!(lab.grant(1).is_err(), "nothing begins in a rollout that is halted");
+    // An operator has mended the host.
+    assert_eq!(lab.ask(Request::Resume), Reply::Done);
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling);
+    is_set_back(&mut lab, 1);
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling, "it has as many tries as before");
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    assert_eq!(lab.here(1).setbacks, 0);
+}
+
+#[test]
+fn a_release_that_fails_while_its_rollout_is_halted_for_a_host_is_taken_back() {
+    let mut lab = Lab::serving_with(3, policy(2));
+    let rollout = lab.staged("b");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    lab.end_wave();
+    lab.wave(&[2, 3]);
+    lab.grant(3).unwrap();
+    lab.begins(3);
+    for _ in 0..5 {
+        is_set_back(&mut lab, 2);
+    }
+    assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::Halted { .. }));
+    lab.fails(3);
+    assert!(
+        matches!(lab.rollout(rollout).phase, RolloutPhase::RollingBack { .. }),
+        "{:?}",
+        lab.rollout(rollout).phase
+    );
+}
+
 #[test]
 fn a_host_that_gave_up_before_it_stopped_anything_serves_what_it_had() {
     let mut lab = granted();
