@@ -163,6 +163,26 @@ async fn a_majority_that_was_not_lost_after_all_goes_over_to_the_cluster_that_to
     Ok(())
 }
 
+/// Has a cluster give way to a lost one, as the first half of a recovery does.
+async fn closed(stage: &Stage, cluster: &str, to: &str) -> Result<()> {
+    let act = format!(r#"{{"give_way":{{"to":"{to}","by":{{"name":"ann","reason":"fire"}}}}}}"#);
+    let command = format!(r#"{{"proposer":"test","sequence":1,"at":0,"act":{act}}}"#);
+    let request =
+        v1::ProposeRequest { version: 1, cluster: cluster.to_owned(), command: command.into_bytes() };
+    let closed = within("the leader has it give way", async || {
+        for agent in &stage.fleet.agents {
+            let mut agent = AgentClient::connect(format!("http://{}", agent.address)).await.ok()?;
+            if let Ok(answer) = agent.propose(request.clone()).await {
+                return Some(String::from_utf8_lossy(&answer.into_inner().reply).into_owned());
+            }
+        }
+        None
+    });
+    let reply = closed.await?;
+    ensure!(reply.contains("done"), "{reply}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()> {
     let (mut stage, first) = Stage::serving(3).await?;
@@ -183,6 +203,12 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     stage.fleet.formed().await?;
     let empty = show(&stage, 0).await?.cluster;
     ensure!(empty != old);
+    // As if a recovery had been cut off half way: nothing is promised by a cluster that is about to be no more, and the same again does it.
+    closed(&stage, &empty, &old).await?;
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let (code, text) =
+        cli(&stage, &[0, 1, 2], &format!("push {source} --service web")).await?;
+    ensure!(code == 5 && text.contains("gives way") && text.contains("cluster recover --from"), "{code}: {text}");
     let said = done(
         &stage,
         &[0, 1, 2],

@@ -36,7 +36,7 @@ use crate::{
     node_id,
     recovery::{
         News,
-        found::{Founded, Founding},
+        found::{FoundError, Founded, Founding},
     },
     state::StateError,
 };
@@ -61,7 +61,7 @@ pub enum Knock {
     /// A cluster was rebuilt; answered with whether this host is in it, or goes over.
     Succeeded(News, Option<oneshot::Sender<bool>>),
     /// An operator has this agent rebuild a lost cluster.
-    Found(Box<Founding>, oneshot::Sender<Result<Founded, String>>),
+    Found(Box<Founding>, oneshot::Sender<Result<Founded, FoundError>>),
     /// An operator asks to go on without some hosts.
     Bootstrap(BTreeSet<HostId>, String, oneshot::Sender<Result<(), String>>),
 }
@@ -205,10 +205,9 @@ impl Driver {
                 return Ok(then);
             }
             Knock::Found(founding, reply) => {
-                let founded = self.found(*founding).await;
-                let _ = reply.send(founded.map_err(|error| Chain(&error).to_string()));
-                // Whether it was founded or not, the core is gone.
-                return Ok(Then::BeginAgain);
+                let (founded, then) = self.found(*founding).await;
+                let _ = reply.send(founded);
+                return Ok(then);
             }
             Knock::Contacted(cluster, from, done) => {
                 self.step(Event::Contacted { cluster: cluster.clone(), from }, None).await?;

@@ -62,7 +62,10 @@ impl Driver {
     }
 
     /// Rebuilds a lost cluster: this host alone, for the beginning.
-    pub(super) async fn found(&mut self, founding: Founding) -> Result<Founded, FoundError> {
+    pub(super) async fn found(&mut self, founding: Founding) -> (Result<Founded, FoundError>, Then) {
+        if let Err(error) = founding.check(self.former.record()) {
+            return (Err(error), Then::GoOn);
+        }
         // What is under way is gone on with by the next run, as after a crash.
         if let Some(core) = self.cell.get() {
             core.link.node().halt().await;
@@ -78,6 +81,7 @@ impl Driver {
             }
             Err(error) => error!(%from, error = %ports::fault::Chain(error), "rebuild the cluster"),
         }
-        founded
+        // Whether it was founded or not, the core is gone.
+        (founded, Then::BeginAgain)
     }
 }

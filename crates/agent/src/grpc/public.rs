@@ -48,7 +48,7 @@ impl Public {
         self.backend.cell.get().ok_or_else(|| refusals::not_formed(&self.backend.forming.borrow()))
     }
 
-    async fn propose(&self, act: Act) -> Result<(Revision, Reply), Status> {
+    pub(super) async fn propose(&self, act: Act) -> Result<(Revision, Reply), Status> {
         let core = self.core()?;
         let service = if let Act::Ask { service, .. } = &act { Some(service.clone()) } else { None };
         match core.link.propose(act, PROPOSAL).await {

@@ -17,18 +17,21 @@ use api::{
 };
 use model::{
     ClusterId, HostId,
-    fleet::{Fleet, Operator},
+    fleet::{Act, Fleet, Operator},
+    forming::Record,
 };
+use ports::fault::Chain;
 use tokio::sync::oneshot;
 use tonic::{Request, Status, Streaming};
 
 use super::{passed::Passed, public::Public};
 use crate::{
     core::Core,
+    durable,
     forming::Knock,
     recovery::{
         News, backup,
-        found::{Founded, Founding},
+        found::{FoundError, Founded, Founding},
         survey::{self, Said},
     },
 };
@@ -59,15 +62,30 @@ pub(super) async fn recover(
             Survivor::At(address) => return pass_on(public, &asked, address).await,
         },
     };
+    let record = durable::read::<Record>(&public.backend().cell.parts().state.forming());
+    let record = record.map_err(|error| Status::internal(Chain(&error).to_string()))?.unwrap_or_default();
+    founding.check(&record).map_err(not_founded)?;
     if asked.dry_run {
         return Ok(answer);
+    }
+    if founding.gives_way.is_some() {
+        // Whatever is pushed there from now on is refused; what was pushed before is found by this.
+        public.propose(Act::GiveWay { to: founding.from.clone(), by: founding.by.clone() }).await?;
     }
     let (reply, founded) = oneshot::channel();
     let stopping = || Status::unavailable("this agent is stopping");
     public.backend().knocks.send(Knock::Found(Box::new(founding), reply)).await.map_err(|_| stopping())?;
     let founded = founded.await.map_err(|_| stopping())?;
-    let Founded { cluster, last } = founded.map_err(Status::internal)?;
+    let Founded { cluster, last } = founded.map_err(not_founded)?;
     Ok(ClusterRecoverResponse { cluster: cluster.to_string(), revision: last.0, ..answer })
+}
+
+fn not_founded(error: FoundError) -> Status {
+    let text = Chain(&error).to_string();
+    match error.next() {
+        Some(next) => refusal::rejected(text, Some(next)),
+        None => Status::internal(text),
+    }
 }
 
 async fn read(mut parts: Streaming<ClusterRecoverRequest>) -> Result<Asked, Status> {
@@ -137,7 +155,8 @@ async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result
         paused: under_way(&fleet),
         ..ClusterRecoverResponse::default()
     };
-    let founding = Founding { from: cluster, backup: None, gone: BTreeSet::new(), by: asked.by.clone() };
+    let by = asked.by.clone();
+    let founding = Founding { from: cluster, backup: None, gives_way: None, gone: BTreeSet::new(), by };
     Ok(Survivor::Here(Box::new((answer, founding))))
 }
 
@@ -261,7 +280,7 @@ async fn from_backup(
     file: &[u8],
 ) -> Result<(ClusterRecoverResponse, Founding), Status> {
     let parts = public.backend().cell.parts();
-    let unusable = |error: backup::Unusable| refusal::rejected(ports::fault::Chain(&error).to_string(), None);
+    let unusable = |error: backup::Unusable| refusal::rejected(Chain(&error).to_string(), None);
     let backup = backup::read(file).map_err(unusable)?;
     let (about, ours) = (&backup.about, &parts.settings.cluster.name);
     let cluster = about.cluster.clone();
@@ -303,11 +322,11 @@ async fn from_backup(
         voters,
         taken_at_ms: Some(about.taken_at.0),
         paused: under_way(&backup.fleet),
-        replaces: replaces.map(|cluster| cluster.to_string()).unwrap_or_default(),
+        replaces: replaces.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..ClusterRecoverResponse::default()
     };
     let (gone, by) = (asked.lost.clone(), asked.by.clone());
-    Ok((answer, Founding { from: cluster, backup: Some(backup), gone, by }))
+    Ok((answer, Founding { from: cluster, backup: Some(backup), gives_way: replaces, gone, by }))
 }
 
 /// The cluster that this agent is in, if it is another one: it gives way when nothing was ever done in it, as after all disks were lost.

@@ -26,10 +26,28 @@ pub struct Founding {
     pub from: ClusterId,
     /// What it is rebuilt from; this agent's own log when there is none.
     pub backup: Option<Backup>,
+    /// The other cluster that this host is in, which is known to be closed, or lost too.
+    pub gives_way: Option<ClusterId>,
     /// Hosts whose disks are gone.
     pub gone: BTreeSet<HostId>,
     /// Who asks, and why.
     pub by: Operator,
+}
+
+impl Founding {
+    /// Whether a host that has written this down may found it: whatever it is in was looked at before.
+    ///
+    /// # Errors
+    /// It has come into another cluster since, or has agreed to form one, which the others may do without it.
+    pub fn check(&self, record: &Record) -> Result<(), FoundError> {
+        if let Some(roster) = record.bound() {
+            return Err(FoundError::Forms { from: self.from.clone(), cluster: roster.cluster.clone() });
+        }
+        if record.cluster().filter(|own| **own != self.from) != self.gives_way.as_ref() {
+            return Err(FoundError::Elsewhere { from: self.from.clone() });
+        }
+        Ok(())
+    }
 }
 
 /// What was founded.
@@ -58,6 +76,20 @@ pub enum FoundError {
         /// The lost cluster.
         cluster: ClusterId,
     },
+    /// This host has agreed to form a cluster: the others may do so without asking it again.
+    #[error("rebuild cluster {from}: this host has agreed to form another one, {cluster}")]
+    Forms {
+        /// The lost cluster.
+        from: ClusterId,
+        /// The one that is being formed.
+        cluster: ClusterId,
+    },
+    /// What was looked at is so no more.
+    #[error("rebuild cluster {from}: meanwhile this host has come into another cluster")]
+    Elsewhere {
+        /// The lost cluster.
+        from: ClusterId,
+    },
     /// The directory of the new log.
     #[error("make a place for the new log")]
     Place(#[from] StateError),
@@ -74,7 +106,8 @@ pub enum FoundError {
 /// # Errors
 /// See [`FoundError`].
 pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Founded, FoundError> {
-    let Founding { from, backup, mut gone, by } = founding;
+    founding.check(record)?;
+    let Founding { from, backup, gives_way, mut gone, by } = founding;
     let (settings, state) = (&parts.settings, &parts.state);
     let host = settings.agent.host.clone();
     let mine = state.state().simple().to_string();
@@ -88,10 +121,9 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
     if fleet.hosts.get(&host).is_some_and(|known| known.state != mine) {
         gone.insert(host.clone());
     }
-    let own = record.cluster().cloned();
     let known = fleet.predecessors.iter().map(|known| known.cluster.clone());
     let predecessors =
-        chain(known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(own.clone()));
+        chain(known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(gives_way.clone()));
     // Nobody knows of fewer lives than these; the hosts tell of more when they enrol.
     let lives = Incarnation(u64::try_from(predecessors.len()).unwrap_or(u64::MAX));
     let newest = services::obeyed(settings, state)?.unwrap_or_default().max(fleet.incarnation);
@@ -106,8 +138,7 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
         at: clock::wall(),
     });
     // A cluster of empty disks that gives way: whoever is in it is to hear of this one too.
-    let given_way = own.filter(|own| *own != from);
-    fleet.predecessors.extend(given_way.map(predecessor));
+    fleet.predecessors.extend(gives_way.map(predecessor));
 
     let cluster: ClusterId = format!("r{}-{}", fleet.incarnation.lives(), word.simple())
         .parse()
@@ -126,4 +157,59 @@ fn salvage(parts: &Parts, node: &NodeId, from: &ClusterId) -> Result<(Fleet, Rev
         .map_err(|source| FoundError::Log { cluster: from.clone(), source })?
         .ok_or_else(|| FoundError::Nothing { cluster: from.clone() })?;
     Ok((salvaged.machine, salvaged.held.revision))
+}
+
+impl FoundError {
+    /// What the asker can do about it, where it is no fault.
+    #[must_use]
+    pub fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::Forms { .. } => Some(
+                "wait until that has formed, as `deployinator status` tells, and ask the same again: it gives way then",
+            ),
+            Self::Elsewhere { .. } => Some("ask the same again: this agent looks again then"),
+            Self::Log { .. } | Self::Nothing { .. } | Self::Place(_) | Self::Record(_) | Self::Ledger(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::forming::{Roster, Standing};
+
+    use super::*;
+
+    fn record(standing: Standing) -> Record {
+        Record { standing, ..Record::default() }
+    }
+
+    fn roster() -> Roster {
+        let text = r#"{"cluster":"c9","round":1,"seats":[],"without":{}}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn whoever_has_agreed_to_form_a_cluster_or_came_into_one_meanwhile_rebuilds_none() {
+        let founding = |gives_way: Option<&str>| Founding {
+            from: "c1".parse().unwrap(),
+            backup: None,
+            gives_way: gives_way.map(|cluster| cluster.parse().unwrap()),
+            gone: BTreeSet::new(),
+            by: Operator::default(),
+        };
+        let member = |cluster: &str| record(Standing::Member { cluster: cluster.parse().unwrap() });
+        for standing in [Standing::Agreed(roster()), Standing::Withdrawn(roster())] {
+            let no = founding(None).check(&record(standing)).unwrap_err();
+            assert!(no.to_string().contains("agreed to form another one, c9") && no.next().is_some(), "{no}");
+        }
+        for (looked_at, now) in [(None, member("c9")), (Some("c9"), member("c8")), (Some("c9"), member("c1"))] {
+            let no = founding(looked_at).check(&now).unwrap_err();
+            assert!(matches!(no, FoundError::Elsewhere { .. }), "{no}");
+        }
+        for (looked_at, now) in
+            [(None, record(Standing::Free)), (None, member("c1")), (Some("c9"), member("c9"))]
+        {
+            founding(looked_at).check(&now).unwrap();
+        }
+    }
 }

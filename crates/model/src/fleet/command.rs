@@ -9,7 +9,7 @@ pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{
+use crate::{ClusterId, 
     Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime,
 };
 
@@ -75,6 +75,13 @@ pub enum Act {
     RaiseLevel {
         /// The level.
         level: u32,
+    },
+    /// A lost cluster is about to be rebuilt from a backup in place of this one: from here on nothing is asked of this one any more.
+    GiveWay {
+        /// The lost cluster.
+        to: ClusterId,
+        /// Who rebuilds it, and why.
+        by: Operator,
     },
 }
 

@@ -17,6 +17,7 @@ pub mod service;
 mod breaking;
 mod departures;
 mod enrolment;
+mod giving_way;
 mod grants;
 mod levels;
 mod migrating;
@@ -59,7 +60,7 @@ use self::{
     proposals::Proposals,
     scene::{Scene, Scribe},
 };
-use crate::{HostId, Incarnation, Revision, ServiceName};
+use crate::{ClusterId, HostId, Incarnation, Revision, ServiceName};
 
 /// What every voter knows of the fleet.
 ///
@@ -84,6 +85,9 @@ pub struct Fleet {
     /// The clusters that this one was rebuilt from, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub predecessors: Vec<Predecessor>,
+    /// The lost cluster that is about to be rebuilt in place of this one, in which nothing was rolled out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_way: Option<ClusterId>,
     /// What was answered to whom, so that a duplicate gets the first reply.
     proposals: Proposals,
 }
@@ -109,7 +113,11 @@ impl Fleet {
             Act::Silent { host } => self.fall_silent(host, scribe),
             Act::Report { host, service, report } => self.scene(service, scribe)?.report(host, report),
             Act::Plan { service, planned_at, steps } => self.scene(service, scribe)?.plan(*planned_at, steps),
-            Act::Ask { service, by, request } => self.scene(service, scribe)?.ask(by, request),
+            Act::Ask { service, by, request } => {
+                self.check_goes_on()?;
+                self.scene(service, scribe)?.ask(by, request)
+            }
+            Act::GiveWay { to, by } => self.give_way(to, by),
             Act::RaiseLevel { level } => self.raise_level(*level, scribe),
         }
     }

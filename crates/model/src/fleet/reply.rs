@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HostId, ReleaseId, RolloutId, ServiceName};
+use crate::{ClusterId, HostId, ReleaseId, RolloutId, ServiceName};
 
 /// What the fleet machine answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,6 +143,12 @@ pub enum Refusal {
     /// A reason is owed.
     #[error("a reason is owed, as this replaces evidence by your word")]
     ReasonMissing,
+    /// The cluster is about to be no more.
+    #[error("nothing was rolled out in this cluster, and it gives way to {to}, which is being rebuilt from a backup")]
+    GivesWay {
+        /// The lost cluster.
+        to: ClusterId,
+    },
     /// Not a sensible thing to ask now.
     #[error("{0}")]
     NotNow(String),
@@ -170,6 +176,7 @@ impl Refusal {
             Self::AgentTooOld { .. } => "agent too old",
             Self::AnotherHost { .. } => "another host",
             Self::ReasonMissing => "reason missing",
+            Self::GivesWay { .. } => "gives way",
             Self::NotNow(_) => "not now",
         }
     }

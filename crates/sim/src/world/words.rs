@@ -32,6 +32,7 @@ pub(super) fn command_word(act: &Act) -> &'static str {
         Act::Silent { .. } => "silent",
         Act::Plan { .. } => "plan",
         Act::RaiseLevel { .. } => "raise level",
+        Act::GiveWay { .. } => "give way",
         Act::Report { report, .. } => report_word(report),
         Act::Ask { request, .. } => request_word(request),
     }

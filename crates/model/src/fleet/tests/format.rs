@@ -75,6 +75,7 @@ pub(super) fn every_act() -> Vec<Act> {
         Act::Depart { host: h(1), evidence: Evidence::Removed(by("it burns")) },
         Act::Silent { host: h(1) },
         Act::RaiseLevel { level: 2 },
+        Act::GiveWay { to: "c1-x".parse().unwrap(), by: by("all disks burned") },
         Act::Plan { service: web(), planned_at: Revision(39), steps: every_step() },
     ];
     acts.extend(every_request().into_iter().map(ask));

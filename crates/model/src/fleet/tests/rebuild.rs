@@ -242,3 +242,23 @@ fn a_host_whose_disk_is_gone_holds_nothing_and_its_name_may_be_given_to_another(
         "its slot stays held"
     );
 }
+
+#[test]
+fn a_cluster_gives_way_only_while_nothing_was_rolled_out_in_it_and_nothing_is_asked_of_it_afterwards() {
+    let give_way = |why: &str| Act::GiveWay { to: "c1-x".parse().unwrap(), by: by(why) };
+    let push = |lab: &mut Lab| lab.ask(Request::Push { release: release("b"), policy: None });
+    let mut first = Lab::bare(3);
+    assert_refused(&first.apply(give_way(" ")), "reason missing");
+    // Whichever comes first in the log: the push is kept, or it was never accepted.
+    assert!(matches!(push(&mut first), Reply::Accepted(_)));
+    assert_refused(&first.apply(give_way("all disks burned")), "not now");
+
+    let mut lab = Lab::bare(3);
+    assert_eq!(lab.apply(give_way("all disks burned")), Reply::Done);
+    assert_eq!(lab.apply(give_way("the same again")), Reply::Done, "a recovery that was cut off is done again");
+    assert_refused(&push(&mut lab), "gives way");
+    assert_refused(&lab.ask(Request::SetPolicy { policy: policy(2) }), "gives way");
+    let text = serde_json::to_string(&lab.fleet).unwrap();
+    assert_eq!(serde_json::from_str::<Fleet>(&text).unwrap(), lab.fleet);
+    assert!(!serde_json::to_string(&first.fleet).unwrap().contains("gives_way"));
+}
