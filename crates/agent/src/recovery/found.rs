@@ -122,8 +122,9 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
         gone.insert(host.clone());
     }
     let known = fleet.predecessors.iter().map(|known| known.cluster.clone());
-    let predecessors =
-        chain(known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(gives_way.clone()));
+    let predecessors = chain(
+        known.chain(record.predecessors.iter().cloned()).chain([from.clone()]).chain(gives_way.clone()),
+    );
     // Nobody knows of fewer lives than these; the hosts tell of more when they enrol.
     let lives = Incarnation(u64::try_from(predecessors.len()).unwrap_or(u64::MAX));
     let newest = services::obeyed(settings, state)?.unwrap_or_default().max(fleet.incarnation);
@@ -168,7 +169,9 @@ impl FoundError {
                 "wait until that has formed, as `deployinator status` tells, and ask the same again: it gives way then",
             ),
             Self::Elsewhere { .. } => Some("ask the same again: this agent looks again then"),
-            Self::Log { .. } | Self::Nothing { .. } | Self::Place(_) | Self::Record(_) | Self::Ledger(_) => None,
+            Self::Log { .. } | Self::Nothing { .. } | Self::Place(_) | Self::Record(_) | Self::Ledger(_) => {
+                None
+            }
         }
     }
 }
@@ -202,7 +205,8 @@ mod tests {
             let no = founding(None).check(&record(standing)).unwrap_err();
             assert!(no.to_string().contains("agreed to form another one, c9") && no.next().is_some(), "{no}");
         }
-        for (looked_at, now) in [(None, member("c9")), (Some("c9"), member("c8")), (Some("c9"), member("c1"))] {
+        for (looked_at, now) in [(None, member("c9")), (Some("c9"), member("c8")), (Some("c9"), member("c1"))]
+        {
             let no = founding(looked_at).check(&now).unwrap_err();
             assert!(matches!(no, FoundError::Elsewhere { .. }), "{no}");
         }

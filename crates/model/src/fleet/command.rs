@@ -9,8 +9,9 @@ pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
 };
-use crate::{ClusterId, 
-    Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, time::WallTime,
+use crate::{
+    ClusterId, Fence, HostId, Incarnation, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName,
+    time::WallTime,
 };
 
 /// One entry of the log.

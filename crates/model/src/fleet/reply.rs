@@ -144,7 +144,9 @@ pub enum Refusal {
     #[error("a reason is owed, as this replaces evidence by your word")]
     ReasonMissing,
     /// The cluster is about to be no more.
-    #[error("nothing was rolled out in this cluster, and it gives way to {to}, which is being rebuilt from a backup")]
+    #[error(
+        "nothing was rolled out in this cluster, and it gives way to {to}, which is being rebuilt from a backup"
+    )]
     GivesWay {
         /// The lost cluster.
         to: ClusterId,

@@ -255,7 +255,11 @@ fn a_cluster_gives_way_only_while_nothing_was_rolled_out_in_it_and_nothing_is_as
 
     let mut lab = Lab::bare(3);
     assert_eq!(lab.apply(give_way("all disks burned")), Reply::Done);
-    assert_eq!(lab.apply(give_way("the same again")), Reply::Done, "a recovery that was cut off is done again");
+    assert_eq!(
+        lab.apply(give_way("the same again")),
+        Reply::Done,
+        "a recovery that was cut off is done again"
+    );
     assert_refused(&push(&mut lab), "gives way");
     assert_refused(&lab.ask(Request::SetPolicy { policy: policy(2) }), "gives way");
     let text = serde_json::to_string(&lab.fleet).unwrap();
