@@ -64,7 +64,7 @@ pub(super) async fn recover(
     };
     let record = durable::read::<Record>(&public.backend().cell.parts().state.forming());
     let record = record.map_err(|error| Status::internal(Chain(&error).to_string()))?.unwrap_or_default();
-    founding.check(&record).map_err(not_founded)?;
+    founding.check(&record).map_err(|error| not_founded(&error))?;
     if asked.dry_run {
         return Ok(answer);
     }
@@ -76,12 +76,12 @@ pub(super) async fn recover(
     let stopping = || Status::unavailable("this agent is stopping");
     public.backend().knocks.send(Knock::Found(Box::new(founding), reply)).await.map_err(|_| stopping())?;
     let founded = founded.await.map_err(|_| stopping())?;
-    let Founded { cluster, last } = founded.map_err(not_founded)?;
+    let Founded { cluster, last } = founded.map_err(|error| not_founded(&error))?;
     Ok(ClusterRecoverResponse { cluster: cluster.to_string(), revision: last.0, ..answer })
 }
 
-fn not_founded(error: FoundError) -> Status {
-    let text = Chain(&error).to_string();
+fn not_founded(error: &FoundError) -> Status {
+    let text = Chain(error).to_string();
     match error.next() {
         Some(next) => refusal::rejected(text, Some(next)),
         None => Status::internal(text),
