@@ -12,7 +12,7 @@ use config::Settings;
 use model::{
     ClusterId, HostId, ServiceName,
     fleet::{Act, Assignment, Enrolment, Fleet, Outgrown, Refusal, Reply, SUPPORTED_LEVEL},
-    host::Sighting,
+    host::{Ledger, Sighting},
 };
 use ports::fault::Chain;
 use raft::{Dial, Node, OpenError, Options, PeerService, Role, Timers};
@@ -261,7 +261,7 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
     let dial: Dial = Arc::new(move |_, address| Ok(channels.endpoint(address)));
     let had_file = state.had_raft(cluster);
     let options =
-        Options { had_file, timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster)) };
+        Options { had_file, timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster, !parts.predecessors.is_empty())) };
     let opened = Node::open(options).await.map_err(|source| {
         let (cluster, host) = (cluster.clone(), settings.agent.host.clone());
         match source {
@@ -277,6 +277,8 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
 }
 
 fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileError> {
+    let ledgers = services::ledgers(settings, state)?;
+    let migrated = ledgers.iter().filter_map(|(name, ledger)| Some((name.clone(), ledger.migrated()?)));
     Ok(Enrolment {
         host: settings.agent.host.clone(),
         state: state.state().simple().to_string(),
@@ -284,7 +286,8 @@ fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileErr
         zone: settings.agent.zone.clone(),
         declares: declarations(settings),
         level: SUPPORTED_LEVEL,
-        obeyed: services::obeyed(settings, state)?,
+        obeyed: ledgers.values().filter_map(Ledger::obeyed).max(),
+        migrated: migrated.collect(),
     })
 }
 

@@ -70,9 +70,17 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), FileError> {
         file.sync_all()?;
         fs::rename(&fresh, path)?;
         // The rename itself is durable only with its directory.
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        sync_parent(path)
     };
     replace().map_err(fail)
+}
+
+/// Makes the name of a file or directory durable.
+///
+/// # Errors
+/// Its directory cannot be opened or written.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]

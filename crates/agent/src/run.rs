@@ -1,8 +1,14 @@
 //! The agent from start to stop.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use config::{Inventory as InventorySettings, Settings, Store};
+use futures_util::FutureExt as _;
 use model::forming::Record;
 use supervisor::cgroup::Delegation;
 use tokio::{
@@ -95,9 +101,10 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     info!(host = %settings.agent.host, listen = %settings.agent.listen, "the agent runs");
 
     let closing = CancellationToken::new();
+    let mut asked = pin!(asked);
     let mut server = tokio::spawn(grpc::serve(listener, backend, closing.clone()));
     let result = tokio::select! {
-        () = asked => Ok(Ended::Asked),
+        () = &mut asked => Ok(Ended::Asked),
         ended = driver.run() => ended.map(|()| Ended::BeginAgain { open_files }).map_err(RunError::from),
         ended = &mut server => Err(match ended {
             Ok(Err(error)) => RunError::from(error),
@@ -118,11 +125,23 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     if !server.is_finished() && timeout(LAST_ANSWERS, &mut server).await.is_err() {
         server.abort();
     }
+    let result = match result {
+        Ok(ended) => Ok(last_word(ended, asked)),
+        failed => failed,
+    };
     match &result {
         Ok(Ended::BeginAgain { .. }) => info!("begins again; the services run on"),
         _ => info!("stopped; the services run on"),
     }
     result
+}
+
+/// Whoever asks an agent to stop while it goes over to another cluster is heard: it does not begin again.
+fn last_word(ended: Ended, asked: Pin<&mut impl Future<Output = ()>>) -> Ended {
+    match ended {
+        Ended::BeginAgain { .. } if asked.now_or_never().is_some() => Ended::Asked,
+        ended => ended,
+    }
 }
 
 /// What ends the agent, or has it begin again.
@@ -168,4 +187,24 @@ fn parts(
         stop,
         failed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_that_is_asked_to_stop_while_it_goes_over_does_not_begin_again() {
+        let over = Ended::BeginAgain { open_files: None };
+        let (ask, mut asked) = oneshot::channel::<()>();
+        let mut stop = pin!(async {
+            let _ = (&mut asked).await;
+        });
+        assert_eq!(last_word(over, stop.as_mut()), over);
+        ask.send(()).unwrap();
+        assert_eq!(last_word(over, stop.as_mut()), Ended::Asked);
+        assert_eq!(last_word(Ended::Asked, stop.as_mut()), Ended::Asked, "it is not asked again");
+    }
 }

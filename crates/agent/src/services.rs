@@ -9,9 +9,9 @@ use std::{
 
 use config::{Balancer, Settings};
 use model::{
-    HostId, Incarnation, ServiceName,
+    HostId, ServiceName,
     fleet::Assignment,
-    host::{Host, Setup, Sighting},
+    host::{Host, Ledger, Setup, Sighting},
 };
 use ports::{Target, fault::Chain, supervisor::Readiness};
 use supervisor::KeeperClient;
@@ -91,16 +91,16 @@ pub(crate) fn run(
     })
 }
 
-/// The newest incarnation that any service of this host has obeyed.
+/// What this host remembers of each of its services.
 ///
 /// # Errors
 /// A ledger cannot be read.
-pub(crate) fn obeyed(settings: &Settings, state: &StateDir) -> Result<Option<Incarnation>, FileError> {
-    let mut newest = None;
-    for service in settings.services.keys() {
-        newest = newest.max(shell::remembered(&ledger_of(&state.place_of(service)))?.obeyed());
-    }
-    Ok(newest)
+pub(crate) fn ledgers(
+    settings: &Settings,
+    state: &StateDir,
+) -> Result<BTreeMap<ServiceName, Ledger>, FileError> {
+    let names = settings.services.keys();
+    names.map(|name| Ok((name.clone(), shell::remembered(&ledger_of(&state.place_of(name)))?))).collect()
 }
 
 fn ledger_of(dir: &Path) -> PathBuf {

@@ -178,12 +178,11 @@ impl StateDir {
         Ok(())
     }
 
-    /// The directory of the Raft node of a cluster. That of a cluster that was rebuilt is below the one of the first.
+    /// The directory of the Raft node of a cluster. That of a cluster that this host went over to is below the one of the first.
     #[must_use]
-    pub fn raft(&self, cluster: &ClusterId) -> PathBuf {
+    pub fn raft(&self, cluster: &ClusterId, went_over: bool) -> PathBuf {
         let first = self.path.join("raft");
-        let own = first.join(cluster.as_str());
-        if own.is_dir() { own } else { first }
+        if went_over { first.join(cluster.as_str()) } else { first }
     }
 
     /// Makes the directory of the Raft node of a cluster that was rebuilt.
@@ -191,8 +190,10 @@ impl StateDir {
     /// # Errors
     /// It cannot be made.
     pub fn make_raft(&self, cluster: &ClusterId) -> Result<PathBuf, StateError> {
-        let path = self.path.join("raft").join(cluster.as_str());
+        let path = self.raft(cluster, true);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        // What names this directory is written durably, and so has to be the directory.
+        let made = made.and_then(|()| durable::sync_parent(&path));
         made.map_err(|source| StateError::NotWritable { path: path.clone(), source })?;
         Ok(path)
     }
@@ -264,10 +265,21 @@ mod tests {
         let service = state.service(&"web".parse().unwrap()).unwrap();
         let (first, rebuilt) = ("c1-x".parse().unwrap(), "r2-x".parse().unwrap());
         let made = state.make_raft(&rebuilt).unwrap();
-        assert_eq!((state.raft(&first), state.raft(&rebuilt)), (path.join("raft"), made.clone()));
-        for private in [&state.raft(&first), &made, &path.join("services"), &service] {
+        assert_eq!((state.raft(&first, false), state.raft(&rebuilt, true)), (path.join("raft"), made.clone()));
+        for private in [&state.raft(&first, false), &made, &path.join("services"), &service] {
             assert_eq!(mode(private), 0o700, "{}", private.display());
         }
+    }
+
+    #[test]
+    fn the_place_of_a_cluster_that_this_host_went_over_to_is_never_that_of_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), &host("h1")).unwrap();
+        let rebuilt = "r2-x".parse().unwrap();
+        let made = state.make_raft(&rebuilt).unwrap();
+        fs::remove_dir(&made).unwrap();
+        // It is lost, which is said; the log of the old cluster is not opened in its place.
+        assert_eq!(state.raft(&rebuilt, true), made);
     }
 
     #[test]

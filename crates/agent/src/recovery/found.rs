@@ -1,11 +1,12 @@
 //! Makes the cluster that takes the place of a lost one: this agent alone, with all that is known, and every fence raised.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use model::{
     ClusterId, HostId, Incarnation, Revision,
     fleet::{Fleet, Operator, Predecessor, Rebuilding},
     forming::{Record, Succession},
+    host::Ledger,
 };
 use raft::{NodeId, OpenError};
 use uuid::Uuid;
@@ -115,7 +116,7 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
     let log = |source| FoundError::Log { cluster: from.clone(), source };
     let (mut fleet, last) = match backup {
         Some(Backup { about, fleet }) => (fleet, about.revision),
-        None => salvage(parts, &node, &from)?,
+        None => salvage(&state.raft(&from, !record.predecessors.is_empty()), &node, &from)?,
     };
     // This host was another one then, if its disk is another one.
     if fleet.hosts.get(&host).is_some_and(|known| known.state != mine) {
@@ -127,7 +128,9 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
     );
     // Nobody knows of fewer lives than these; the hosts tell of more when they enrol.
     let lives = Incarnation(u64::try_from(predecessors.len()).unwrap_or(u64::MAX));
-    let newest = services::obeyed(settings, state)?.unwrap_or_default().max(fleet.incarnation);
+    let ledgers = services::ledgers(settings, state)?;
+    let obeyed = ledgers.values().filter_map(Ledger::obeyed).max().unwrap_or_default();
+    let newest = obeyed.max(fleet.incarnation);
     let newest = if newest.lives() < lives.lives() { lives } else { newest };
     let word = Uuid::new_v4();
     let predecessor = |cluster| Predecessor { cluster, last, host: host.clone(), by: by.clone() };
@@ -146,15 +149,17 @@ pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Found
         .expect("a number and a UUID make a valid name");
     let dir = state.make_raft(&cluster)?;
     raft::found(&dir, &node, settings.agent.advertise, &cluster, fleet.revision, &fleet).map_err(log)?;
+    // The log was begun in a fresh directory.
+    let unnamed = |source| FoundError::Place(StateError::NotWritable { path: dir.clone(), source });
+    durable::sync_parent(&dir).map_err(unnamed)?;
     // From here on this host is in the new cluster.
     let over = record.gone_over(Succession { cluster: cluster.clone(), predecessors });
     durable::write(&state.forming(), &over).map_err(FoundError::Record)?;
     Ok(Founded { cluster, last })
 }
 
-fn salvage(parts: &Parts, node: &NodeId, from: &ClusterId) -> Result<(Fleet, Revision), FoundError> {
-    let dir = parts.state.raft(from);
-    let salvaged = raft::salvage::<Fleet>(&dir, node, from)
+fn salvage(dir: &Path, node: &NodeId, from: &ClusterId) -> Result<(Fleet, Revision), FoundError> {
+    let salvaged = raft::salvage::<Fleet>(dir, node, from)
         .map_err(|source| FoundError::Log { cluster: from.clone(), source })?
         .ok_or_else(|| FoundError::Nothing { cluster: from.clone() })?;
     Ok((salvaged.machine, salvaged.held.revision))

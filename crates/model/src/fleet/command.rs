@@ -104,6 +104,9 @@ pub struct Enrolment {
     /// The newest incarnation that it has obeyed. A cluster that is older, as where two were rebuilt from one, becomes newer by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obeyed: Option<Incarnation>,
+    /// The last migration that it was granted of each service, as it has noted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrated: BTreeMap<ServiceName, (Fence, Release)>,
 }
 
 /// What proves that a host is no more.

@@ -13,7 +13,7 @@ use crate::{HostId, ServiceName};
 
 impl Fleet {
     pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
-        let Enrolment { host, state, address, zone, declares, level, obeyed } = enrolment;
+        let Enrolment { host, state, address, zone, declares, level, obeyed, migrated } = enrolment;
         self.check_level(host, *level)?;
         if let Some(known) = self.hosts.get(host)
             && known.departed.is_none()
@@ -69,6 +69,9 @@ impl Fleet {
         }
         for service in self.services.values_mut() {
             service.changed = scribe.revision;
+        }
+        for (name, (fence, release)) in migrated {
+            self.scene(name, scribe)?.doubt_noted(host, *fence, release);
         }
         for name in gone {
             self.scene(&name, scribe)?.without(host, "the host no longer declares the service");

@@ -4,7 +4,10 @@
 //! had: hosts count as out until they tell otherwise (P1), changes that were granted count as begun (P5), and a migration that may have been
 //! started is unknown (P2). New fences are newer than every one that the old cluster can ever have given.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +17,13 @@ use super::{
     event::EventKind,
     host::{Availability, PhaseKind},
     migration::{MigrationState, Migrations},
-    rollout::{PartState, RolloutPhase},
+    rollout::RolloutPhase,
     scene::{Scene, Scribe},
 };
-use crate::{ClusterId, HostId, Incarnation, Release, Revision, ServiceName, time::WallTime};
+use crate::{
+    ClusterId, Fence, HostId, Incarnation, Release, ReleaseId, Revision, ServiceName, policy::MigratePer,
+    time::WallTime,
+};
 
 /// Revisions between two lives of a cluster start at a multiple of this.
 const REVISIONS_APART: u64 = 1_000_000;
@@ -97,8 +103,9 @@ impl Scene<'_> {
     fn rebuild(&mut self, from: &Predecessor) {
         self.touch();
         self.doubt_hosts();
-        for id in [self.service.active, self.service.next].into_iter().flatten() {
-            self.doubt_migrations(id, from);
+        self.doubt_locks();
+        for release in self.migrating_releases() {
+            self.doubt_release(&release, from);
         }
         self.pause_for_rebuilding(from);
     }
@@ -124,30 +131,52 @@ impl Scene<'_> {
         }
     }
 
-    /// P2: a migration that was not started, as far as is known, may have been started.
-    fn doubt_migrations(&mut self, id: crate::RolloutId, from: &Predecessor) {
-        let Ok(rollout) = self.rollout(id) else { return };
-        let Some(release) = rollout.target.clone().filter(|target| target.migrates) else { return };
-        let hosts: Vec<HostId> = rollout
-            .parts
-            .iter()
-            .filter(|(_, part)| part.state != PartState::Dropped)
-            .map(|(host, _)| host.clone())
-            .collect();
-        for host in hosts {
-            self.doubt_migration(&release, &host, from);
+    /// P2: a lock that was given, as far as is known, may have been used, taken back, and given to another host.
+    fn doubt_locks(&mut self) {
+        let Some(lock) = self.service.migration_lock.clone() else { return };
+        if let Some(known) = self.service.migrations.get_mut(&lock.release.id) {
+            let state = MigrationState::Running { host: lock.host.clone(), started: true };
+            Arc::make_mut(known).set(&lock.host, state);
         }
     }
 
-    fn doubt_migration(&mut self, release: &Release, host: &HostId, from: &Predecessor) {
+    /// Every release that is known here and brings a migration. Also one whose rollout is over: it may have been pushed again since.
+    fn migrating_releases(&self) -> Vec<Release> {
+        let targets = self.service.rollouts.values().filter_map(|rollout| rollout.target.as_ref());
+        let known = targets.chain(&self.service.completed).filter(|release| release.migrates);
+        let known: BTreeMap<&ReleaseId, &Release> = known.map(|release| (&release.id, release)).collect();
+        known.into_values().cloned().collect()
+    }
+
+    /// P2: a migration that was not started, as far as is known, may have been started.
+    fn doubt_release(&mut self, release: &Release, from: &Predecessor) {
+        let reason =
+            format!("the cluster was rebuilt from what {} knew; it may have been started since", from.host);
+        let hosts: Vec<HostId> = self.members().map(|(host, _)| host.clone()).collect();
+        for host in &hosts {
+            self.doubt_migration(release, host, &reason);
+        }
+    }
+
+    /// P2: a host comes with a note of a migration that was granted in another life of the cluster, and that is not known of here.
+    pub(super) fn doubt_noted(&mut self, host: &HostId, fence: Fence, release: &Release) {
+        let known = self.service.migrations.get(&release.id);
+        let known = known.is_some_and(|known| known.per == MigratePer::Fleet || known.hosts.contains_key(host));
+        if known || fence.incarnation == self.scribe.fence().incarnation {
+            return;
+        }
+        let reason = format!("{host} was granted it under fence {fence}, before this cluster was rebuilt");
+        self.doubt_migration(release, host, &reason);
+    }
+
+    fn doubt_migration(&mut self, release: &Release, host: &HostId, reason: &str) {
         if self.service.migration(release, host) != MigrationState::Never {
             return;
         }
         let per = self.service.policy.migrate;
         self.service.migrations.entry(release.id.clone()).or_insert_with(|| Migrations::new(per).into());
-        let reason =
-            format!("the cluster was rebuilt from what {} knew; it may have been started since", from.host);
-        let state = MigrationState::Unknown { host: host.clone(), reason, tail: "".into() };
+        let (host_named, reason) = (host.clone(), reason.to_owned());
+        let state = MigrationState::Unknown { host: host_named, reason, tail: "".into() };
         self.migration_became(release, host, state);
     }
 

@@ -266,8 +266,10 @@ impl Scene<'_> {
         here.abandoned = here.abandoned.saturating_add(1);
         here.abandoned_reason = Some(reason.to_owned());
         let release = change.from.map(|release| release.id);
-        // A host that declined before it began is as it was; one that began has joined again.
-        if release.is_some() && change.phase != PhaseKind::Granted {
+        // A host that declined before it began is as it was; one that began has joined again. One that had not told since it fell silent, or
+        // since the cluster was rebuilt, may have given up long ago: it tells by itself how it is now.
+        let told = here.availability != Availability::Unknown;
+        if release.is_some() && change.phase != PhaseKind::Granted && told {
             self.set_availability(host, Availability::In);
         }
         if let Purpose::Rollout(rollout) = change.purpose {

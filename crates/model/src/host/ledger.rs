@@ -39,6 +39,12 @@ impl Ledger {
         let migration = self.migration.as_ref().map(|note| note.fence);
         [self.fence, change, migration].into_iter().flatten().max().map(|fence| fence.incarnation)
     }
+
+    /// The last migration that was granted to this host, for the fleet.
+    #[must_use]
+    pub fn migrated(&self) -> Option<(Fence, Release)> {
+        self.migration.as_ref().map(|note| (note.fence, note.release.clone()))
+    }
 }
 
 /// A change under way.

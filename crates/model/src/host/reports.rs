@@ -13,7 +13,7 @@ use crate::{
     fleet::{
         assignment::{ChangeGrant, ServiceAssignment},
         command::Report,
-        host::PhaseKind,
+        host::{Availability, PhaseKind},
     },
 };
 
@@ -273,7 +273,13 @@ impl Host {
         if self.ledger.change.is_some() || self.ledger.fence.is_none_or(|begun| begun < fence) {
             return None;
         }
-        if grant.to == self.ledger.serving {
+        // Done means in service, and that was then: what it is now has to be looked at first.
+        let serves = match self.watch.mine {
+            Some(mine) => mine == Availability::In,
+            None if self.ledger.serving.is_some() => return None,
+            None => true,
+        };
+        if grant.to == self.ledger.serving && (serves || grant.to.is_none()) {
             return Some(Report::Changed { fence });
         }
         let reason = "it ended before the cluster was rebuilt".to_owned();

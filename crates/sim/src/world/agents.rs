@@ -193,6 +193,7 @@ impl World {
             declares: declares.collect(),
             level: SUPPORTED_LEVEL,
             obeyed: None,
+            migrated: Default::default(),
         };
         if let Some(agent) = &mut self.hosts[host].agent {
             agent.enrolling = true;

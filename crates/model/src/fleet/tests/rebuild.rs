@@ -266,3 +266,57 @@ fn a_cluster_gives_way_only_while_nothing_was_rolled_out_in_it_and_nothing_is_as
     assert_eq!(serde_json::from_str::<Fleet>(&text).unwrap(), lab.fleet);
     assert!(!serde_json::to_string(&first.fleet).unwrap().contains("gives_way"));
 }
+
+#[test]
+fn a_release_that_was_given_up_may_have_been_pushed_and_migrated_again_since() {
+    let mut lab = Lab::serving(3);
+    lab.pushed("m2");
+    lab.ask(Request::Abort { leave: false });
+    assert_eq!(lab.service().migration(&release("m2"), &h(1)), MigrationState::Never);
+    rebuilt(&mut lab);
+    assert!(matches!(lab.service().migration(&release("m2"), &h(1)), MigrationState::Unknown { .. }));
+}
+
+#[test]
+fn a_migration_lock_counts_as_used_so_that_its_holder_starts_nothing_without_a_record() {
+    let mut lab = Lab::serving(3);
+    lab.staged("m2");
+    lab.grant_migration(2, "m2").unwrap();
+    assert!(!lab.fleet.assignment(&h(2)).services[&web()].migrate.as_ref().unwrap().started);
+    // The lost majority may have broken the lock, and had another host run it.
+    rebuilt(&mut lab);
+    assert!(lab.fleet.assignment(&h(2)).services[&web()].migrate.as_ref().unwrap().started);
+}
+
+#[test]
+fn a_migration_that_only_its_host_knows_of_is_unknown_once_that_host_enrols_and_stays_as_an_operator_says() {
+    let mut lab = Lab::serving(3);
+    let old = Fence { incarnation: lab.fleet.incarnation, revision: Revision(900) };
+    let noted = |fence| Enrolment {
+        migrated: BTreeMap::from([(web(), (fence, release("m7")))]),
+        ..enrolment(2, "state-2")
+    };
+    let state = |lab: &Lab| lab.service().migration(&release("m7"), &h(1));
+    // In one life of the cluster every grant is known.
+    lab.apply(Act::Enrol(noted(old)));
+    assert_eq!(state(&lab), MigrationState::Never);
+    rebuilt(&mut lab);
+    assert_eq!(lab.apply(Act::Enrol(noted(old))), Reply::Done);
+    assert!(matches!(state(&lab), MigrationState::Unknown { host, .. } if host == h(2)));
+    lab.ask(Request::ResolveMigration { release: id("m7"), verdict: Verdict::Retry });
+    lab.apply(Act::Enrol(noted(old)));
+    assert_eq!(state(&lab), MigrationState::Never, "the operator has said how it is");
+}
+
+#[test]
+fn a_host_that_gave_up_before_the_recovery_counts_as_out_until_it_says_how_it_is_now() {
+    let mut lab = mid_rollout();
+    let fence = lab.fence(1);
+    rebuilt(&mut lab);
+    let gave_up = Report::Abandoned { fence, reason: "it ended before".into() };
+    assert_eq!(lab.report(1, gave_up), Reply::Done);
+    assert!(lab.here(1).change.is_none());
+    assert_eq!(lab.here(1).availability, Availability::Unknown);
+    lab.availability(1, Availability::In, Cause::Surroundings);
+    assert_eq!(lab.here(1).availability, Availability::In);
+}

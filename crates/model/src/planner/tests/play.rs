@@ -59,6 +59,7 @@ impl Play {
             declares: services.iter().map(|service| (service.clone(), declaration())).collect(),
             level: SUPPORTED_LEVEL,
             obeyed: None,
+            migrated: Default::default(),
         };
         assert_eq!(self.apply(Act::Enrol(enrolment)), Reply::Done);
     }

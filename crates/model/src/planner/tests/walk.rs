@@ -116,6 +116,7 @@ impl Walk {
             declares: [(self.web.clone(), record.services[&self.web].declaration.clone())].into(),
             level: record.level,
             obeyed: None,
+            migrated: Default::default(),
         };
         assert_eq!(self.act(Act::Enrol(enrolment)), Reply::Done);
         self.play.actors.push(Actor::new(host, self.web.clone()));
