@@ -260,8 +260,12 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
     let channels = channels.clone();
     let dial: Dial = Arc::new(move |_, address| Ok(channels.endpoint(address)));
     let had_file = state.had_raft(cluster);
-    let options =
-        Options { had_file, timers, dial, ..Options::new(node, cluster.clone(), state.raft(cluster, !parts.predecessors.is_empty())) };
+    let options = Options {
+        had_file,
+        timers,
+        dial,
+        ..Options::new(node, cluster.clone(), state.raft(cluster, !parts.predecessors.is_empty()))
+    };
     let opened = Node::open(options).await.map_err(|source| {
         let (cluster, host) = (cluster.clone(), settings.agent.host.clone());
         match source {

@@ -265,7 +265,10 @@ mod tests {
         let service = state.service(&"web".parse().unwrap()).unwrap();
         let (first, rebuilt) = ("c1-x".parse().unwrap(), "r2-x".parse().unwrap());
         let made = state.make_raft(&rebuilt).unwrap();
-        assert_eq!((state.raft(&first, false), state.raft(&rebuilt, true)), (path.join("raft"), made.clone()));
+        assert_eq!(
+            (state.raft(&first, false), state.raft(&rebuilt, true)),
+            (path.join("raft"), made.clone())
+        );
         for private in [&state.raft(&first, false), &made, &path.join("services"), &service] {
             assert_eq!(mode(private), 0o700, "{}", private.display());
         }

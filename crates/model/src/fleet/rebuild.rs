@@ -161,7 +161,8 @@ impl Scene<'_> {
     /// P2: a host comes with a note of a migration that was granted in another life of the cluster, and that is not known of here.
     pub(super) fn doubt_noted(&mut self, host: &HostId, fence: Fence, release: &Release) {
         let known = self.service.migrations.get(&release.id);
-        let known = known.is_some_and(|known| known.per == MigratePer::Fleet || known.hosts.contains_key(host));
+        let known =
+            known.is_some_and(|known| known.per == MigratePer::Fleet || known.hosts.contains_key(host));
         if known || fence.incarnation == self.scribe.fence().incarnation {
             return;
         }

@@ -70,7 +70,7 @@ pub(super) fn enrolment(host: u32, state: &str) -> Enrolment {
         declares: BTreeMap::from([(web(), declaration())]),
         level: SUPPORTED_LEVEL,
         obeyed: None,
-            migrated: Default::default(),
+        migrated: Default::default(),
     }
 }
 

@@ -122,7 +122,7 @@ fn together(setup: Setup) -> World {
         declares,
         level: 1,
         obeyed: None,
-            migrated: Default::default(),
+        migrated: Default::default(),
     };
     let reply = real.apply(Act::Enrol(enrolment));
     assert_eq!(reply, Reply::Done);
