@@ -206,7 +206,7 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     // As if a recovery had been cut off half way: nothing is promised by a cluster that is about to be no more, and the same again does it.
     closed(&stage, &empty, &old).await?;
     let source = stage.release(&Recipe::good("release-2"))?;
-    let (code, text) = cli(&stage, &[0, 1, 2], &format!("push {source} --service web")).await?;
+    let (code, text) = typed(&stage, &[0, 1, 2], &format!("push {source} --service web")).await?;
     ensure!(
         code == 5 && text.contains("gives way") && text.contains("cluster recover --from"),
         "{code}: {text}"
