@@ -33,6 +33,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 /// Largest message that a client or server takes or gives. A picture of a large fleet with the tails of its failures fits.
 pub const MESSAGE_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Largest backup that is written, and that is taken. Far above what the bounds of the state allow.
+pub const BACKUP_LIMIT_BYTES: usize = 256 << 20;
+
 /// The public service around its implementation, with the message limits that clients expect.
 pub fn server<T: v1::deployinator_server::Deployinator>(
     service: T,

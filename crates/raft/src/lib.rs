@@ -24,6 +24,7 @@ mod service;
 mod silence;
 mod standing;
 mod store;
+mod sum;
 #[cfg(test)]
 mod testing;
 mod types;
@@ -39,3 +40,4 @@ pub use rebuild::{Held, Salvaged, found, salvage};
 pub use service::PeerService;
 pub use standing::{PeerStanding, Role, Standing};
 pub use store::OpenError;
+pub use sum::Checksum;

@@ -15,7 +15,7 @@ use openraft::{
 };
 
 use crate::{
-    Machine, NodeId,
+    Checksum, Machine, NodeId,
     peers::{CallError, Peers},
     types::{Place, Types, Vote},
     wire::{InstallSnapshot, Message, PART_BYTES, PartTaken, PreVote, SnapshotPart},
@@ -149,21 +149,27 @@ impl<M: Machine> Line<M> {
         limit: Duration,
     ) -> Result<SnapshotResponse<Types<M>>, RPCError<Types<M>>> {
         let (meta, mut rest) = (snapshot.meta, snapshot.snapshot);
-        let mut sent = 0;
+        let state_bytes = rest.len() as u64;
+        let (mut sent, mut sum) = (0, Checksum::default());
         while PART_BYTES < rest.len() {
             unsaid(&self.peers)?;
             let part = rest.split_to(PART_BYTES);
-            let message = SnapshotPart::<M> { upto: meta.last_log_id.clone(), offset_bytes: sent };
-            sent += part.len() as u64;
+            let (vote, upto) = (vote.clone(), meta.last_log_id.clone());
+            let message = SnapshotPart::<M> { vote, upto, offset_bytes: sent, state_bytes };
+            (sent, sum) = (sent + part.len() as u64, sum.and(&part));
             let taken = self.peers.call(&self.target, self.place.address, &message, part, limit).await;
-            let PartTaken { held_bytes } =
+            let PartTaken { held_bytes, deposed_by } =
                 taken.map_err(|error| self.classify(RPCTypes::InstallSnapshot, error))?;
+            if let Some(vote) = deposed_by {
+                return Ok(SnapshotResponse::new(vote));
+            }
             if held_bytes != sent {
                 return Err(Unreachable::from_string("another snapshot was begun meanwhile").into());
             }
         }
         unsaid(&self.peers)?;
-        let message = InstallSnapshot::<M> { vote, meta, before_bytes: sent };
+        let state_checksum = sum.and(&rest).to_string();
+        let message = InstallSnapshot::<M> { vote, meta, before_bytes: sent, state_bytes, state_checksum };
         let answer = self.peers.call(&self.target, self.place.address, &message, rest, limit).await;
         answer.map_err(|error| self.classify(RPCTypes::InstallSnapshot, error))
     }

@@ -29,7 +29,7 @@ use crate::{
     peers::Peers,
     standing,
     store::Store,
-    types::{Place, Proposal, Raft},
+    types::{Place, Proposal, Raft, Vote},
 };
 
 /// First pause before a proposal is offered again to a leader that has not heard from its quorum yet.
@@ -56,7 +56,7 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) store: Store,
     stopping: AtomicBool,
     outgrown: Arc<OnceLock<String>>,
-    pub(crate) parts: Parts,
+    pub(crate) parts: Parts<Vote<M>>,
 }
 
 impl<M: Machine> Inner<M> {
@@ -104,19 +104,9 @@ impl<M: Machine> Node<M> {
         let standing = standing::publish(&raft, peers);
         tokio::spawn(beat(raft.clone(), standing.clone(), timers.heartbeat));
         let (contact, stopping) = (Contact::new(), AtomicBool::new(false));
-        let inner = Inner {
-            node,
-            cluster,
-            timers,
-            raft,
-            standing,
-            contact,
-            state,
-            store,
-            stopping,
-            outgrown,
-            parts: Parts::default(),
-        };
+        let parts = Parts::new(timers.snapshot);
+        let inner =
+            Inner { node, cluster, timers, raft, standing, contact, state, store, stopping, outgrown, parts };
         Ok(Self { inner: Arc::new(inner) })
     }
 

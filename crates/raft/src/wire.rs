@@ -38,29 +38,36 @@ pub(crate) struct InstallSnapshot<M: Machine> {
     pub(crate) vote: Vote<M>,
     pub(crate) meta: SnapshotMeta<M>,
     /// How much of the state was sent before, in parts; the rest is beside this message.
-    #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) before_bytes: u64,
-}
-
-fn is_none(bytes: &u64) -> bool {
-    *bytes == 0
+    /// How long the whole state is.
+    pub(crate) state_bytes: u64,
+    /// The checksum of the whole state.
+    pub(crate) state_checksum: String,
 }
 
 /// One part of the state of a snapshot, which travels beside it.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct SnapshotPart<M: Machine> {
+    /// The sender's, as the snapshot itself has it.
+    pub(crate) vote: Vote<M>,
     /// What the snapshot covers.
     pub(crate) upto: Option<LogId<M>>,
     /// Where in the state the part begins. The first one makes the receiver forget what it held.
     pub(crate) offset_bytes: u64,
+    /// How long the whole state is.
+    pub(crate) state_bytes: u64,
 }
 
 /// The answer to a part.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct PartTaken {
+#[serde(bound = "")]
+pub(crate) struct PartTaken<M: Machine> {
     /// How much of this state the receiver holds now. Anything but the end of the part sends the sender back to the beginning.
     pub(crate) held_bytes: u64,
+    /// The receiver's vote, when it is newer than the sender's: who sends leads no more.
+    #[serde(default)]
+    pub(crate) deposed_by: Option<Vote<M>>,
 }
 
 impl<M: Machine> Message for AppendEntriesRequest<Types<M>> {
@@ -85,5 +92,5 @@ impl<M: Machine> Message for InstallSnapshot<M> {
 }
 impl<M: Machine> Message for SnapshotPart<M> {
     const KIND: &'static str = "snapshot_part";
-    type Answer = PartTaken;
+    type Answer = PartTaken<M>;
 }

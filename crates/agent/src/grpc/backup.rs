@@ -2,10 +2,14 @@
 
 use std::pin::Pin;
 
-use api::v1::{
-    self, ClusterBackupRequest, ClusterBackupResponse, cluster_backup_response::Item,
-    deployinator_client::DeployinatorClient,
+use api::{
+    refusal,
+    v1::{
+        self, ClusterBackupRequest, ClusterBackupResponse, cluster_backup_response::Item,
+        deployinator_client::DeployinatorClient,
+    },
 };
+use ports::fault::Chain;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
@@ -18,7 +22,7 @@ use super::{
 use crate::{
     clock,
     core::Core,
-    recovery::backup::{self, About, Voter},
+    recovery::backup::{self, About, Unwritable, Voter},
 };
 
 /// Size of the parts that it is sent in.
@@ -55,7 +59,7 @@ pub(super) async fn backup(public: &Public, passed: Passed) -> Result<Parts, Sta
         state_bytes: 0,
         state_checksum: String::new(),
     };
-    let file = backup::write(&about, &fleet).map_err(|error| Status::internal(error.to_string()))?;
+    let file = backup::write(&about, &fleet).map_err(|error| unwritable(&error))?;
     let first = v1::Backup {
         cluster: about.cluster.to_string(),
         revision: about.revision.0,
@@ -71,6 +75,11 @@ pub(super) async fn backup(public: &Public, passed: Passed) -> Result<Parts, Sta
     let items = [Item::About(first)].into_iter().chain(parts.into_iter().map(Item::Content));
     let items: Vec<_> = items.map(|item| Ok(ClusterBackupResponse { item: Some(item) })).collect();
     Ok(Box::pin(tokio_stream::iter(items)))
+}
+
+fn unwritable(error: &Unwritable) -> Status {
+    let next = "copy the state directory of a voter, while its agent is stopped";
+    refusal::rejected(Chain(error).to_string(), Some(next))
 }
 
 fn member(voter: &Voter) -> Option<v1::Member> {

@@ -1,13 +1,14 @@
 //! Calls that one agent passes on to another, because its own replica does not do: it has none, or has lost its group.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use api::v1::deployinator_client::DeployinatorClient;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{Stream, StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue, transport::Channel};
 
-use crate::core::Core;
+use super::public::Public;
+use crate::{core::Core, room::Place};
 
 /// Metadata key of a call that was passed on. Its value says to whom.
 const KEY: &str = "deployinator-forwarded";
@@ -17,6 +18,9 @@ const MEMBERS: Duration = Duration::from_secs(1);
 const ANYONE: Duration = Duration::from_secs(2);
 /// How long an agent is waited for alone.
 const HEAD_START: Duration = Duration::from_millis(200);
+
+/// A stream of answers.
+pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A connection to the agent that is asked.
 pub(super) type Client = DeployinatorClient<Channel>;
@@ -117,6 +121,35 @@ where
             None => return Err(last),
         }
     }
+}
+
+/// Who answers a call that asks for a stream.
+pub(super) enum Answering<T> {
+    /// This agent, which has a place for it.
+    Here(Arc<Core>, Place),
+    /// A member, whose stream is passed on.
+    Elsewhere(Answers<T>),
+}
+
+/// Has a member answer where this agent's replica does not do. A stream that is passed on takes a place here as well, until it ends.
+pub(super) async fn answering<T, F>(
+    public: &Public,
+    passed: Passed,
+    ask: impl Fn(Client, Passed) -> F,
+) -> Result<Answering<T>, Status>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Response<Streaming<T>>, Status>>,
+{
+    let core = public.core()?;
+    let room = public.backend().cell.parts().room.watcher()?;
+    Ok(match elsewhere(&core, passed, ask).await? {
+        None => Answering::Here(core, room),
+        Some(stream) => Answering::Elsewhere(Box::pin(stream.into_inner().map(move |item| {
+            let _kept = &room;
+            item
+        }))),
+    })
 }
 
 pub(super) fn no_member() -> Status {

@@ -36,11 +36,6 @@ use crate::{
     },
 };
 
-/// Largest backup that is taken.
-const BACKUP_LIMIT_BYTES: usize = 256 << 20;
-/// Size of the parts in which one is passed on.
-const PART_BYTES: usize = 1 << 20;
-
 /// What is asked for.
 struct Asked {
     lost: BTreeSet<HostId>,
@@ -101,14 +96,17 @@ async fn read(mut parts: Streaming<ClusterRecoverRequest>) -> Result<Asked, Stat
     let mut file = backup;
     while let Some(part) = parts.message().await? {
         file.extend(part.backup);
-        if BACKUP_LIMIT_BYTES < file.len() {
-            return Err(refusal::rejected(
-                "read the backup: it is larger than any that was ever written",
-                None,
-            ));
+        if api::BACKUP_LIMIT_BYTES < file.len() {
+            // The rest of it is not waited for.
+            let (bytes, limit) = (file.len(), api::BACKUP_LIMIT_BYTES);
+            return Err(unusable(&backup::Unusable::TooLarge { bytes, limit }));
         }
     }
     Ok(Asked { lost, by, dry_run, backup: from_backup.then_some(file) })
+}
+
+fn unusable(error: &backup::Unusable) -> Status {
+    refusal::rejected(Chain(error).to_string(), None)
 }
 
 /// Who is to rebuild the cluster.
@@ -256,20 +254,17 @@ fn under_way(fleet: &Fleet) -> Vec<v1::PausedRollout> {
     fleet.services.iter().filter_map(active).collect()
 }
 
+/// Whoever holds more of the log is asked. What comes from a backup is rebuilt where it was asked for.
 async fn pass_on(public: &Public, asked: &Asked, to: SocketAddr) -> Result<ClusterRecoverResponse, Status> {
     let first = ClusterRecoverRequest {
         lost: asked.lost.iter().map(ToString::to_string).collect(),
         by: Some(asked.by.clone().into()),
         dry_run: asked.dry_run,
-        from_backup: asked.backup.is_some(),
+        from_backup: false,
         backup: Vec::new(),
     };
-    let parts: Vec<Vec<u8>> =
-        asked.backup.iter().flat_map(|file| file.chunks(PART_BYTES)).map(<[u8]>::to_vec).collect();
-    let rest = parts.into_iter().map(|backup| ClusterRecoverRequest { backup, ..Default::default() });
-    let messages: Vec<ClusterRecoverRequest> = [first].into_iter().chain(rest).collect();
     let channel = public.backend().cell.parts().channels.to(to);
-    let request = Passed::ToMember.mark(tokio_stream::iter(messages));
+    let request = Passed::ToMember.mark(tokio_stream::once(first));
     Ok(DeployinatorClient::new(channel).cluster_recover(request).await?.into_inner())
 }
 
@@ -280,8 +275,7 @@ async fn from_backup(
     file: &[u8],
 ) -> Result<(ClusterRecoverResponse, Founding), Status> {
     let parts = public.backend().cell.parts();
-    let unusable = |error: backup::Unusable| refusal::rejected(Chain(&error).to_string(), None);
-    let backup = backup::read(file).map_err(unusable)?;
+    let backup = backup::read(file).map_err(|error| unusable(&error))?;
     let (about, ours) = (&backup.about, &parts.settings.cluster.name);
     let cluster = about.cluster.clone();
     if about.name != ours.as_str() {

@@ -1,7 +1,6 @@
 //! Streams of events. They are numbered by revision, so that a client goes on at another agent where it was.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,15 +21,15 @@ use tokio::{
     sync::mpsc::{self, error::SendTimeoutError},
     time::Instant,
 };
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
 
 use super::{
-    passed::{self, Passed},
+    passed::{self, Answers, Passed},
     public::Public,
     refusals, status,
 };
-use crate::{core::Core, room::Place};
+use crate::core::Core;
 
 /// Time between two looks at whether the replica is still a good one.
 const LOOK: Duration = Duration::from_millis(500);
@@ -42,8 +41,6 @@ const QUEUE: usize = 64;
 const OLD_FOR: Duration = Duration::from_secs(10);
 /// Longest wait for this replica to see a rollout that another one has accepted.
 const CATCH_UP: Duration = Duration::from_secs(5);
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// A stream ends when its reader has gone.
 struct Gone;
@@ -92,31 +89,19 @@ impl<T: Send + 'static> Sender<T> {
     }
 }
 
-/// A stream that is passed on takes a place here as well, until it ends.
-fn keeping<T: 'static>(
-    room: Place,
-    stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
-) -> Answers<T> {
-    Box::pin(stream.map(move |item| {
-        let _kept = &room;
-        item
-    }))
-}
-
 pub(super) async fn events(
     public: &Public,
     request: v1::EventsRequest,
     passed: Passed,
 ) -> Result<Answers<v1::EventsResponse>, Status> {
-    let core = public.core()?;
-    let room = public.backend().cell.parts().room.watcher()?;
-    let asking = |mut member: passed::Client, passed: Passed| {
+    let ask = |mut member: passed::Client, passed: Passed| {
         let request = passed.mark(request.clone());
         async move { member.events(request).await }
     };
-    if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
-        return Ok(keeping(room, stream.into_inner()));
-    }
+    let (core, room) = match passed::answering(public, passed, ask).await? {
+        passed::Answering::Here(core, room) => (core, room),
+        passed::Answering::Elsewhere(stream) => return Ok(stream),
+    };
     let service = api::service(request.service.as_deref())?;
     if let Some(service) = &service {
         let fleet = core.link.node().state().borrow().clone();
@@ -224,15 +209,14 @@ pub(super) async fn watch(
     request: v1::WatchRequest,
     passed: Passed,
 ) -> Result<Answers<v1::WatchResponse>, Status> {
-    let core = public.core()?;
-    let room = public.backend().cell.parts().room.watcher()?;
-    let asking = |mut member: passed::Client, passed: Passed| {
+    let ask = |mut member: passed::Client, passed: Passed| {
         let request = passed.mark(request.clone());
         async move { member.watch(request).await }
     };
-    if let Some(stream) = passed::elsewhere(&core, passed, asking).await? {
-        return Ok(keeping(room, stream.into_inner()));
-    }
+    let (core, room) = match passed::answering(public, passed, ask).await? {
+        passed::Answering::Here(core, room) => (core, room),
+        passed::Answering::Elsewhere(stream) => return Ok(stream),
+    };
     let service = status::name(&request.service)?;
     let rollout = find(public, &core, &service, request.rollout.map(RolloutId)).await?;
     let (sender, stream) = Sender::stream();

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -107,9 +107,16 @@ fn risk(would: &Recovery, names: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| {
-        Failure::new(Exit::Usage, format!("read the backup {}: {error}", path.display()), None)
-    })
+    let wrong =
+        |why: String| Failure::new(Exit::Usage, format!("read the backup {}: {why}", path.display()), None);
+    let limit = u64::try_from(api::BACKUP_LIMIT_BYTES).unwrap_or(u64::MAX);
+    let mut file = Vec::new();
+    let opened = File::open(path).and_then(|opened| opened.take(limit + 1).read_to_end(&mut file));
+    opened.map_err(|error| wrong(error.to_string()))?;
+    if limit < file.len() as u64 {
+        return Err(wrong(format!("it has more than {limit} bytes, and no backup is written with more")));
+    }
+    Ok(file)
 }
 
 /// Waits until an agent that is known answers for the new cluster.
