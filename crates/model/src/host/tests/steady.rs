@@ -98,14 +98,15 @@ fn three_failed_probes_put_a_host_out() {
 }
 
 #[test]
-fn what_is_started_anew_after_a_reboot_may_take_its_time_whatever_becomes_of_its_agent() {
+fn what_is_started_anew_after_a_freeze_may_take_its_time() {
     let mut world = serving(HEADFUL, Some("a"));
-    world.behaves("a", Behaviour { healthy: Some(secs(30)), ..GOOD });
-    world.reboot();
-    assert!(world.run_until(secs(10), |world| world.acts == ["start a"]));
-    world.run(secs(2));
-    world.crash();
-    world.run(secs(10));
+    world.behaves("a", Behaviour { healthy: Some(secs(100)), ..GOOD });
+    world.freeze(secs(30), secs(0));
+    // Its process did not live through it, and longer than a freeze excuses passes until the next one is well.
+    world.process = ProcessSeen::Stopped;
+    world.news();
+    world.run(secs(90));
+    assert_eq!(world.acts, ["start a"]);
     let causes = world.reports.iter().filter_map(|report| match report {
         Report::Availability { availability: Availability::Out, cause, .. } => Some(*cause),
         _ => None,
