@@ -40,7 +40,7 @@ mod state;
 mod turns;
 
 use desk::{Desk, Guests};
-use state::Keeper;
+use state::{Event, Keeper};
 
 /// How long a keeper waits for the one before it to let go of the directory.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -164,7 +164,16 @@ async fn keep(dir: &Path) -> Result<(), KeeperError> {
     tracing::info!(pid = std::process::id(), dir = %dir.display(), "keeper up");
     while !keeper.is_done() {
         tokio::select! {
-            _ = terminated.recv() => break,
+            _ = terminated.recv() => {
+                // What a service has said is known to the next keeper; what was asked is asked again there.
+                while let Ok(event) = happened.try_recv() {
+                    if matches!(event, Event::Said { .. }) {
+                        keeper.handle(event).await;
+                    }
+                }
+                keeper.hear_out();
+                break;
+            }
             _ = children.recv() => {
                 // Some of them may have spoken before they ended.
                 while let Ok(event) = happened.try_recv() {

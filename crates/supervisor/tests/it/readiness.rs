@@ -24,7 +24,7 @@ pub(crate) const SPEAKER_DIR: &str = "SUPERVISOR_TEST_SPEAKER_DIR";
 /// Tells it to end after the first word.
 const SPEAKS_ONCE: &str = "SUPERVISOR_TEST_SPEAKS_ONCE";
 
-/// Says what the files `say-0`, `say-1` and so on hold, until the directory is gone.
+/// Says what the files `say-0`, `say-1` and so on hold, until the directory is gone; writes `said-0` and so on when it has.
 pub(crate) fn speak(dir: &Path) {
     let socket = UnixDatagram::unbound().unwrap();
     let address = std::env::var("NOTIFY_SOCKET").unwrap();
@@ -40,6 +40,7 @@ pub(crate) fn speak(dir: &Path) {
         };
         // There is nobody to hear it while the keeper is dead.
         let _ = socket.send_to_addr(text.trim_end().as_bytes(), &name(&address));
+        fs::write(dir.join(format!("said-{n}")), "\n").unwrap_or_default();
         if std::env::var_os(SPEAKS_ONCE).is_some() {
             return;
         }
@@ -201,6 +202,24 @@ async fn what_may_have_been_said_to_nobody_is_told_as_such() {
         assert!(std::time::Instant::now() < deadline, "waited until the keeper has the name again");
         n += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_a_keeper_is_told_to_end_is_known_to_the_next() {
+    for _ in 0..6 {
+        let world = World::new();
+        world.client.start(&speaker(&world, 5, "exec")).await.unwrap();
+        let keeper = world.keeper();
+        // It stands still, so that it finds the word and the end at the same time.
+        kill(keeper, Signal::STOP);
+        tell(&world, 0, "READY=1");
+        world.file("said-0").await;
+        kill(keeper, Signal::TERM);
+        kill(keeper, Signal::CONT);
+        world::until_gone(keeper).await;
+        let now = world.client.observe().await.unwrap();
+        assert!(said(&now).0 && !unheard(&now), "{now:?}");
     }
 }
 
