@@ -66,6 +66,7 @@ impl Stand {
             declares,
             level: SUPPORTED_LEVEL,
             obeyed: None,
+            migrated: Default::default(),
         }));
         self.sightings.hear(host, self.now);
     }
