@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use api::v1::{self, HostPhase, watch_response::Item};
 use demo::{fleet::SERVICE, releases::Recipe};
-use tests::{Disturbed, PATIENCE, Stage, by, client, exit_of, memory_mib, policy, within};
+use tests::{Disturbed, PATIENCE, Stage, by, client, exit_of, memory_mib, policy, typed, within};
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -192,6 +192,66 @@ async fn a_thousand_watchers_of_one_agent_all_see_the_end_and_hold_up_nobody() -
     while let Some(ended) = watching.join_next().await {
         assert_eq!(ended??, 0);
     }
+    Ok(())
+}
+
+/// Opens so many streams of events on a connection of their own.
+async fn follow(agent: SocketAddr, after: Option<v1::Cursor>, count: usize) -> Result<Vec<Events>> {
+    let (client, mut streams) = (client(agent).await?, Vec::new());
+    for _ in 0..count {
+        let request = v1::EventsRequest { service: None, after, follow: true };
+        let stream = timeout(PATIENCE, client.clone().events(request)).await;
+        streams.push(stream.context("waited for a stream of events")??.into_inner());
+    }
+    Ok(streams)
+}
+
+type Events = Streaming<v1::EventsResponse>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watcher_beyond_the_limit_is_told_so_and_has_room_when_another_leaves() -> Result<()> {
+    let (stage, first) = Stage::serving(1).await?;
+    let agent = stage.fleet.agents[0].address;
+    let before = memory_mib(stage.fleet.pid(0)?)?;
+    let mut opening = JoinSet::new();
+    for _ in 0..16 {
+        opening.spawn(follow(agent, first.after, 128));
+    }
+    let mut streams = Vec::new();
+    while let Some(opened) = opening.join_next().await {
+        streams.extend(opened??);
+    }
+    assert_eq!(streams.len(), 2048);
+    let refused = |refusal: Status| {
+        let told = refusal.message().starts_with("2048 watches and streams of events are open");
+        assert!(told && refusal.message().contains("ask another agent"), "{refusal:?}");
+        assert_eq!(refusal.code(), Code::ResourceExhausted);
+    };
+    let events = v1::EventsRequest { service: None, after: None, follow: true };
+    refused(client(agent).await?.events(events).await.expect_err("there is no room"));
+    refused(client(agent).await?.watch(of(first.rollout)).await.expect_err("there is no room"));
+    let (code, text) = typed(&stage, &[0], "events").await?;
+    ensure!(code == 69 && text.contains("2048 watches"), "{code}: {text}");
+    stage.fleet.status_of(0).await.context("others are answered as ever")?;
+
+    streams.pop();
+    let room = async || follow(agent, first.after, 1).await.ok();
+    streams.extend(within("there is room for one", room).await?);
+    let push = stage.push(&stage.release(&Recipe::good("release-2"))?, policy()).await?;
+    // All that are open are told of it, those that were there before as well.
+    for mut stream in streams {
+        loop {
+            let message = timeout(PATIENCE, stream.message()).await.context("waited for an event")??;
+            let Some(v1::events_response::Item::Event(event)) = message.context("an event")?.item else {
+                continue;
+            };
+            if event.kind == "rollout_began" && event.rollout == Some(push.rollout) {
+                break;
+            }
+        }
+    }
+    let after = memory_mib(stage.fleet.pid(0)?)?;
+    ensure!(after < before + 2 * GROWTH_MIB, "an agent grew from {before} to {after} MiB");
     Ok(())
 }
 
