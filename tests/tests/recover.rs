@@ -390,3 +390,44 @@ async fn a_fleet_forms_without_a_host_that_never_answers_and_that_host_joins_lat
         within("three hosts vote", async || (show(&stage, 2).await.ok()?.voters.len() == 3).then_some(()));
     three.await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_was_rebuilt_and_lost_as_well_is_rebuilt_from_the_backup_of_the_first() -> Result<()> {
+    let (mut stage, first) = Stage::serving(2).await?;
+    let shown = show(&stage, 0).await?;
+    let [voter] = &shown.voters[..] else { anyhow::bail!("one of two votes: {shown:?}") };
+    let one = (0..2).find(|number| stage.fleet.agents[*number].host == voter.host).context("the voter")?;
+    let (other, old) = (1 - one, shown.cluster.clone());
+    let [one_name, other_name] = [one, other].map(|number| stage.fleet.agents[number].host.clone());
+    let file = stage.dir().join("fleet.backup").display().to_string();
+    done(&stage, &[one], &format!("cluster backup --to {file}")).await?;
+    let recover = format!("cluster recover --from {file} --lost {one_name} --reason fire --yes");
+
+    stage.fleet.lose(one)?;
+    done(&stage, &[other], &recover).await?;
+    let second = goes_over(&stage, other, &old).await?;
+    stage.fleet.start(one)?;
+    let two = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.hosts.len() == 2);
+    stage.fleet.wait_for("both are in the second cluster", PATIENCE, two).await?;
+    assert_eq!(goes_over(&stage, one, &old).await?, second);
+    // The second one is what there is, as long as somebody holds its log.
+    let (code, text) = typed(&stage, &[one], &recover).await?;
+    ensure!(code == 5, "{code}: {text}");
+
+    stage.fleet.lose(other)?;
+    let without = format!("cluster recover --lost {other_name} --reason flood --yes");
+    let (code, text) = typed(&stage, &[one], &without).await?;
+    ensure!(code == 5 && text.contains("--from"), "{code}: {text}");
+    done(&stage, &[one], &recover).await?;
+    let third = goes_over(&stage, one, &second).await?;
+    ensure!(third != old, "{third}");
+    // It did not vote in the first one, so that only this says that its disk is gone.
+    done(&stage, &[one], &format!("hosts remove {other_name} --reason flood --yes")).await?;
+    stage.fleet.start(other)?;
+    let release = first.release.context("a release")?.id;
+    stage.fleet.wait_for("both are in the third cluster", PATIENCE, two).await?;
+    stage.all_on(&release).await?;
+    assert_eq!(goes_over(&stage, other, &second).await?, third);
+    assert_eq!(stage.migrations_of("release-1"), 1);
+    Ok(())
+}

@@ -100,6 +100,7 @@ mod tests {
             term,
             leader: None,
             voters: voters.iter().map(|name| (id(name), address)).collect(),
+            quorums: Vec::new(),
             learners: [].into(),
             changing: false,
             last_log: None,

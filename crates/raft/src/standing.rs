@@ -56,6 +56,8 @@ pub struct Standing {
     pub leader: Option<NodeId>,
     /// Who votes, and where they are. While the voters change, the old and the new ones.
     pub voters: BTreeMap<NodeId, SocketAddr>,
+    /// The sets of voters of which each must have a majority: two while the voters change.
+    pub quorums: Vec<BTreeSet<NodeId>>,
     /// Who gets the log without a vote, and where they are.
     pub learners: BTreeMap<NodeId, SocketAddr>,
     /// The change of the voters is not complete. If it stays so, because a leader was lost over it, ask again for the
@@ -133,6 +135,7 @@ fn standing<M: Machine>(metrics: &Metrics<M>) -> Standing {
         term: metrics.current_term,
         leader: metrics.current_leader.clone(),
         voters,
+        quorums: membership.get_joint_config().clone(),
         learners,
         changing: membership.get_joint_config().len() > 1
             || metrics.membership_config != metrics.committed_membership_config,

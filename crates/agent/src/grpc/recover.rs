@@ -29,6 +29,7 @@ use crate::{
     core::Core,
     durable,
     forming::Knock,
+    node_id,
     recovery::{
         News, backup,
         found::{FoundError, Founded, Founding},
@@ -63,7 +64,7 @@ pub(super) async fn recover(
     if asked.dry_run {
         return Ok(answer);
     }
-    if founding.gives_way.is_some() {
+    if founding.closes {
         // Whatever is pushed there from now on is refused; what was pushed before is found by this.
         public.propose(Act::GiveWay { to: founding.from.clone(), by: founding.by.clone() }).await?;
     }
@@ -128,10 +129,11 @@ async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result
     let best = best.max_by_key(|(_, holds)| (holds.term, holds.revision, &holds.host));
     let Some((address, best)) = best else {
         let text = format!("rebuild {cluster}: no agent answers that holds anything of its log");
-        let next = "start the agents whose disks are left, or add --from with a backup";
+        let next = "start the agents whose disks are left, or add --from with a backup of it, or of a cluster that it was rebuilt from";
         return Err(refusal::rejected(text, Some(next)));
     };
     let voters = voters(best, &heard);
+    check_majority(&cluster, &heard)?;
     check_lost(&cluster, &voters, &asked.lost)?;
     if *address != core.link.me() {
         return match passed {
@@ -154,7 +156,8 @@ async fn from_survivor(public: &Public, asked: &Asked, passed: Passed) -> Result
         ..ClusterRecoverResponse::default()
     };
     let by = asked.by.clone();
-    let founding = Founding { from: cluster, backup: None, gives_way: None, gone: BTreeSet::new(), by };
+    let founding =
+        Founding { from: cluster, backup: None, gives_way: None, closes: false, gone: BTreeSet::new(), by };
     Ok(Survivor::Here(Box::new((answer, founding))))
 }
 
@@ -191,7 +194,7 @@ async fn heard(
 fn voters(best: &HoldsResponse, heard: &BTreeMap<SocketAddr, HoldsResponse>) -> Vec<v1::RecoveredVoter> {
     let voter = |voter: &v1::HeldVoter| {
         let host = survey::host_of(voter)?.to_string();
-        let holds = heard.values().find(|holds| holds.holds && holds.host == host);
+        let holds = heard.values().find(|holds| holds.holds && holds.node == voter.node);
         Some(v1::RecoveredVoter {
             address: voter.address.clone(),
             answers: holds.is_some(),
@@ -200,6 +203,20 @@ fn voters(best: &HoldsResponse, heard: &BTreeMap<SocketAddr, HoldsResponse>) -> 
         })
     };
     best.voters.iter().filter_map(voter).collect()
+}
+
+/// Nothing is lost while those that answer can elect a leader.
+fn check_majority(cluster: &ClusterId, heard: &BTreeMap<SocketAddr, HoldsResponse>) -> Result<(), Status> {
+    let all: Vec<HoldsResponse> = heard.values().cloned().collect();
+    let Some(leader) = survey::electable(&all) else { return Ok(()) };
+    let there = all.iter().filter(|holds| holds.holds).map(|holds| holds.host.as_str()).collect();
+    let text = format!(
+        "rebuild {cluster}: a majority of its voters answers and can elect {} ({} are there); nothing is lost",
+        leader.host,
+        names(&there)
+    );
+    let next = "wait for them to elect a leader; `deployinator cluster show` tells when";
+    Err(refusal::rejected(text, Some(next)))
 }
 
 /// What stands against a recovery. The voters named as lost are exactly those that do not answer.
@@ -213,16 +230,6 @@ fn check_lost(
     let silent: BTreeSet<&str> =
         voters.iter().filter(|voter| !voter.answers).map(|voter| voter.host.as_str()).collect();
     let lost: BTreeSet<&str> = lost.iter().map(HostId::as_str).collect();
-    if voters.len() < 2 * there.len() {
-        let text = format!(
-            "rebuild {cluster}: {} of its {} voters answer, which is a majority ({}); nothing is lost",
-            there.len(),
-            voters.len(),
-            names(&there)
-        );
-        let next = "wait for them to elect a leader; `deployinator cluster show` tells when";
-        return Err(refusal::rejected(text, Some(next)));
-    }
     let alive: BTreeSet<&str> = lost.intersection(&there).copied().collect();
     if !alive.is_empty() {
         let text = format!("rebuild {cluster}: {} named as lost, and answers", names(&alive));
@@ -286,7 +293,10 @@ async fn from_backup(
         return Err(refusal::rejected(text, Some("use the backup of this cluster")));
     }
     let core = public.backend().cell.get();
-    let replaces = core.as_deref().map(|core| gives_way(core, &cluster)).transpose()?.flatten();
+    let other = match core.as_deref() {
+        Some(core) => gives_way(public, core, &cluster).await?,
+        None => None,
+    };
     let mut addresses: BTreeSet<SocketAddr> = parts.members.all().into_iter().collect();
     addresses.extend(about.voters.iter().map(|voter| voter.address));
     let heard = heard(public, core.as_deref(), &cluster, addresses).await?;
@@ -297,13 +307,20 @@ async fn from_backup(
         );
         return Err(refusal::rejected(text, Some("leave --from out")));
     }
+    let mine = node_id(&parts.settings.agent.host, &parts.state.state().simple().to_string());
+    let mine = mine.map_err(|error| Status::internal(error.to_string()))?;
     let voted = |node: &raft::NodeId| node.as_str().rsplit_once('.').map(|(host, _)| host.to_owned());
+    // One that is alive without what it held of the log is no lost host: it keeps its name, and what it does.
+    let alive = |node: &raft::NodeId| {
+        let said = heard.values().chain(other.iter().flat_map(|other| &other.heard));
+        *node == mine || said.into_iter().any(|said| said.node == node.as_str())
+    };
     let voters: Vec<v1::RecoveredVoter> = about
         .voters
         .iter()
         .filter_map(|voter| {
             let (host, address) = (voted(&voter.node)?, voter.address.to_string());
-            Some(v1::RecoveredVoter { host, address, answers: false, revision: 0 })
+            Some(v1::RecoveredVoter { host, address, answers: alive(&voter.node), revision: 0 })
         })
         .collect();
     check_lost(&cluster, &voters, &asked.lost)?;
@@ -316,23 +333,48 @@ async fn from_backup(
         voters,
         taken_at_ms: Some(about.taken_at.0),
         paused: under_way(&backup.fleet),
-        replaces: replaces.as_ref().map(ToString::to_string).unwrap_or_default(),
+        replaces: other.as_ref().map(|other| other.cluster.to_string()).unwrap_or_default(),
         ..ClusterRecoverResponse::default()
     };
     let (gone, by) = (asked.lost.clone(), asked.by.clone());
-    Ok((answer, Founding { from: cluster, backup: Some(backup), gives_way: replaces, gone, by }))
+    let closes = other.as_ref().is_some_and(|other| !other.is_lost);
+    let gives_way = other.map(|other| other.cluster);
+    Ok((answer, Founding { from: cluster, backup: Some(backup), gives_way, closes, gone, by }))
 }
 
-/// The cluster that this agent is in, if it is another one: it gives way when nothing was ever done in it, as after all disks were lost.
-fn gives_way(core: &Core, lost: &ClusterId) -> Result<Option<ClusterId>, Status> {
+/// Another cluster that this agent is in.
+struct Other {
+    cluster: ClusterId,
+    /// Nobody who answers holds anything of its log.
+    is_lost: bool,
+    /// Who is in it.
+    heard: Vec<HoldsResponse>,
+}
+
+/// The cluster that this agent is in, if it is another one. It gives way when it is lost as well, or when nothing was ever done in it, as after
+/// all disks were lost.
+async fn gives_way(public: &Public, core: &Core, lost: &ClusterId) -> Result<Option<Other>, Status> {
     let ours = core.link.cluster();
     if ours == lost {
         return Ok(None);
     }
     let fleet = core.link.node().state().borrow().clone();
-    if core.succession().predecessors.contains(lost) {
-        let text = format!("rebuild {lost}: it was rebuilt already, as {ours}");
-        return Err(refusal::rejected(text, None));
+    let succeeds = core.succession().predecessors.contains(lost);
+    if succeeds || !survey::here(core).holds {
+        let heard = heard(public, Some(core), ours, core.link.members().all().into_iter().collect()).await?;
+        let heard: Vec<HoldsResponse> = heard.into_values().collect();
+        match heard.iter().find(|said| said.holds) {
+            None => return Ok(Some(Other { cluster: ours.clone(), is_lost: true, heard })),
+            Some(holder) if succeeds => {
+                let text = format!(
+                    "rebuild {lost}: it was rebuilt already, as {ours}, and {} holds the log of that",
+                    holder.host
+                );
+                let next = "if a majority of that one is lost: `deployinator cluster recover --lost HOST --reason WHY`, without --from";
+                return Err(refusal::rejected(text, Some(next)));
+            }
+            Some(_) => {}
+        }
     }
     if !core.link.is_member() {
         let text = format!(
@@ -350,7 +392,7 @@ fn gives_way(core: &Core, lost: &ClusterId) -> Result<Option<ClusterId>, Status>
         let next = "push to that cluster, or ask an agent of the lost one";
         return Err(refusal::rejected(text, Some(next)));
     }
-    Ok(Some(ours.clone()))
+    Ok(Some(Other { cluster: ours.clone(), is_lost: false, heard: Vec::new() }))
 }
 
 #[cfg(test)]
@@ -373,9 +415,7 @@ mod tests {
     fn the_voters_named_as_lost_are_exactly_those_that_do_not_answer() {
         assert_eq!(said("a b", "c d e", "c d e"), Ok(()));
         assert_eq!(said("", "a b c", "a b c"), Ok(()));
-        assert_eq!(said("a b", "c d", "c d"), Ok(()), "half is no majority");
         for (there, silent, lost, expected) in [
-            ("a b c", "d e", "d e", "3 of its 5 voters answer, which is a majority (a, b, c)"),
             ("a b", "c d e", "b c d e", "b named as lost, and answers"),
             ("a b", "c d e", "c d e f", "f did not vote in it"),
             ("a b", "c d e", "c d", "no answer from e, not named as lost"),

@@ -27,8 +27,10 @@ pub struct Founding {
     pub from: ClusterId,
     /// What it is rebuilt from; this agent's own log when there is none.
     pub backup: Option<Backup>,
-    /// The other cluster that this host is in, which is known to be closed, or lost too.
+    /// The other cluster that this host is in.
     pub gives_way: Option<ClusterId>,
+    /// Whether that one is to be closed first; it is lost too otherwise.
+    pub closes: bool,
     /// Hosts whose disks are gone.
     pub gone: BTreeSet<HostId>,
     /// Who asks, and why.
@@ -108,7 +110,7 @@ pub enum FoundError {
 /// See [`FoundError`].
 pub fn found(parts: &Parts, record: &Record, founding: Founding) -> Result<Founded, FoundError> {
     founding.check(record)?;
-    let Founding { from, backup, gives_way, mut gone, by } = founding;
+    let Founding { from, backup, gives_way, closes: _, mut gone, by } = founding;
     let (settings, state) = (&parts.settings, &parts.state);
     let host = settings.agent.host.clone();
     let mine = state.state().simple().to_string();
@@ -202,6 +204,7 @@ mod tests {
             from: "c1".parse().unwrap(),
             backup: None,
             gives_way: gives_way.map(|cluster| cluster.parse().unwrap()),
+            closes: gives_way.is_some(),
             gone: BTreeSet::new(),
             by: Operator::default(),
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use api::v1::{HeldVoter, HoldsRequest, HoldsResponse, agent_client::AgentClient};
+use api::v1::{HeldVoter, HoldsRequest, HoldsResponse, VoterSet, agent_client::AgentClient};
 use futures_util::{StreamExt as _, stream};
 use model::{ClusterId, HostId};
 use raft::Role;
@@ -88,11 +88,71 @@ pub fn here(core: &Core) -> HoldsResponse {
             .iter()
             .map(|(node, address)| HeldVoter { node: node.to_string(), address: address.to_string() })
             .collect(),
+        node: standing.node.to_string(),
+        quorums: standing
+            .quorums
+            .iter()
+            .map(|set| VoterSet { nodes: set.iter().map(ToString::to_string).collect() })
+            .collect(),
     }
+}
+
+/// The first of those that answer who could be elected by the others that answer, as Raft would: by a majority of each set of voters that it
+/// knows of, of nodes that hold no more than it does. Names are no evidence: a host that lost its disk has another node.
+#[must_use]
+pub fn electable(heard: &[HoldsResponse]) -> Option<&HoldsResponse> {
+    let held = |it: &HoldsResponse| (it.term, it.revision);
+    let votes = |for_whom: &HoldsResponse, set: &VoterSet| {
+        let would = |node: &&String| {
+            heard.iter().any(|it| it.holds && it.node == **node && held(it) <= held(for_whom))
+        };
+        set.nodes.len() < 2 * set.nodes.iter().filter(would).count()
+    };
+    heard.iter().find(|it| {
+        let is_voter = it.quorums.iter().any(|set| set.nodes.contains(&it.node));
+        it.holds && is_voter && it.quorums.iter().all(|set| votes(it, set))
+    })
 }
 
 /// The host of a voter.
 #[must_use]
 pub fn host_of(voter: &HeldVoter) -> Option<HostId> {
     voter.node.rsplit_once('.')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that holds so much and knows these sets of voters.
+    fn holds(node: &str, revision: u64, sets: &[&str]) -> HoldsResponse {
+        let set = |nodes: &&str| VoterSet { nodes: nodes.split_whitespace().map(str::to_owned).collect() };
+        let quorums = sets.iter().map(set).collect();
+        HoldsResponse { node: node.into(), holds: true, revision, quorums, ..Default::default() }
+    }
+
+    #[test]
+    fn a_quorum_lives_when_somebody_could_be_elected_by_those_that_answer() {
+        let elected = |heard: &[HoldsResponse]| electable(heard).map(|it| it.node.clone());
+        let three = ["a b c"];
+        assert_eq!(elected(&[holds("a", 5, &three), holds("b", 4, &three)]).as_deref(), Some("a"));
+        assert_eq!(elected(&[holds("a", 5, &three)]), None);
+        assert_eq!(elected(&[]), None);
+        // While the voters change, both sets count: half of all that are named are enough of them here,
+        let joint = ["a b c", "a b d"];
+        assert_eq!(elected(&[holds("a", 5, &joint), holds("b", 5, &joint)]).as_deref(), Some("a"));
+        // and most of all that are named are not enough there.
+        let apart = ["a b c", "c d e"];
+        assert_eq!(elected(&[holds("a", 5, &apart), holds("b", 5, &apart), holds("d", 5, &apart)]), None);
+        // What only one holds of a change binds nobody who has not seen it.
+        let begun = ["a b c", "a d e"];
+        let rest = [holds("a", 6, &begun), holds("b", 5, &three), holds("c", 5, &three)];
+        assert_eq!(elected(&rest).as_deref(), Some("b"));
+        // Who is far behind knows of voters that are none any more: they hold more, and do not elect it.
+        let behind = [holds("a", 1, &three), holds("b", 9, &["b d e"]), holds("c", 9, &["b d e"])];
+        assert_eq!(elected(&behind), None);
+        // Another disk under the same name is another node, and who holds nothing elects nobody.
+        let empty = HoldsResponse { holds: false, ..holds("b", 0, &three) };
+        assert_eq!(elected(&[holds("a", 5, &three), empty]), None);
+    }
 }

@@ -61,7 +61,7 @@ pub(crate) fn what_is_lost(would: &Recovery) -> Vec<String> {
     }
     if let Some(cluster) = &would.replaces {
         lines.push(format!(
-            "cluster {cluster}, which formed on empty disks and has done nothing yet, gives way"
+            "cluster {cluster}, which {host} is in now, gives way; whatever was done in it is lost"
         ));
     }
     for (service, rollout) in &would.paused {
