@@ -126,7 +126,7 @@ fn next(refusal: &Refusal, service: Option<&ServiceName>) -> Option<String> {
         Refusal::Terminated { .. } => {
             "start its agent with an empty state directory: it joins as a new host then".into()
         }
-        Refusal::GivesWay { .. } => "ask again once it is rebuilt; if that was given up half way, do the same `deployinator cluster recover --from FILE` again".into(),
+        Refusal::GivesWay { .. } => "ask again once it is rebuilt; if that was given up half way, do the same recovery again: `deployinator cluster recover --from FILE --lost HOST --reason WHY`".into(),
         Refusal::AgentTooOld { .. } => "install the release of deployinatord that the other hosts run".into(),
         Refusal::NotMigrated { .. }
         | Refusal::NotStaged { .. }
