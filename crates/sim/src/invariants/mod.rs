@@ -2,6 +2,7 @@
 //!
 //! Absent on purpose: any influence on what happens.
 
+mod overridden;
 mod p01_capacity;
 mod p02_migrate_once;
 mod p03_gate;
@@ -41,6 +42,7 @@ pub(crate) struct Applied<'a> {
 
 /// All of them, with what they remember.
 pub(crate) struct Invariants {
+    overridden: overridden::Overridden,
     capacity: p01_capacity::Capacity,
     pub(crate) migrate_once: p02_migrate_once::MigrateOnce,
     order: p04_order::Order,
@@ -52,6 +54,7 @@ pub(crate) struct Invariants {
 impl Invariants {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
+            overridden: overridden::Overridden::default(),
             capacity: p01_capacity::Capacity::new(scenario.services.len()),
             migrate_once: p02_migrate_once::MigrateOnce::default(),
             order: p04_order::Order::default(),
@@ -63,6 +66,7 @@ impl Invariants {
 
     /// A log entry was applied.
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
+        self.overridden.applied(world, applied);
         self.capacity.applied(world, applied)?;
         self.migrate_once.applied(world, applied)?;
         p05_evidence::applied(applied)?;
@@ -71,7 +75,7 @@ impl Invariants {
         p09_staged_first::applied(world, applied)?;
         self.waits.applied(world, applied)?;
         self.acknowledged.applied(applied)?;
-        p12_caller::applied(world, applied)
+        p12_caller::applied(world, &self.overridden, applied)
     }
 
     /// A host leaves or joins the balancer.
@@ -85,14 +89,14 @@ impl Invariants {
         if join {
             return p04_order::joins(world, host, service);
         }
-        self.capacity.disturbs(world, host, service)
+        self.capacity.disturbs(world, &self.overridden, host, service)
     }
 
     /// A process is about to be told to stop.
     pub(crate) fn stops(&mut self, world: &World, host: HostNo, service: ServiceNo) -> Verdict {
         p08_outlives::stops(world, host, service)?;
         p04_order::stops(world, host, service)?;
-        self.capacity.disturbs(world, host, service)
+        self.capacity.disturbs(world, &self.overridden, host, service)
     }
 
     /// A process is about to be started.

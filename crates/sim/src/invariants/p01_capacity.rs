@@ -6,13 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Fence, HostId, ServiceName,
-    fleet::{
-        Act, Availability, Fleet, HostService, Lock, PhaseKind, Purpose, Reply, Request, RolloutKind, Service,
-    },
+    Fence, ServiceName,
+    fleet::{Availability, Fleet, HostService, PhaseKind, Purpose, RolloutKind, Service},
 };
 
-use super::{Applied, Verdict};
+use super::{Applied, Verdict, overridden::Overridden};
 use crate::{HostNo, ServiceNo, world::World};
 
 /// What it remembers.
@@ -23,26 +21,14 @@ pub(crate) struct Capacity {
     budget: Vec<u32>,
     /// Hosts that were known to be out when they got leave to go: that takes none of the budget, even when they are back before they go.
     known_out: BTreeSet<(ServiceNo, HostNo)>,
-    /// Hosts whose slot an operator broke: he answers for them.
-    broken: BTreeMap<ServiceNo, BTreeSet<HostNo>>,
 }
 
 impl Capacity {
     pub(crate) fn new(services: usize) -> Self {
-        Self {
-            taken: vec![BTreeMap::new(); services],
-            budget: vec![0; services],
-            known_out: BTreeSet::new(),
-            broken: BTreeMap::new(),
-        }
+        Self { taken: vec![BTreeMap::new(); services], budget: vec![0; services], known_out: BTreeSet::new() }
     }
 
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) -> Verdict {
-        if let Some((service, host)) = broken(applied)
-            && let (Some(service), Some(host)) = (world.service_number(service), world.number(host))
-        {
-            self.broken.entry(service).or_default().insert(host);
-        }
         for (name, service) in &applied.after.services {
             if let Some(number) = world.service_number(name) {
                 let limit = service.policy.max_unavailable.get();
@@ -73,7 +59,13 @@ impl Capacity {
     }
 
     /// A host is taken out, or its process is stopped.
-    pub(crate) fn disturbs(&mut self, world: &World, host: HostNo, service: ServiceNo) -> Verdict {
+    pub(crate) fn disturbs(
+        &mut self,
+        world: &World,
+        overridden: &Overridden,
+        host: HostNo,
+        service: ServiceNo,
+    ) -> Verdict {
         let counts = |host: HostNo| {
             let record = world.fleet.hosts.get(&world.hosts[host].name);
             record
@@ -88,20 +80,17 @@ impl Capacity {
         let limit = known.policy.max_unavailable.get();
         self.budget[service] =
             if self.taken[service].is_empty() { limit } else { self.budget[service].max(limit) };
-        let broken = self.broken.get(&service).is_some_and(|broken| broken.contains(&host));
         if !counts(host)
             || !world.is_in_service(host, service)
             || self.taken[service].contains_key(&host)
-            || broken
+            || overridden.contains(service, host)
         {
             return Ok(());
         }
         if self.known_out.contains(&(service, host)) {
             return Ok(());
         }
-        let others = self.taken[service]
-            .keys()
-            .filter(|other| !self.broken.get(&service).is_some_and(|broken| broken.contains(other)));
+        let others = self.taken[service].keys().filter(|other| !overridden.contains(service, **other));
         let out = 1 + u32::try_from(others.count()).unwrap_or(u32::MAX);
         let budget = self.budget[service];
         if budget < out {
@@ -111,17 +100,6 @@ impl Capacity {
         }
         self.taken[service].insert(host, fence);
         Ok(())
-    }
-}
-
-/// Whose slot was broken.
-fn broken<'a>(applied: &'a Applied<'_>) -> Option<(&'a ServiceName, &'a HostId)> {
-    let Act::Ask { service, request, .. } = applied.act else { return None };
-    match (request, applied.reply) {
-        (Request::BreakSlot { host } | Request::BreakGrant { lock: Lock::SlotOf(host), .. }, Reply::Done) => {
-            Some((service, host))
-        }
-        _ => None,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use model::fleet::{Availability, EventKind, Outcome, PartState, Rollout, Service};
 
-use super::{Applied, Verdict};
+use super::{Applied, Verdict, overridden::Overridden};
 use crate::{
     ServiceNo,
     scenario::{Ill, Item},
     world::World,
 };
 
-pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
+pub(crate) fn applied(world: &World, overridden: &Overridden, applied: &Applied<'_>) -> Verdict {
     let revision = applied.after.revision;
     for event in applied.after.events.iter().rev().take_while(|event| event.revision == revision) {
         let (EventKind::RolloutEnded { outcome }, Some(name), Some(id)) =
@@ -23,7 +23,7 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
         };
         let Some(rollout) = service.rollouts.get(&id) else { continue };
         code(outcome)?;
-        truth(world, number, service, rollout, outcome)?;
+        truth(world, overridden, number, service, rollout, outcome)?;
     }
     Ok(())
 }
@@ -43,7 +43,7 @@ fn code(outcome: &Outcome) -> Verdict {
 }
 
 /// No host that takes part serves what was taken back.
-fn is_back(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdict {
+fn is_back(world: &World, overridden: &Overridden, number: ServiceNo, rollout: &Rollout) -> Verdict {
     for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state != PartState::Dropped) {
         let record =
             world.fleet.hosts.get(host).and_then(|record| record.services.get(&world.services[number]));
@@ -51,7 +51,8 @@ fn is_back(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdict {
         let counts = record.is_some_and(|here| {
             here.sums() && here.parked.is_none() && here.availability == Availability::In
         });
-        let Some(place) = world.number(host).filter(|_| counts) else { continue };
+        let place = world.number(host).filter(|place| counts && !overridden.contains(number, *place));
+        let Some(place) = place else { continue };
         let ledger = &world.hosts[place].disks[number].ledger;
         if ledger.change.is_none() && ledger.serving == rollout.target && rollout.before != rollout.target {
             return Err((
@@ -84,6 +85,7 @@ fn was_released(world: &World, number: ServiceNo) -> bool {
 
 fn truth(
     world: &World,
+    overridden: &Overridden,
     number: ServiceNo,
     service: &Service,
     rollout: &Rollout,
@@ -101,7 +103,8 @@ fn truth(
                 ));
             }
             for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state == PartState::Changed) {
-                let Some(host) = world.number(host) else { continue };
+                let host = world.number(host).filter(|host| !overridden.contains(number, *host));
+                let Some(host) = host else { continue };
                 let here = &world.hosts[host];
                 let ledger = &here.disks[number].ledger;
                 if !here.terminated && ledger.change.is_none() && ledger.serving != rollout.target {
@@ -118,7 +121,7 @@ fn truth(
                     format!("{} was rolled back after a failure, and its release may be used", rollout.id);
                 return Err(("P12", text));
             }
-            is_back(world, number, rollout)
+            is_back(world, overridden, number, rollout)
         }
         Outcome::FailedInMigration if !condemned => {
             Err(("P12", format!("{} failed in its migration, and its release may be used", rollout.id)))
