@@ -2,7 +2,10 @@
 //! without a quorum and without the balancer's or the store's help.
 
 use super::Verdict;
-use crate::{HostNo, ServiceNo, world::World};
+use crate::{
+    HostNo, ServiceNo,
+    world::{Runs, World},
+};
 
 /// A process is about to be told to stop.
 pub(crate) fn stops(world: &World, host: HostNo, service: ServiceNo) -> Verdict {
@@ -21,7 +24,13 @@ pub(crate) fn serves_again(world: &World, host: HostNo) -> Verdict {
         let Some(serving) = ledger.serving.as_ref().filter(|_| ledger.change.is_none()) else { continue };
         let well = world.traits(service, &serving.id).ill_on(host).is_none();
         let there = here.disks[service].staged.contains(&serving.id);
-        let runs = here.keepers[service].process().is_some_and(|process| process.release == serving.id);
+        let keeper = &here.keepers[service];
+        let runs = match &keeper.runs {
+            Runs::Running(process) => process.release == serving.id,
+            // The keeper starts it again in a moment.
+            Runs::Exited { release, .. } => keeper.keep && *release == serving.id,
+            Runs::Nothing => false,
+        };
         if well && there && !runs {
             return Err(("P8", format!("h{host} was booted a while ago, and {} does not run", serving.id)));
         }
