@@ -58,6 +58,9 @@ struct Arguments {
     /// How many cores; all of them when absent.
     #[arg(long, value_name = "J")]
     jobs: Option<usize>,
+    /// When a promise is broken, says which one and by which seed, and looks no further.
+    #[arg(long)]
+    brief: bool,
     /// Says at the end how often everything was met.
     #[arg(long)]
     coverage: bool,
@@ -164,7 +167,7 @@ fn search(arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some((seed, broken)) => {
-            report(seed, &broken);
+            report(seed, &broken, arguments.brief);
             ExitCode::FAILURE
         }
     }
@@ -224,8 +227,11 @@ fn progress(next: &AtomicU64, from: u64, end: u64, began: Instant, found: &Mutex
     }
 }
 
-fn report(seed: u64, broken: &Broken) {
+fn report(seed: u64, broken: &Broken, brief: bool) {
     println!("sim: seed {seed} breaks {} after {} s: {}", broken.promise, broken.at / 1000, broken.text);
+    if brief {
+        return;
+    }
     if broken.promise == "panic" {
         println!("again, step by step: cargo xtask sim --replay {seed}");
         return;

@@ -13,6 +13,7 @@ mod fix;
 mod house;
 mod layers;
 mod metadata;
+mod mutants;
 mod shell;
 mod sim;
 mod soak;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Plant bugs in a copy of what the simulator runs, one at a time, and say how many seeds it took to find each.
+    Mutants(mutants::Options),
     /// Build the demo and run it; everything after the options is for the demo itself.
     #[command(disable_help_flag = true)]
     Demo {
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
         Task::Soak(options) => Shell::new(false).and_then(|shell| soak::soak(&shell, &options)),
         Task::Sim { args } => Shell::new(true).and_then(|shell| sim::sim(&shell, &args)),
+        Task::Mutants(options) => Shell::new(true).and_then(|shell| mutants::mutants(&shell, &options)),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

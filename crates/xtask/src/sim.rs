@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::{build, shell::Shell, verify::Verdict};
 
 /// The simulator's binary.
-const SIM: &str = "deployinator-sim";
+pub(crate) const SIM: &str = "deployinator-sim";
 /// How many seeds `cargo verify` plays.
 const SEEDS: &str = "2000";
 

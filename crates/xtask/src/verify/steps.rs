@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::report::Verdict;
-use crate::{dependencies, house, layers, shell::Shell, sim};
+use crate::{dependencies, house, layers, mutants, shell::Shell, sim};
 
 /// One check.
 pub(super) struct Step {
@@ -15,7 +15,7 @@ pub(super) struct Step {
 }
 
 /// All checks, in the order in which they are run.
-pub(super) const STEPS: [Step; 8] = [
+pub(super) const STEPS: [Step; 9] = [
     Step { name: "fmt", about: "the formatting is rustfmt's", run: fmt },
     Step { name: "layers", about: "crates depend on each other only as the design says", run: layers::check },
     Step { name: "house", about: "lengths, docs, words, links, decisions, protos", run: house::check },
@@ -26,6 +26,7 @@ pub(super) const STEPS: [Step; 8] = [
     },
     Step { name: "clippy", about: "no warning in any target", run: clippy },
     Step { name: "sim", about: "no promise is broken in 2000 simulated fleets", run: sim::check },
+    Step { name: "mutants", about: "the simulator finds every planted bug", run: mutants::check },
     Step { name: "test", about: "all tests, with nextest where there is one", run: test },
     Step { name: "doc", about: "the documentation builds without a warning", run: doc },
 ];
