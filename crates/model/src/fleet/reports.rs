@@ -166,13 +166,15 @@ impl Scene<'_> {
 
     fn changed(&mut self, host: &HostId, fence: Fence) -> Result<(), Refusal> {
         let change = self.settle(host, fence)?;
+        let has_completed = self.service.last_completed().is_some();
         let here = self.host_mut(host)?;
         here.current.clone_from(&change.to);
         (here.abandoned, here.setbacks) = (0, 0);
         here.failed = None;
         // Where nothing is to run, nothing is out. Otherwise a first rollout that fails could never be taken back everywhere. A host that
-        // has nothing to come back to after its maintenance is out all the same.
-        here.counted &= here.current.is_some() || change.purpose.rollout().is_none();
+        // has nothing to come back to after its maintenance is out all the same, and so is one that ends when another release has
+        // completed meanwhile.
+        here.counted &= here.current.is_some() || change.purpose.rollout().is_none() || has_completed;
         let release = change.to.map(|release| release.id);
         let availability = if release.is_some() { Availability::In } else { Availability::Out };
         self.set_availability(host, availability);

@@ -240,6 +240,25 @@ fn a_host_that_is_admitted_before_it_left_stays() {
 }
 
 #[test]
+fn who_ends_with_nothing_after_another_release_has_completed_counts_as_out() {
+    let mut lab = Lab::bare(2);
+    lab.staged("a");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    lab.ask(Request::Abort { leave: false });
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.begins(1);
+    lab.ask(Request::Exclude { host: h(1) });
+    lab.finishes();
+    lab.completes("b");
+    assert!(lab.here(1).counted, "it was in service");
+    lab.changes(1);
+    assert_eq!((lab.here(1).current_id(), lab.here(1).counted), (None, true));
+}
+
+#[test]
 fn who_is_let_in_again_during_a_roll_back_goes_back_too() {
     for (out, again) in [
         (Request::Drain { host: h(1) }, Request::Admit { host: h(1) }),
