@@ -149,11 +149,7 @@ fn built(shell: &Shell, catalogue: &Catalogue) -> Result<Option<PathBuf>> {
 
 /// A workspace of the machines and the simulator alone. What has not changed is not written, so that it is not built again.
 fn copy(root: &Path, to: &Path, planted: &BTreeMap<PathBuf, String>) -> Result<()> {
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).context("read Cargo.toml")?;
-    let members = "members = [\"crates/*\", \"tests\"]";
-    ensure!(manifest.contains(members), "Cargo.toml does not say {members}");
-    let only = "members = [\"crates/model\", \"crates/sim\"]";
-    let mut files = BTreeMap::from([("Cargo.toml".into(), manifest.replace(members, only))]);
+    let mut files = BTreeMap::from([("Cargo.toml".into(), manifest(root)?)]);
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
     if !to.join("Cargo.lock").exists() {
         // Cargo takes out of it what the copy does not need; it is then not ours to write again.
@@ -173,6 +169,17 @@ fn copy(root: &Path, to: &Path, planted: &BTreeMap<PathBuf, String>) -> Result<(
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// The workspace's own manifest, with less in it.
+fn manifest(root: &Path) -> Result<String> {
+    let text = fs::read_to_string(root.join("Cargo.toml")).context("read Cargo.toml")?;
+    let mut manifest: toml::Table = toml::from_str(&text).context("understand Cargo.toml")?;
+    manifest.remove("patch");
+    let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
+    let members = ["crates/model", "crates/sim"].map(toml::Value::from).to_vec();
+    workspace.context("Cargo.toml is of no workspace")?.insert("members".to_owned(), members.into());
+    toml::to_string(&manifest).context("write a Cargo.toml")
 }
 
 fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {

@@ -68,9 +68,7 @@ impl Capacity {
     ) -> Verdict {
         let counts = |host: HostNo| {
             let record = world.fleet.hosts.get(&world.hosts[host].name);
-            record
-                .and_then(|record| record.services.get(&world.services[service]))
-                .is_some_and(HostService::sums)
+            record.and_then(|record| record.services.get(&world.services[service])).is_some_and(sums)
         };
         let change =
             |host: HostNo| world.hosts[host].disks[service].ledger.change.as_ref().map(|change| change.fence);
@@ -101,6 +99,15 @@ impl Capacity {
         self.taken[service].insert(host, fence);
         Ok(())
     }
+}
+
+/// Whether it is part of the sum, and whether the sum takes it as out: in words of the promise, not of the fleet machine.
+fn sums(here: &HostService) -> bool {
+    here.counted && here.excluded.is_none()
+}
+
+fn is_out(here: &HostService) -> bool {
+    here.availability != Availability::In || here.change.is_some()
 }
 
 fn as_counted(before: &Fleet, after: &Fleet, name: &ServiceName, service: &Service) -> Result<(), String> {
@@ -135,9 +142,9 @@ fn within(
     availability: Availability,
     host: &str,
 ) -> Result<(), String> {
-    let out = fleet.declaring(name).filter(|(_, here)| here.sums() && here.is_out()).count();
+    let out = fleet.declaring(name).filter(|(_, here)| sums(here) && is_out(here)).count();
     let limit = service.policy.max_unavailable.get() as usize;
-    if here.sums() && availability != Availability::Out && limit < out {
+    if sums(here) && availability != Availability::Out && limit < out {
         return Err(format!("{host} gets leave to go, and {out} are out then, of {limit}"));
     }
     Ok(())
@@ -158,8 +165,8 @@ fn slots(
     });
     let limit =
         if back { policy.rollback_parallel.max(policy.max_unavailable) } else { policy.max_unavailable };
-    let taken = fleet.declaring(name).filter(|(_, here)| here.sums() && here.change.is_some()).count();
-    if here.sums() && (limit.get() as usize) < taken {
+    let taken = fleet.declaring(name).filter(|(_, here)| sums(here) && here.change.is_some()).count();
+    if sums(here) && (limit.get() as usize) < taken {
         return Err(format!("{taken} slots are taken of {limit}, the last by {host}"));
     }
     Ok(())

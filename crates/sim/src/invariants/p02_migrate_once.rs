@@ -66,11 +66,8 @@ impl MigrateOnce {
         service: ServiceNo,
         release: &Release,
     ) -> Verdict {
-        if self.broken.contains(&service) {
-            return Ok(());
-        }
         let other = (0..world.hosts.len()).find(|host| world.hosts[*host].keepers[service].migrates());
-        if let Some(other) = other {
+        if let Some(other) = other.filter(|_| !self.broken.contains(&service)) {
             return Err((
                 "P2",
                 format!("h{host} starts the migration of {}, and one runs on h{other}", release.id),

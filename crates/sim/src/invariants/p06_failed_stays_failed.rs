@@ -8,13 +8,18 @@ use model::{
 };
 
 use super::{Applied, Verdict};
-use crate::{HostNo, ServiceNo, scenario::Item, world::World};
+use crate::{At, HostNo, ServiceNo, scenario::Item, world::World};
+
+/// From when a host was told until it does nothing any more that it had decided before, in milliseconds.
+const TOLD: u64 = 3_000;
 
 /// What it remembers.
 #[derive(Default)]
 pub(crate) struct FailedStaysFailed {
     /// Since which log entry a release is condemned.
     since: BTreeMap<(ServiceNo, ReleaseId), Revision>,
+    /// And since when.
+    at: BTreeMap<(ServiceNo, ReleaseId), At>,
 }
 
 impl FailedStaysFailed {
@@ -27,6 +32,7 @@ impl FailedStaysFailed {
                     continue;
                 }
                 self.since.insert((number, release.clone()), applied.after.revision);
+                self.at.insert((number, release.clone()), world.at);
                 if !is_excused(world, number, release, applied.act) {
                     return Err(("P6", format!("{release} is well, and condemned: {}", quarantine.reason)));
                 }
@@ -69,16 +75,43 @@ impl FailedStaysFailed {
         release: &Release,
         fence: Fence,
     ) -> Verdict {
-        let since = self.since.get(&(service, release.id.clone()));
-        let changes = world.hosts[host].disks[service].ledger.change.is_some();
-        match since {
-            Some(since) if changes && *since < fence.revision => Err((
+        let key = (service, release.id.clone());
+        let Some(since) = self.since.get(&key) else { return Ok(()) };
+        let here = &world.hosts[host];
+        let Some(change) = &here.disks[service].ledger.change else { return Ok(()) };
+        if *since < fence.revision {
+            return Err((
                 "P6",
                 format!("h{host} starts {} under a grant that is newer than its quarantine", release.id),
-            )),
-            _ => Ok(()),
+            ));
         }
+        let long_ago = self.at.get(&key).is_some_and(|at| at + TOLD < world.at);
+        let knows = here.agent.as_ref().and_then(|agent| agent.view).is_some_and(|view| *since <= view);
+        // Where the old release may not run either, the host goes on.
+        let can_go_back = change.fallback || change.from.is_none();
+        if long_ago
+            && knows
+            && can_go_back
+            && change.phase.is_going()
+            && is_taken_back(world, host, service, fence)
+        {
+            return Err((
+                "P6",
+                format!("h{host} starts {}, and its rollout is being taken back", release.id),
+            ));
+        }
+        Ok(())
     }
+}
+
+/// Whether the rollout that a host changes for is being rolled back.
+fn is_taken_back(world: &World, host: HostNo, service: ServiceNo, fence: Fence) -> bool {
+    let name = &world.services[service];
+    let record = world.fleet.hosts.get(&world.hosts[host].name).and_then(|record| record.services.get(name));
+    let change = record.and_then(|here| here.change.as_ref()).filter(|change| change.fence == fence);
+    let rollouts = world.fleet.services.get(name).map(|service| &service.rollouts);
+    let rollout = change.and_then(|change| rollouts?.get(&change.purpose.rollout()?));
+    rollout.is_some_and(|rollout| matches!(rollout.phase, RolloutPhase::RollingBack { .. }))
 }
 
 /// Whether something is wrong with the release, or an operator said so, or its process was killed from outside.

@@ -7,7 +7,7 @@ use model::{
     policy::{Deadlines, MigratePer, OnFailure},
 };
 
-use super::{Ill, Item, Length, Migration, Noise, Scenario, Service, Traits};
+use super::{Blow, Ill, Item, Length, Migration, Noise, Scenario, Service, Traits, Work};
 use crate::{Chance, HostNo};
 
 const NAMES: [&str; 3] = ["web", "api", "jobs"];
@@ -195,12 +195,14 @@ fn fault(chance: &mut Chance, scenario: &Scenario) -> Item {
     let service = chance.index(scenario.services.len());
     let host = chance.index(scenario.hosts);
     let length = length(chance);
-    match chance.below(5) {
+    match chance.below(6) {
+        5 => amid(chance, scenario, service),
         0 => of_hosts(chance, service, host, length),
         1 => of_the_network(chance, scenario.hosts, host, length),
         2 => of_the_balancer(chance, service, host, length),
         3 => Item::AgentDiesAt { host, effects: u32::try_from(chance.below(120)).unwrap_or(0), down: length },
-        _ => match chance.below(5) {
+        _ => match chance.below(6) {
+            5 => Item::RecordLost { service, host },
             0 => Item::StoreEmpty { host, length },
             1 => Item::StoreSlow { host, length },
             2 => Item::StoreLoses { service, host },
@@ -208,6 +210,29 @@ fn fault(chance: &mut Chance, scenario: &Scenario) -> Item {
             _ => Item::Killed { service, host },
         },
     }
+}
+
+/// Something happens to a host at its work, whichever that is.
+fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
+    let migrates = scenario.services[service].releases.iter().any(|release| release.migration.is_some());
+    let work = if migrates && chance.one_in(2) { Work::Migration } else { Work::Change };
+    let most = *chance.pick(&[10, 300, 3000, 10_000]);
+    let after = Length(u32::try_from(chance.below(most)).unwrap_or(0));
+    let length = length(chance);
+    let blow = match chance.below(11) {
+        0 => Blow::AgentDies(length),
+        1 => Blow::KeeperDies,
+        2 => Blow::RecordLost,
+        3 => Blow::PowerLost(length),
+        4 => Blow::AgentFrozen(length),
+        5 => Blow::CutOff(length),
+        6 => Blow::Terminated(length),
+        7 => Blow::Removed,
+        8 => Blow::LockBroken,
+        9 => Blow::Drained,
+        _ => Blow::Excluded,
+    };
+    Item::Amid { work, service, after, blow }
 }
 
 /// Short mostly, and now and then longer than every deadline.

@@ -111,6 +111,61 @@ pub(crate) enum Item {
     StoreLoses { service: ServiceNo, host: HostNo },
     /// A service's process is killed from outside.
     Killed { service: ServiceNo, host: HostNo },
+    /// A keeper dies with all that it knew, and what it ran with it.
+    RecordLost { service: ServiceNo, host: HostNo },
+    /// What happens to the first host that comes to this work from now on, some time after it has come there.
+    Amid { work: Work, service: ServiceNo, after: Length, blow: Blow },
+}
+
+/// What a host can be amid of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It was granted a change, and begins.
+    Change,
+    /// It runs a migration.
+    Migration,
+}
+
+/// What can happen to a host amid of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    AgentDies(Length),
+    KeeperDies,
+    RecordLost,
+    PowerLost(Length),
+    AgentFrozen(Length),
+    CutOff(Length),
+    Terminated(Length),
+    Removed,
+    LockBroken,
+    Drained,
+    Excluded,
+}
+
+/// How long something waits for a host to come to its work, in milliseconds.
+pub(crate) const AMID: u64 = 30_000;
+
+impl Blow {
+    /// The item that it is, of a host at its work.
+    #[must_use]
+    pub(crate) fn of(self, work: Work, service: ServiceNo, host: HostNo) -> Item {
+        match self {
+            Self::AgentDies(down) => Item::AgentDies { host, down },
+            Self::KeeperDies => Item::KeeperDies { service, host },
+            Self::RecordLost => Item::RecordLost { service, host },
+            Self::PowerLost(down) => Item::PowerLost { host, down },
+            Self::AgentFrozen(length) => Item::AgentFrozen { host, length },
+            Self::CutOff(length) => Item::CutOff { host, length },
+            Self::Terminated(told) => Item::Terminated { host, told },
+            Self::Removed => Item::Remove { host },
+            Self::LockBroken => match work {
+                Work::Change => Item::BreakSlot { service, host },
+                Work::Migration => Item::BreakMigrationLock { service },
+            },
+            Self::Drained => Item::Drain { service, host },
+            Self::Excluded => Item::Exclude { service, host },
+        }
+    }
 }
 
 impl Item {
@@ -139,6 +194,9 @@ impl Item {
             | Self::DrainsLong { length, .. }
             | Self::StoreEmpty { length, .. }
             | Self::StoreSlow { length, .. } => length.ms(),
+            Self::Amid { work, service, after, blow } => {
+                AMID + after.ms() + blow.of(*work, *service, 0).lasts()
+            }
             _ => 0,
         }
     }
@@ -190,6 +248,9 @@ impl Item {
             Self::StoreSlow { .. } => "a store is slow",
             Self::StoreLoses { .. } => "a store loses releases",
             Self::Killed { .. } => "a process is killed",
+            Self::RecordLost { .. } => "a keeper loses its record",
+            Self::Amid { work: Work::Change, .. } => "something amid of a change",
+            Self::Amid { work: Work::Migration, .. } => "something amid of a migration",
         }
     }
 }

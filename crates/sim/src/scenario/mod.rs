@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use model::{Policy, Release};
 
-pub(crate) use self::item::{Item, Length};
+pub(crate) use self::item::{AMID, Blow, Item, Length, Work};
 use crate::{At, HostNo, ServiceNo};
 
 /// One run.
@@ -125,13 +125,20 @@ impl Traits {
         self.ill.filter(|(_, only)| only.is_none_or(|only| only == host)).map(|(ill, _)| ill)
     }
 
+    /// Whether its migration ends well, if it has one, and in time.
+    #[must_use]
+    pub(crate) fn migrates_well(&self, policy: &Policy) -> bool {
+        self.migration.is_none_or(|migration| {
+            migration.code == 0 && migration.takes.ms() < ms(policy.deadlines.migrate) / 2
+        })
+    }
+
     /// Whether nothing is wrong with it anywhere, so that nothing may ever condemn it.
     #[must_use]
     pub(crate) fn is_good(&self, policy: &Policy) -> bool {
-        let migrates = self.migration.is_none_or(|migration| {
-            migration.code == 0 && migration.takes.ms() < ms(policy.deadlines.migrate) / 2
-        });
-        self.ill.is_none() && migrates && self.healthy_after.ms() < ms(policy.deadlines.healthy) / 2
+        self.ill.is_none()
+            && self.migrates_well(policy)
+            && self.healthy_after.ms() < ms(policy.deadlines.healthy) / 2
     }
 }
 

@@ -72,7 +72,8 @@ pub(crate) struct Agent {
     enrolling: bool,
     /// Proposals so far.
     sequence: u64,
-    view: Option<Revision>,
+    /// What it was told last is of this revision.
+    pub(crate) view: Option<Revision>,
 }
 
 /// A host machine.

@@ -8,7 +8,7 @@ use model::{
 use super::{Happening, Runs, World};
 use crate::{
     HostNo, ServiceNo,
-    scenario::{Ill, ms},
+    scenario::{Ill, Work, ms},
 };
 
 /// Longest time for one call to the balancer, in milliseconds.
@@ -240,6 +240,7 @@ impl World {
         keeper.newest_migration = Some(fence);
         self.watch(|invariants, world| invariants.migrates(world, from.host, from.service, release));
         self.spawn_migration(from.host, from.service, &release.id, fence);
+        self.amid(from.host, from.service, Work::Migration);
         Ok(self.observed(from))
     }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use model::{fleet::Request, host::ExitSeen};
 
 use super::{Happening, Runs, World};
-use crate::{HostNo, ServiceNo, scenario::Item};
+use crate::{
+    HostNo, ServiceNo,
+    scenario::{AMID, Item, Work},
+};
 
 /// From a reboot until what was in service is to serve again, in milliseconds: more than its start and all pauses take.
 const SERVES_AGAIN: u64 = 60_000;
@@ -15,6 +18,9 @@ impl World {
         let item = self.item(number);
         self.coverage.met("item", item.word());
         self.told(|| format!("({number}) {}: {item:?}", item.word()));
+        if matches!(item, Item::Amid { .. }) {
+            return self.armed.push((number, self.at + AMID));
+        }
         let lasts = item.lasts();
         if 0 < lasts {
             self.later(lasts, Happening::Over(number));
@@ -57,6 +63,24 @@ impl World {
         }
     }
 
+    /// A host has come to its work: what waited for that will happen to it.
+    pub(super) fn amid(&mut self, host: HostNo, service: ServiceNo, work: Work) {
+        let now = self.at;
+        self.armed.retain(|(_, until)| now < *until);
+        let waits = |number: usize| match self.scenario.items[number].1 {
+            Item::Amid { work: of, service: at, after, blow } if of == work && at == service => {
+                Some((number, after, blow))
+            }
+            _ => None,
+        };
+        let Some((number, after, blow)) = self.armed.iter().find_map(|(number, _)| waits(*number)) else {
+            return;
+        };
+        self.armed.retain(|(other, _)| *other != number);
+        self.scenario.items[number].1 = blow.of(work, service, host);
+        self.later(after.ms(), Happening::Item(number));
+    }
+
     fn goes_wrong(&mut self, item: &Item) {
         match *item {
             Item::Join => self.add_host(),
@@ -68,6 +92,7 @@ impl World {
             }
             Item::AgentDiesAt { host, effects, down } => self.hosts[host].doom = Some((effects, down.ms())),
             Item::KeeperDies { service, host } => self.hosts[host].keepers[service].adopted = true,
+            Item::RecordLost { service, host } => self.record_lost(host, service),
             Item::PowerLost { host, .. } => self.power_lost(host),
             Item::AgentFrozen { host, .. } => self.hosts[host].frozen += 1,
             Item::HostFrozen { host, .. } => {
@@ -219,6 +244,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.told(|| "all faults end".to_owned());
         self.settling = true;
+        self.armed.clear();
         self.settles_until = self.at + super::settling::LIMIT;
         self.network.heal();
         for balancer in &mut self.balancers {

@@ -2,7 +2,7 @@
 
 use model::{
     Fence, ReleaseId,
-    host::{Event, ExitSeen, MigrationSeen, Observed, ProcessSeen, Ticket},
+    host::{Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, Ticket},
 };
 
 use super::{Happening, World};
@@ -305,6 +305,23 @@ impl World {
             Ok(())
         });
         self.keeper_news(host, service);
+    }
+
+    /// A keeper is gone with its record and with what it ran; another one is there, which knows nothing.
+    pub(super) fn record_lost(&mut self, host: HostNo, service: ServiceNo) {
+        self.end_migration(host, service, ExitSeen::Unknown, false);
+        let keeper = &mut self.hosts[host].keepers[service];
+        let (pid, change, migrations) = (keeper.pid, keeper.change, keeper.migrations);
+        let waiting = std::mem::take(&mut keeper.waiting);
+        *keeper = Keeper { pid, change, migrations, ..Keeper::default() };
+        for (ticket, run) in waiting {
+            let gone =
+                FaultSeen { kind: FaultWord::Transient, text: "ask the keeper: it is gone".to_owned() };
+            let event = Box::new(Event::Stopped { ticket, result: Err(Denied::Fault(gone)) });
+            self.later(1, Happening::ToMachine { host, service, run, event });
+        }
+        self.keeper_news(host, service);
+        self.balancer_will_look(service, host);
     }
 
     /// The keeper tells the agent, unasked, that something has changed.

@@ -6,7 +6,7 @@ use model::{
 };
 
 use super::{From, Happening, World};
-use crate::{HostNo, ServiceNo};
+use crate::{HostNo, ServiceNo, scenario::Work};
 
 impl World {
     pub(super) fn deadline(&mut self, host: HostNo, service: ServiceNo, run: u64) {
@@ -82,7 +82,12 @@ impl World {
                     self.kill_agent(host);
                     return self.later(2000, Happening::Start { host });
                 }
-                self.hosts[host].disks[service].ledger = *ledger;
+                let here = &mut self.hosts[host].disks[service].ledger;
+                let begins = here.change.is_none() && ledger.change.is_some();
+                *here = *ledger;
+                if begins {
+                    self.amid(host, service, Work::Change);
+                }
             }
             Effect::Log(text) => self.told(|| format!("h{host} {service} logs: {text}")),
             Effect::Propose { id, report } => {

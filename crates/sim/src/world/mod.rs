@@ -172,6 +172,8 @@ pub(crate) struct World {
     pub(crate) reigns: u64,
     pub(crate) pushed: Vec<Pushed>,
     pub(crate) people: u64,
+    /// Items that wait for a host to come to its work, and until when.
+    armed: Vec<(usize, At)>,
     pub(crate) settling: bool,
     settles_until: At,
     over: bool,
@@ -225,6 +227,7 @@ impl World {
             reigns: 0,
             pushed: Vec::new(),
             people: 0,
+            armed: Vec::new(),
             settling: false,
             settles_until: 0,
             over: false,

@@ -11,6 +11,9 @@ use crate::{HostNo, ServiceNo};
 /// Between two tries of a client, in milliseconds, and how many it makes.
 const RETRY: (u64, u32) = (500, 60);
 
+/// Longest time in which an operator thinks about what he was shown, in milliseconds.
+const THINKS: u64 = 6_000;
+
 /// A push, and what its client was told.
 #[derive(Debug, Clone)]
 pub(crate) struct Pushed {
@@ -36,10 +39,14 @@ impl World {
 
     /// Somebody asks something, through any agent, and again until there is an answer.
     pub(super) fn somebody(&mut self, act: Act, push: Option<usize>) {
+        self.somebody_later(1, act, push);
+    }
+
+    fn somebody_later(&mut self, after: u64, act: Act, push: Option<usize>) {
         self.people += 1;
         let command = Self::command(format!("person {}", self.people), 1, act);
         let letter = self.letter(0, From::Person { push }, command);
-        self.later(1, Happening::Asks { letter, tries: 0 });
+        self.later(after, Happening::Asks { letter, tries: 0 });
     }
 
     pub(super) fn asks(&mut self, letter: usize, tries: u32) {
@@ -88,7 +95,7 @@ impl World {
         let here =
             self.fleet.hosts.get(&name).and_then(|record| record.services.get(&self.services[service]));
         if let Some(fence) = here.and_then(|here| here.change.as_ref()).map(|change| change.fence) {
-            self.ask(service, Request::BreakGrant { lock: Lock::SlotOf(name), fence });
+            self.breaks(service, Request::BreakGrant { lock: Lock::SlotOf(name), fence });
         }
     }
 
@@ -96,8 +103,16 @@ impl World {
     pub(super) fn break_migration_lock(&mut self, service: ServiceNo) {
         let known = self.fleet.services.get(&self.services[service]);
         if let Some(fence) = known.and_then(|known| known.migration_lock.as_ref()).map(|lock| lock.fence) {
-            self.ask(service, Request::BreakGrant { lock: Lock::Migration, fence });
+            self.breaks(service, Request::BreakGrant { lock: Lock::Migration, fence });
         }
+    }
+
+    /// What is broken was shown a while before.
+    fn breaks(&mut self, service: ServiceNo, request: Request) {
+        let by = Operator { name: "ann".into(), reason: "because".into() };
+        let act = Act::Ask { service: self.services[service].clone(), by, request };
+        let thinks = 1 + self.chance.below(THINKS);
+        self.somebody_later(thinks, act, None);
     }
 
     /// An operator says how the migration that waits for a word ended.

@@ -1,7 +1,9 @@
 //! When the faults have ended: an operator does what the holds ask for, and everything comes to an end.
 
 use model::{
-    fleet::{Availability, Halt, Halting, PhaseKind, Request, RolloutPhase, Service, Verdict},
+    fleet::{
+        Availability, Halt, Halting, MigrationState, PhaseKind, Request, RolloutPhase, Service, Verdict,
+    },
     host::{Phase, StandingSeen},
 };
 
@@ -145,10 +147,16 @@ impl World {
             return false;
         }
         let failed = known.failed.as_ref().map(|(release, _)| release);
+        // A joiner whose own migration cannot succeed stays where it is, and a hold says so.
+        let barred = wanted.is_some_and(|wanted| {
+            let failed = matches!(service.migration(wanted, &here.name), MigrationState::Failed { .. });
+            failed && !self.traits(number, &wanted.id).migrates_well(&service.policy)
+        });
         // Where nothing has completed, what an exclusion or a failed roll back left running stays.
         let there = wanted.is_none()
             || known.current.as_ref() == wanted
             || (wanted.is_some() && failed == wanted.map(|wanted| &wanted.id))
+            || barred
             || service.mixed;
         let well = known.current.as_ref().is_none_or(|current| {
             let ill = self.traits(number, &current.id).ill_on(host).is_some();
