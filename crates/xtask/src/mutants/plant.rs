@@ -23,10 +23,13 @@ pub(super) struct Edit {
     text: Option<String>,
 }
 
+/// A bug's name, and one of its edits.
+type Bug<'a> = (&'a str, &'a Edit);
+
 /// Puts all these bugs, each with its name, into a file. Bugs at one and the same place exclude each other; places that overlap otherwise
 /// are refused.
-pub(super) fn plant(text: &str, edits: &[(&str, &Edit)]) -> Result<String> {
-    let mut places: Vec<(Range<usize>, Vec<(&str, &Edit)>)> = Vec::new();
+pub(super) fn plant(text: &str, edits: &[Bug<'_>]) -> Result<String> {
+    let mut places: Vec<(Range<usize>, Vec<Bug<'_>>)> = Vec::new();
     for (name, edit) in edits {
         let place = place(text, edit).with_context(|| format!("find the place of {name}"))?;
         match places.iter_mut().find(|(other, _)| *other == place) {
@@ -84,7 +87,7 @@ fn place(text: &str, edit: &Edit) -> Result<Range<usize>> {
     Ok(from + at..from + at + it.len())
 }
 
-fn switched(right: &str, bugs: &[(&str, &Edit)]) -> Result<String> {
+fn switched(right: &str, bugs: &[Bug<'_>]) -> Result<String> {
     if let [(_, Edit { text: Some(text), plant: None, .. })] = bugs {
         return Ok(text.clone());
     }
