@@ -5,6 +5,7 @@
 //! Absent on purpose: sleeps in place of conditions, and any way into an agent but its API and its signals.
 
 mod asks;
+mod clusters;
 mod daemon;
 mod dice;
 mod disk;
@@ -20,6 +21,7 @@ mod typed;
 mod views;
 
 pub use asks::{by, client, exit_of, next_of};
+pub use clusters::{goes_over, show};
 pub use daemon::{Ended, OneDaemon};
 pub use dice::{Dice, seeded};
 pub use disk::Disk;

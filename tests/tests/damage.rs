@@ -3,7 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use api::v1;
 use demo::releases::Recipe;
-use tests::{Stage, by, client, host, keeper_of, policy, service_pid, within};
+use tests::{
+    OneDaemon, Stage, by, client, done, goes_over, host, keeper_of, policy, service_pid, show, typed, within,
+};
 
 /// A way to spoil a file of these bytes; nothing left is no file at all.
 type Damage = fn(Vec<u8>) -> Option<Vec<u8>>;
@@ -90,5 +92,87 @@ async fn an_agent_whose_raft_file_is_damaged_names_it_and_joins_as_a_new_node_wh
     stage.all_on(&push.release.context("a release")?.id).await?;
     let totals = load.stop().await;
     assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    Ok(())
+}
+
+/// Does on a host what its agent says when its Raft file is damaged.
+fn forget_the_cluster(stage: &Stage, number: usize) -> Result<()> {
+    let state = &stage.fleet.agents[number].state;
+    for file in ["identity.json", "forming.json", "peers.json"] {
+        std::fs::remove_file(state.join(file)).with_context(|| format!("remove {file}"))?;
+    }
+    Ok(std::fs::remove_dir_all(state.join("raft"))?)
+}
+
+/// Damages the Raft file of an agent that is stopped, and returns what it says when it is started.
+async fn damaged(stage: &Stage, number: usize) -> Result<String> {
+    let agent = &stage.fleet.agents[number];
+    let file = agent.state.join("raft").join("raft.redb");
+    let whole = std::fs::read(&file)?;
+    std::fs::write(&file, &whole[..whole.len() / 2])?;
+    let ended = OneDaemon::new(stage.agent_program(), &agent.config).ends().await?;
+    ensure!(ended.code == 1, "{ended:#?}");
+    Ok(ended.said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_comes_back_from_a_backup_as_it_is_told_when_its_raft_file_is_damaged() -> Result<()> {
+    let (mut stage, first) = Stage::serving(1).await?;
+    let old = show(&stage, 0).await?.cluster;
+    let agent = &stage.fleet.agents[0];
+    let processes = (keeper_of(agent)?, service_pid(agent)?);
+    let file = stage.dir().join("fleet.backup").display().to_string();
+    done(&stage, &[0], &format!("cluster backup --to {file}")).await?;
+    stage.fleet.stop(0).await?;
+    let said = damaged(&stage, 0).await?;
+    let remedy = "`deployinator cluster recover --from BACKUP --lost h1 --reason WHY`";
+    ensure!(said.contains(remedy) && said.contains("only one"), "{said}");
+
+    forget_the_cluster(&stage, 0)?;
+    stage.fleet.start(0)?;
+    stage.fleet.formed().await?;
+    let empty = show(&stage, 0).await?.cluster;
+    ensure!(empty != old);
+    done(&stage, &[0], &format!("cluster recover --from {file} --lost h1 --reason damaged --yes")).await?;
+    goes_over(&stage, 0, &empty).await?;
+    stage.all_on(&first.release.context("a release")?.id).await?;
+    let agent = &stage.fleet.agents[0];
+    assert_eq!((keeper_of(agent)?, service_pid(agent)?), processes, "it served all the while");
+    assert_eq!(stage.migrations_of("release-1"), 1, "what was migrated once is not migrated again");
+    let push = stage.serve(&Recipe::good("release-2")).await?;
+    stage.all_on(&push.release.context("a release")?.id).await?;
+    assert_eq!(stage.history_at(0).await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_whose_raft_files_are_damaged_is_rebuilt_from_who_is_left_and_joins_again() -> Result<()> {
+    let (mut stage, first) = Stage::serving(3).await?;
+    let old = show(&stage, 0).await?.cluster;
+    let pids = stage.pids().await?;
+    for number in [1, 2] {
+        stage.fleet.stop(number).await?;
+        let said = damaged(&stage, number).await?;
+        let name = &stage.fleet.agents[number].host;
+        ensure!(said.contains(&format!("`deployinator cluster recover --lost {name} ")), "{said}");
+    }
+    let (code, text) = typed(&stage, &[0], "hosts remove h2 --reason damaged --yes").await?;
+    ensure!(code == 69, "without a majority no host is removed: {code}: {text}");
+    within("the cluster is rebuilt", async || {
+        done(&stage, &[0], "cluster recover --lost h2 h3 --reason damaged --yes").await.ok()
+    })
+    .await?;
+    let new = goes_over(&stage, 0, &old).await?;
+    for number in [1, 2] {
+        let name = stage.fleet.agents[number].host.clone();
+        done(&stage, &[0], &format!("hosts remove {name} --reason damaged --yes")).await?;
+        forget_the_cluster(&stage, number)?;
+        stage.fleet.start(number)?;
+        assert_eq!(goes_over(&stage, number, &old).await?, new);
+    }
+    let voters = async || (show(&stage, 0).await.ok()?.voters.len() == 3).then_some(());
+    within("three hosts vote again", voters).await?;
+    stage.all_on(&first.release.context("a release")?.id).await?;
+    assert_eq!(stage.pids().await?, pids, "all served on");
     Ok(())
 }

@@ -4,13 +4,7 @@ use anyhow::{Context, Result, ensure};
 use api::v1;
 use demo::{fleet::SERVICE, releases::Recipe};
 use rustix::process::Signal;
-use tests::{PATIENCE, Stage, by, client, hold, host, phase_of, policy, web, within};
-
-/// The cluster as one agent shows it.
-async fn show(stage: &Stage, number: usize) -> Result<v1::ClusterShowResponse> {
-    let mut client = client(stage.fleet.agents[number].address).await?;
-    Ok(client.cluster_show(v1::ClusterShowRequest {}).await?.into_inner())
-}
+use tests::{PATIENCE, Stage, by, client, done, hold, host, phase_of, policy, show, typed, web, within};
 
 /// Waits until the group has so many voters, none of them on these hosts, and nobody else; returns their hosts.
 async fn voters(stage: &Stage, at: usize, count: usize, none_of: &[String]) -> Result<Vec<String>> {
@@ -244,4 +238,36 @@ async fn one_host_alone_rolls_survives_its_agent_and_hands_everything_to_another
     rolls(&mut stage, other, "release-3").await?;
     assert_eq!(stage.history_at(other).await?.len(), 3);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_forms_without_a_host_that_never_answers_and_that_host_joins_later() -> Result<()> {
+    let mut stage = Stage::set(3).await?;
+    stage.fleet.start(0)?;
+    stage.fleet.start(1)?;
+    let missing = within("an agent says whom it waits for, and what to type", async || {
+        let (code, text) = typed(&stage, &[0], "status").await.ok()?;
+        (code == 69 && text.contains("h3") && text.contains("cluster bootstrap --without")).then_some(())
+    });
+    missing.await?;
+    let (code, text) = typed(&stage, &[0], "cluster bootstrap --without h1 --reason x --yes").await?;
+    ensure!(code == 5, "{code}: {text}");
+    done(&stage, &[0], "cluster bootstrap --without h3 --reason burned --yes").await?;
+    let two = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.hosts.len() == 2);
+    stage.fleet.wait_for("the two have formed a cluster", PATIENCE, two).await?;
+    let first = stage.serve(&Recipe::good("release-1")).await?;
+    let cluster = show(&stage, 0).await?.cluster;
+
+    stage.fleet.start(2)?;
+    let there = |status: &v1::StatusResponse| {
+        host(status, "h3")
+            .is_some_and(|host| host.availability() == v1::Availability::In && host.change.is_none())
+    };
+    stage.fleet.wait_for("h3 serves", PATIENCE, there).await?;
+    assert_eq!(show(&stage, 2).await?.cluster, cluster, "there is no second one");
+    assert_eq!(stage.answers().await?, vec![first.release.context("a release")?.id; 3]);
+    assert_eq!(stage.migrations_of("release-1"), 1);
+    let three =
+        within("three hosts vote", async || (show(&stage, 2).await.ok()?.voters.len() == 3).then_some(()));
+    three.await
 }

@@ -282,6 +282,9 @@ async fn open_node(parts: &Parts, cluster: &ClusterId) -> Result<Node<Fleet>, Co
 
 fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileError> {
     let ledgers = services::ledgers(settings, state)?;
+    let before = ledgers.iter().filter(|(_, ledger)| !ledger.migrated_before.is_empty());
+    let before =
+        before.map(|(name, ledger)| (name.clone(), ledger.migrated_before.iter().cloned().collect()));
     let migrated = ledgers.iter().filter_map(|(name, ledger)| Some((name.clone(), ledger.migrated()?)));
     Ok(Enrolment {
         host: settings.agent.host.clone(),
@@ -292,6 +295,7 @@ fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileErr
         level: SUPPORTED_LEVEL,
         obeyed: ledgers.values().filter_map(Ledger::obeyed).max(),
         migrated: migrated.collect(),
+        migrated_before: before.collect(),
     })
 }
 

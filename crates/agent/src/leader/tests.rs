@@ -23,6 +23,7 @@ async fn a_plan_that_was_not_committed_is_made_again_although_nothing_has_change
         level: SUPPORTED_LEVEL,
         obeyed: None,
         migrated: Default::default(),
+        migrated_before: Default::default(),
     };
     link.propose(Act::Enrol(enrolment), PATIENCE).await.unwrap();
 

@@ -173,7 +173,7 @@ impl FoundError {
     pub fn next(&self) -> Option<&'static str> {
         match self {
             Self::Forms { .. } => Some(
-                "wait until that has formed, as `deployinator status` tells, and ask the same again: it gives way then",
+                "wait until that has formed, as `deployinator status` tells, and ask the same again: it gives way then; if it waits for a host that never comes, `deployinator cluster bootstrap --without HOST --reason WHY` forms it without that one",
             ),
             Self::Elsewhere { .. } => Some("ask the same again: this agent looks again then"),
             Self::Log { .. } | Self::Nothing { .. } | Self::Place(_) | Self::Record(_) | Self::Ledger(_) => {

@@ -114,10 +114,10 @@ pub fn electable(heard: &[HoldsResponse]) -> Option<&HoldsResponse> {
     })
 }
 
-/// The host of a voter.
+/// The host of a node.
 #[must_use]
-pub fn host_of(voter: &HeldVoter) -> Option<HostId> {
-    voter.node.rsplit_once('.')?.0.parse().ok()
+pub fn host_of(node: &str) -> Option<HostId> {
+    node.rsplit_once('.')?.0.parse().ok()
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ pub(crate) struct Backup {
 
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
-    /// A voter that is lost: all that do not answer, and no other; may be given several times. With --from, all voters of the backup.
+    /// A voter that is lost: all that do not answer, and no other; may be given several times. With --from, all voters of the backup, and those that do not answer of the cluster that the agent is in.
     #[arg(long, required = true, value_name = "HOST", num_args = 1..)]
     pub(crate) lost: Vec<HostId>,
     /// Rebuild from this backup, where no voter's disk is left.

@@ -107,6 +107,9 @@ pub struct Enrolment {
     /// The last migration that it was granted of each service, as it has noted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub migrated: BTreeMap<ServiceName, (Fence, Release)>,
+    /// Those that it was granted before that one, as far as it remembers, oldest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrated_before: BTreeMap<ServiceName, Vec<(Fence, Release)>>,
 }
 
 /// What proves that a host is no more.

@@ -13,7 +13,8 @@ use crate::{HostId, ServiceName};
 
 impl Fleet {
     pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
-        let Enrolment { host, state, address, zone, declares, level, obeyed, migrated } = enrolment;
+        let Enrolment { host, state, address, zone, declares, level, obeyed, migrated, migrated_before } =
+            enrolment;
         self.check_level(host, *level)?;
         if let Some(known) = self.hosts.get(host)
             && known.departed.is_none()
@@ -70,7 +71,8 @@ impl Fleet {
         for service in self.services.values_mut() {
             service.changed = scribe.revision;
         }
-        for (name, (fence, release)) in migrated {
+        let before = migrated_before.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one)));
+        for (name, (fence, release)) in before.chain(migrated) {
             self.scene(name, scribe)?.doubt_noted(host, *fence, release);
         }
         for name in gone {

@@ -68,6 +68,8 @@ impl Fleet {
         let Rebuilding { from, newest, drawn, gone, at } = how;
         self.incarnation = self.incarnation.max(newest).next(drawn);
         self.revision = beyond(self.revision.max(from.last));
+        // What is rebuilt goes on: a recovery from a backup that was to take its place has not.
+        self.gives_way = None;
         let mut scribe = Scribe::new(self.revision, self.incarnation, at);
         scribe.note(
             None,

@@ -1,6 +1,9 @@
 //! What the host machine remembers over restarts of the agent and of the host. Observations are no part of it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +12,9 @@ use crate::{
     Fence, Incarnation, Policy, Release,
     fleet::{command::Report, host::PhaseKind},
 };
+
+/// Releases whose migration is remembered, for the case that the cluster forgets it in a recovery.
+const MIGRATIONS_KEPT: usize = 64;
 
 /// The durable memory of one service on one host.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,6 +31,9 @@ pub struct Ledger {
     pub change: Option<Change>,
     /// The last migration granted to this host.
     pub migration: Option<MigrationNote>,
+    /// The grants of migrations before that, oldest first: one for each release, and no more than are needed after a recovery.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub migrated_before: VecDeque<(Fence, Release)>,
     /// Reports that the fleet has not answered yet, in order.
     pub reports: VecDeque<Unanswered>,
     /// The last report's name.
@@ -38,6 +47,20 @@ impl Ledger {
         let change = self.change.as_ref().map(|change| change.fence);
         let migration = self.migration.as_ref().map(|note| note.fence);
         [self.fence, change, migration].into_iter().flatten().max().map(|fence| fence.incarnation)
+    }
+
+    /// Puts a new migration in the place of the one noted, which is remembered.
+    pub(super) fn note(&mut self, note: MigrationNote) {
+        if let Some(before) = self.migration.replace(note) {
+            self.migrated_before.push_back((before.fence, before.release));
+        }
+        let now = self.migration.as_ref().map(|note| &note.release.id);
+        let mut seen: BTreeSet<_> = now.cloned().into_iter().collect();
+        let newest =
+            self.migrated_before.drain(..).rev().filter(|(_, release)| seen.insert(release.id.clone()));
+        let mut kept: VecDeque<_> = newest.take(MIGRATIONS_KEPT - 1).collect();
+        kept.make_contiguous().reverse();
+        self.migrated_before = kept;
     }
 
     /// The last migration that was granted to this host, for the fleet.

@@ -128,7 +128,7 @@ impl Host {
             elapsed: Duration::ZERO,
             frozen: Freezes::default(),
         };
-        self.remember().migration = Some(note);
+        self.remember().note(note);
         self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
         self.calls.migrate.reset();
         self.calls.stop_migration.reset();

@@ -195,6 +195,7 @@ impl World {
             level: SUPPORTED_LEVEL,
             obeyed: None,
             migrated: Default::default(),
+            migrated_before: Default::default(),
         };
         if let Some(agent) = &mut self.hosts[host].agent {
             agent.enrolling = true;

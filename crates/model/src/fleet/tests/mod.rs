@@ -71,6 +71,7 @@ pub(super) fn enrolment(host: u32, state: &str) -> Enrolment {
         level: SUPPORTED_LEVEL,
         obeyed: None,
         migrated: Default::default(),
+        migrated_before: Default::default(),
     }
 }
 

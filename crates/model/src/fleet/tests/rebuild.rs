@@ -268,6 +268,18 @@ fn a_cluster_gives_way_only_while_nothing_was_rolled_out_in_it_and_nothing_is_as
 }
 
 #[test]
+fn a_cluster_that_was_to_give_way_and_is_rebuilt_itself_takes_pushes_again() {
+    let mut lab = Lab::bare(3);
+    assert_eq!(
+        lab.apply(Act::GiveWay { to: "c1-x".parse().unwrap(), by: by("all disks burned") }),
+        Reply::Done
+    );
+    rebuilt(&mut lab);
+    let push = lab.ask(Request::Push { release: release("b"), policy: None });
+    assert!(matches!(push, Reply::Accepted(_)), "{push:?}");
+}
+
+#[test]
 fn a_release_that_was_given_up_may_have_been_pushed_and_migrated_again_since() {
     let mut lab = Lab::serving(3);
     lab.pushed("m2");
@@ -306,6 +318,24 @@ fn a_migration_that_only_its_host_knows_of_is_unknown_once_that_host_enrols_and_
     lab.ask(Request::ResolveMigration { release: id("m7"), verdict: Verdict::Retry });
     lab.apply(Act::Enrol(noted(old)));
     assert_eq!(state(&lab), MigrationState::Never, "the operator has said how it is");
+}
+
+#[test]
+fn of_two_migrations_that_a_host_was_granted_after_what_was_rebuilt_from_the_first_is_unknown_as_well() {
+    let mut lab = Lab::serving(3);
+    let granted = |revision| Fence { incarnation: Incarnation(1), revision: Revision(revision) };
+    rebuilt(&mut lab);
+    let told = Enrolment {
+        migrated: BTreeMap::from([(web(), (granted(901), release("m8")))]),
+        migrated_before: BTreeMap::from([(web(), vec![(granted(900), release("m7"))])]),
+        ..enrolment(2, "state-2")
+    };
+    let text = serde_json::to_string(&Act::Enrol(told)).unwrap();
+    assert_eq!(lab.apply(serde_json::from_str(&text).unwrap()), Reply::Done);
+    for id in ["m7", "m8"] {
+        let state = lab.service().migration(&release(id), &h(1));
+        assert!(matches!(state, MigrationState::Unknown { .. }), "{id}: {state:?}");
+    }
 }
 
 #[test]

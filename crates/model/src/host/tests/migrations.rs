@@ -178,3 +178,32 @@ fn what_became_of_another_release_under_the_same_number_or_under_an_older_one_is
         assert_eq!(world.acts, [""; 0], "nothing is started under a number that was used");
     }
 }
+
+#[test]
+fn a_host_remembers_the_migrations_that_it_was_granted_each_release_once_and_the_last_64() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(!serde_json::to_string(world.host.ledger()).unwrap().contains("migrated_before"));
+    let known = |world: &World| {
+        let ledger = world.host.ledger();
+        let before = ledger.migrated_before.iter().map(|(fence, release)| (*fence, release.clone()));
+        before
+            .chain(ledger.migrated())
+            .map(|(fence, release)| (fence.revision.0, release.id))
+            .collect::<Vec<_>>()
+    };
+    for (revision, id) in [(5, "b"), (6, "c"), (7, "b"), (8, "b"), (9, "d")] {
+        world.migrate(id, revision);
+        world.run(secs(1));
+        world.end_migration(ExitSeen::Code(0));
+        world.run(secs(1));
+    }
+    world.crash();
+    let expected = [(6, "c"), (8, "b"), (9, "d")].map(|(revision, id)| (revision, release(id).id));
+    assert_eq!(known(&world), expected);
+    for revision in 10..110 {
+        world.migrate(&format!("e{revision}"), revision);
+        world.run(secs(1));
+    }
+    let known = known(&world);
+    assert_eq!((known.len(), known[0].0, known[63].0), (64, 46, 109));
+}

@@ -123,6 +123,7 @@ fn together(setup: Setup) -> World {
         level: 1,
         obeyed: None,
         migrated: Default::default(),
+        migrated_before: Default::default(),
     };
     let reply = real.apply(Act::Enrol(enrolment));
     assert_eq!(reply, Reply::Done);

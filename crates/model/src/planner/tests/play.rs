@@ -60,6 +60,7 @@ impl Play {
             level: SUPPORTED_LEVEL,
             obeyed: None,
             migrated: Default::default(),
+            migrated_before: Default::default(),
         };
         assert_eq!(self.apply(Act::Enrol(enrolment)), Reply::Done);
     }

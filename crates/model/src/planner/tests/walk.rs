@@ -117,6 +117,7 @@ impl Walk {
             level: record.level,
             obeyed: None,
             migrated: Default::default(),
+            migrated_before: Default::default(),
         };
         assert_eq!(self.act(Act::Enrol(enrolment)), Reply::Done);
         self.play.actors.push(Actor::new(host, self.web.clone()));
