@@ -67,6 +67,7 @@ impl Stand {
             level: SUPPORTED_LEVEL,
             obeyed: None,
             migrated: Default::default(),
+            migrated_before: Default::default(),
         }));
         self.sightings.hear(host, self.now);
     }
