@@ -4,6 +4,8 @@
 //! Absent on purpose: repair. Raft's other copies are the repair.
 
 mod check;
+#[cfg(test)]
+mod cuts;
 mod flush;
 mod log;
 mod open;

@@ -146,24 +146,35 @@ impl Store {
             create(dir, &path, node, cluster)?;
         }
 
-        let mut database = guarded(&path, || builder().open(&path))?;
-        let identity = guarded(&path, || identity(&database))?;
-        identity.check(&path, node, cluster)?;
+        Self::load::<M>(&path, || builder().open(&path), node, cluster)
+    }
+
+    /// Checks all that the file at `path` holds, once `opened` has opened it.
+    pub(super) fn load<M: Machine>(
+        path: &Path,
+        opened: impl FnOnce() -> Result<Database, DatabaseError>,
+        node: &NodeId,
+        cluster: &ClusterId,
+    ) -> Result<Self, OpenError> {
+        let mut database = guarded(path, opened)?;
+        let identity = guarded(path, || identity(&database))?;
+        identity.check(path, node, cluster)?;
+        let damaged =
+            |problem: &str| OpenError::Damaged { path: path.to_owned(), problem: problem.to_owned() };
         // After a crash redb checks all that it holds by itself; after a clean stop it trusts the file, we do not.
-        if !guarded(&path, || database.check_integrity())? {
-            return Err(OpenError::Damaged { path, problem: "its checksums do not match".to_owned() });
+        if !guarded(path, || database.check_integrity())? {
+            return Err(damaged("its checksums do not match"));
         }
 
-        let store = Self::new(path.clone(), database).map_err(unusable(&path))?;
-        let checked = caught(|| check::check::<M>(&store));
-        checked
-            .unwrap_or_else(|| Err(OpenError::Damaged { path, problem: "reading it failed".to_owned() }))?;
+        let store = Self::new(path.to_owned(), database)
+            .map_err(|source| OpenError::Unusable { path: path.to_owned(), source })?;
+        caught(|| check::check::<M>(&store)).unwrap_or_else(|| Err(damaged("reading it failed")))?;
         Ok(store)
     }
 }
 
 /// redb would take up to a gibibyte of memory for a file that is read once.
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_LIMIT_BYTES);
     builder
@@ -178,26 +189,31 @@ fn create(dir: &Path, path: &Path, node: &NodeId, cluster: &ClusterId) -> Result
             Ok(()) | Err(_) => {}
         }
         let database = builder().create(&draft).map_err(io::Error::other)?;
-        let (node, cluster, format) = (encode(node)?, encode(cluster)?, encode(&FORMAT)?);
-        let fill = || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            {
-                let mut meta = transaction.open_table(META)?;
-                meta.insert(KEY_FORMAT, format.as_slice())?;
-                meta.insert(KEY_NODE, node.as_slice())?;
-                meta.insert(KEY_CLUSTER, cluster.as_slice())?;
-                transaction.open_table(LOG)?;
-                transaction.open_table(SNAPSHOT)?;
-            }
-            transaction.commit()?;
-            Ok(())
-        };
-        fill().map_err(io::Error::other)?;
+        fill(&database, node, cluster)?;
         drop(database);
         fs::rename(&draft, path)?;
         File::open(dir)?.sync_all()
     };
     steps().map_err(|source| OpenError::Unusable { path: path.to_owned(), source })
+}
+
+/// Names whose file it is, and makes the tables.
+pub(super) fn fill(database: &Database, node: &NodeId, cluster: &ClusterId) -> io::Result<()> {
+    let (node, cluster, format) = (encode(node)?, encode(cluster)?, encode(&FORMAT)?);
+    let steps = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(KEY_FORMAT, format.as_slice())?;
+            meta.insert(KEY_NODE, node.as_slice())?;
+            meta.insert(KEY_CLUSTER, cluster.as_slice())?;
+            transaction.open_table(LOG)?;
+            transaction.open_table(SNAPSHOT)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    };
+    steps().map_err(io::Error::other)
 }
 
 /// Whose file it is. `None` where the file does not say.
