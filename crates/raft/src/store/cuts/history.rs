@@ -209,12 +209,14 @@ impl Life {
         let signal = IOFlushed::<Types<Note>>::signal(told);
         RaftLogStorage::<Types<Note>>::append(&mut self.store, entries, signal).await.unwrap();
         self.disk.until_held_back();
-        let early = futures_util::FutureExt::now_or_never(&mut flushed);
-        if early.is_some() {
+        let early = futures_util::FutureExt::now_or_never(&mut flushed).is_some();
+        if early {
             self.acknowledge();
         }
         self.disk.let_flushes_go();
-        if early.is_none() {
+        if early {
+            self.store.sync().unwrap();
+        } else {
             flushed.await.expect("an answer").unwrap();
             self.acknowledge();
         }
