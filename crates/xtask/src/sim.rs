@@ -29,7 +29,7 @@ pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
         return Ok(Verdict::Failed { report: "the simulator was not built".to_owned() });
     };
     let mut command = Command::new(&binary);
-    command.args(["--seeds", SEEDS]).current_dir(shell.root());
+    command.args(["--seeds", SEEDS, "--coverage"]).current_dir(shell.root());
     let ran = shell.run(command)?;
     if !ran.succeeded {
         return Ok(Verdict::Failed { report: ran.unseen });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{HostNo, ServiceNo};
+use crate::{HostNo, ServiceNo, coverage::words};
 
 /// A time that something takes, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,57 +200,71 @@ impl Item {
             _ => 0,
         }
     }
+}
 
-    /// The word for it.
-    #[must_use]
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Push { .. } => "push",
-            Self::Again { .. } => "push again",
-            Self::Rollback { .. } => "rollback",
-            Self::Restart { .. } => "restart",
-            Self::Pause { .. } => "pause",
-            Self::Resume { .. } => "resume",
-            Self::Abort { .. } => "abort",
-            Self::SetPolicy { .. } => "policy set",
-            Self::BreakSlot { .. } => "break a slot",
-            Self::BreakMigrationLock { .. } => "break the migration lock",
-            Self::Exclude { .. } => "exclude",
-            Self::Include { .. } => "include",
-            Self::Drain { .. } => "drain",
-            Self::Admit { .. } => "admit",
-            Self::Resolve { .. } => "resolve a migration",
-            Self::Unquarantine { .. } => "release from quarantine",
-            Self::Remove { .. } => "remove a host",
-            Self::Join => "a host joins",
-            Self::AgentDies { .. } => "an agent dies",
-            Self::AgentDiesAt { .. } => "an agent dies at an effect",
-            Self::KeeperDies { .. } => "a keeper dies",
-            Self::PowerLost { .. } => "a host loses power",
-            Self::AgentFrozen { .. } => "an agent is frozen",
-            Self::HostFrozen { .. } => "a host is frozen",
-            Self::Terminated { .. } => "a host is terminated",
-            Self::DiskFull { .. } => "a disk is full",
-            Self::CutOff { .. } => "a host is cut off",
-            Self::Deaf { .. } => "a host is deaf",
-            Self::Mute { .. } => "a host is mute",
-            Self::Apart { .. } => "two hosts are apart",
-            Self::AnotherLeads { .. } => "another host leads",
-            Self::Laggard { .. } => "a host sees late",
-            Self::Throttled { .. } => "the balancer throttles",
-            Self::Slow { .. } => "the balancer is slow",
-            Self::AnswersLost { .. } => "the balancer's answers are lost",
-            Self::Stale { .. } => "the balancer answers from the past",
-            Self::RegistersLate { .. } => "the balancer registers late",
-            Self::DrainsLong { .. } => "the balancer drains for long",
-            Self::LosesTarget { .. } => "the balancer loses a target",
-            Self::StoreEmpty { .. } => "a store finds nothing",
-            Self::StoreSlow { .. } => "a store is slow",
-            Self::StoreLoses { .. } => "a store loses releases",
-            Self::Killed { .. } => "a process is killed",
-            Self::RecordLost { .. } => "a keeper loses its record",
-            Self::Amid { work: Work::Change, .. } => "something amid of a change",
-            Self::Amid { work: Work::Migration, .. } => "something amid of a migration",
-        }
-    }
+words! {
+    /// The word for something that happens.
+    pub(crate) fn item_word(Item), ITEMS:
+    Item::Push { .. } => "push",
+    Item::Again { .. } => "push again",
+    Item::Rollback { .. } => "rollback",
+    Item::Restart { .. } => "restart",
+    Item::Pause { .. } => "pause",
+    Item::Resume { .. } => "resume",
+    Item::Abort { .. } => "abort",
+    Item::SetPolicy { .. } => "policy set",
+    Item::BreakSlot { .. } => "break a slot",
+    Item::BreakMigrationLock { .. } => "break the migration lock",
+    Item::Exclude { .. } => "exclude",
+    Item::Include { .. } => "include",
+    Item::Drain { .. } => "drain",
+    Item::Admit { .. } => "admit",
+    Item::Resolve { .. } => "resolve a migration",
+    Item::Unquarantine { .. } => "release from quarantine",
+    Item::Remove { .. } => "remove a host",
+    Item::Join => "a host joins",
+    Item::AgentDies { .. } => "an agent dies",
+    Item::AgentDiesAt { .. } => "an agent dies at an effect",
+    Item::KeeperDies { .. } => "a keeper dies",
+    Item::PowerLost { .. } => "a host loses power",
+    Item::AgentFrozen { .. } => "an agent is frozen",
+    Item::HostFrozen { .. } => "a host is frozen",
+    Item::Terminated { .. } => "a host is terminated",
+    Item::DiskFull { .. } => "a disk is full",
+    Item::CutOff { .. } => "a host is cut off",
+    Item::Deaf { .. } => "a host is deaf",
+    Item::Mute { .. } => "a host is mute",
+    Item::Apart { .. } => "two hosts are apart",
+    Item::AnotherLeads { .. } => "another host leads",
+    Item::Laggard { .. } => "a host sees late",
+    Item::Throttled { .. } => "the balancer throttles",
+    Item::Slow { .. } => "the balancer is slow",
+    Item::AnswersLost { .. } => "the balancer's answers are lost",
+    Item::Stale { .. } => "the balancer answers from the past",
+    Item::RegistersLate { .. } => "the balancer registers late",
+    Item::DrainsLong { .. } => "the balancer drains for long",
+    Item::LosesTarget { .. } => "the balancer loses a target",
+    Item::StoreEmpty { .. } => "a store finds nothing",
+    Item::StoreSlow { .. } => "a store is slow",
+    Item::StoreLoses { .. } => "a store loses releases",
+    Item::Killed { .. } => "a process is killed",
+    Item::RecordLost { .. } => "a keeper loses its record",
+    Item::Amid { work: Work::Change, .. } => "something amid of a change",
+    Item::Amid { work: Work::Migration, .. } => "something amid of a migration",
+}
+
+words! {
+    /// The word for what happens to a host at its work.
+    pub(crate) fn blow_word(Blow), BLOWS:
+    Blow::AgentDies(_) => "its agent dies",
+    Blow::KeeperDies => "its keeper dies",
+    Blow::RecordLost => "its keeper loses its record",
+    Blow::PowerLost(_) => "it loses power",
+    Blow::AgentFrozen(_) => "its agent is frozen",
+    Blow::CutOff(_) => "it is cut off",
+    Blow::Terminated(_) => "it is terminated",
+    Blow::Removed => "it is removed",
+    Blow::LockBroken => "its lock is broken",
+    Blow::Drained => "it is drained",
+    Blow::Excluded => "it is excluded",
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use model::{Policy, Release};
 
-pub(crate) use self::item::{AMID, Blow, Item, Length, Work};
+pub(crate) use self::item::{AMID, BLOWS, Blow, ITEMS, Item, Length, Work, blow_word, item_word};
 use crate::{At, HostNo, ServiceNo};
 
 /// One run.

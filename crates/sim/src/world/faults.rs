@@ -7,7 +7,8 @@ use model::{fleet::Request, host::ExitSeen};
 use super::{Happening, Runs, World};
 use crate::{
     HostNo, ServiceNo,
-    scenario::{AMID, Item, Work},
+    coverage::Group,
+    scenario::{AMID, Item, Work, blow_word, item_word},
 };
 
 /// From a reboot until what was in service is to serve again, in milliseconds: more than its start and all pauses take.
@@ -16,8 +17,8 @@ const SERVES_AGAIN: u64 = 60_000;
 impl World {
     pub(super) fn begin(&mut self, number: usize) {
         let item = self.item(number);
-        self.coverage.met("item", item.word());
-        self.told(|| format!("({number}) {}: {item:?}", item.word()));
+        self.coverage.met(Group::Item, item_word(&item));
+        self.told(|| format!("({number}) {}: {item:?}", item_word(&item)));
         if matches!(item, Item::Amid { .. }) {
             return self.armed.push((number, self.at + AMID));
         }
@@ -77,6 +78,7 @@ impl World {
             return;
         };
         self.armed.retain(|(other, _)| *other != number);
+        self.coverage.met(Group::Blow, blow_word(&blow));
         self.scenario.items[number].1 = blow.of(work, service, host);
         self.later(after.ms(), Happening::Item(number));
     }
@@ -129,7 +131,7 @@ impl World {
             return;
         }
         let item = self.item(number);
-        self.told(|| format!("({number}) {} is over", item.word()));
+        self.told(|| format!("({number}) {} is over", item_word(&item)));
         match item {
             Item::PowerLost { host, .. } => self.power_back(host),
             Item::AgentFrozen { host, .. } => self.unfreeze(host, false),

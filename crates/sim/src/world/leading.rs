@@ -15,9 +15,13 @@ use model::{
 
 use super::{
     From, Happening, Letter, World,
-    words::{command_word, in_words, reply_in_words},
+    words::{in_words, reply_in_words},
 };
-use crate::{At, HostNo, invariants::Applied};
+use crate::{
+    At, HostNo,
+    coverage::{ELECTED, Group, hold_word},
+    invariants::Applied,
+};
 
 /// How long a host may say nothing.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(10);
@@ -80,8 +84,8 @@ impl World {
         let revision = model::Revision(before.revision.0 + 1);
         let reply = Arc::make_mut(&mut self.fleet).apply(revision, command);
         self.told(|| format!("#{revision} {} -> {}", in_words(&command.act), reply_in_words(&reply)));
-        self.note_entry(&command.act, &reply);
         let after = self.fleet.clone();
+        self.coverage.entry(&before, &after, &command.act, &reply);
         self.watch(|invariants, world| {
             invariants.applied(
                 world,
@@ -116,19 +120,6 @@ impl World {
         }
     }
 
-    fn note_entry(&mut self, act: &Act, reply: &Reply) {
-        self.coverage.met("command", command_word(act));
-        match reply {
-            Reply::Refused(refusal) => self.coverage.met("refusal", refusal.word()),
-            Reply::Planned(results) => {
-                for refusal in results.iter().filter_map(|result| result.as_ref().err()) {
-                    self.coverage.met("refusal", refusal.word());
-                }
-            }
-            Reply::Done | Reply::Accepted(_) | Reply::Joined(_) => (),
-        }
-    }
-
     pub(super) fn elect(&mut self) {
         if self.working_leader().is_some() {
             return;
@@ -156,7 +147,7 @@ impl World {
         self.reigns += 1;
         let now = self.hosts[host].clock.read(self.at);
         self.told(|| format!("h{host} leads"));
-        self.coverage.met("consensus", "a leader is elected");
+        self.coverage.met(Group::Consensus, ELECTED);
         self.leaders.push(Leader {
             host,
             reign: self.reigns,
@@ -247,8 +238,8 @@ impl World {
         let wake = wake.into_iter().chain(pauses).min();
         let busy = !leader.todo.is_empty();
         for number in 0..self.leaders[place].holds.len() {
-            let name = self.leaders[place].holds[number].why.name();
-            self.coverage.met("hold", name);
+            let name = hold_word(&self.leaders[place].holds[number].why);
+            self.coverage.met(Group::Hold, name);
         }
         self.watch(|invariants, world| invariants.planned(world, &world.leaders[place], &fleet));
         if busy {

@@ -1,12 +1,16 @@
 //! The host machines: what they are handed, and what becomes of what they want done.
 
 use model::{
-    fleet::{Act, Report},
+    fleet::{Act, PhaseKind, Report},
     host::{Effect, Event},
 };
 
 use super::{From, Happening, World};
-use crate::{HostNo, ServiceNo, scenario::Work};
+use crate::{
+    HostNo, ServiceNo,
+    coverage::{Group, effect_word, phase_word},
+    scenario::Work,
+};
 
 impl World {
     pub(super) fn deadline(&mut self, host: HostNo, service: ServiceNo, run: u64) {
@@ -44,8 +48,8 @@ impl World {
         let effects = machine.host.handle(event, now);
         let after = machine.host.ledger().change.as_ref().map(|change| change.phase.kind());
         if phase != after {
-            let word = after.map_or("steady", model::fleet::PhaseKind::word);
-            self.coverage.met("phase", word);
+            let word = phase_word(&after.unwrap_or(PhaseKind::Steady));
+            self.coverage.met(Group::Phase, word);
             self.told(|| format!("h{host} {}: {word}", service));
         }
         for effect in effects {
@@ -74,7 +78,7 @@ impl World {
     }
 
     fn begin_effect(&mut self, host: HostNo, service: ServiceNo, run: u64, effect: Effect) {
-        self.coverage.met("effect", word(&effect));
+        self.coverage.met(Group::Effect, effect_word(&effect));
         match effect {
             Effect::Persist(ledger) => {
                 if 0 < self.hosts[host].full {
@@ -150,26 +154,4 @@ fn is_near(effect: &Effect) -> bool {
             | Effect::ReadTail { .. }
             | Effect::Collect { .. }
     )
-}
-
-fn word(effect: &Effect) -> &'static str {
-    match effect {
-        Effect::Persist(_) => "persist",
-        Effect::Observe { .. } => "observe",
-        Effect::QueryStanding { .. } => "query standing",
-        Effect::QueryStaged { .. } => "query staged",
-        Effect::Stage { .. } => "stage",
-        Effect::Collect { .. } => "collect",
-        Effect::Leave { .. } => "leave",
-        Effect::Join { .. } => "join",
-        Effect::Stop { .. } => "stop",
-        Effect::VerifyAndStart { .. } => "verify and start",
-        Effect::KeepRunning { .. } => "keep running",
-        Effect::Probe { .. } => "probe",
-        Effect::Migrate { .. } => "migrate",
-        Effect::StopMigration { .. } => "stop migration",
-        Effect::ReadTail { .. } => "read tail",
-        Effect::Propose { .. } => "propose",
-        Effect::Log(_) => "log",
-    }
 }
