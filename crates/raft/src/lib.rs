@@ -8,6 +8,7 @@
 //! message. A node whose file is lost or damaged is replaced under a new id, never repaired.
 
 mod applier;
+mod carry;
 mod contact;
 mod error;
 mod fleet;
@@ -20,8 +21,11 @@ mod options;
 mod parts;
 mod peers;
 mod rebuild;
+mod runtime;
 mod service;
 mod silence;
+#[cfg(test)]
+mod simulated;
 mod standing;
 mod store;
 mod sum;
@@ -30,12 +34,13 @@ mod testing;
 mod types;
 mod wire;
 
+pub use carry::{Dial, plaintext};
 pub use error::{BootstrapError, ChangeError, ProposeError, TransferError};
 pub use id::{InvalidNodeId, NodeId};
 pub use machine::Machine;
 pub use node::Node;
 pub use options::{Compaction, Options, Timers};
-pub use peers::{Dial, plaintext};
+
 pub use rebuild::{Held, Salvaged, found, salvage};
 pub use service::PeerService;
 pub use standing::{PeerStanding, Role, Standing};

@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     BootstrapError, Machine, NodeId, OpenError, Options, PeerService, ProposeError, Role, Standing, Timers,
     applier::Applier,
+    carry::{Carry, Channels},
     contact::Contact,
     error::{Refused, bootstrap, reason, refused},
     network::Network,
@@ -87,11 +88,22 @@ impl<M: Machine> Node<M> {
             Store::is_there(&options.dir)?;
         }
         let store = Store::open::<M>(&options.dir, &options.node, &options.cluster)?;
-        let Options { node, cluster, timers, dial, .. } = options;
+        let channels = Channels::new(options.dial.clone(), options.timers.clone());
+        Self::start(options, config, store, Box::new(channels)).await
+    }
+
+    /// Starts on what was opened.
+    pub(crate) async fn start(
+        options: Options,
+        config: openraft::Config,
+        store: Store,
+        carry: Box<dyn Carry>,
+    ) -> Result<Self, OpenError> {
+        let Options { node, cluster, timers, .. } = options;
         let (sender, state) = watch::channel(Arc::new(M::default()));
         let outgrown = Arc::new(OnceLock::new());
         let applier = Applier::new(store.clone(), sender, outgrown.clone());
-        let peers = Arc::new(Peers::new(node.clone(), cluster.clone(), dial, timers.clone()));
+        let peers = Arc::new(Peers::new(node.clone(), cluster.clone(), carry, timers.clone()));
         let network = Network(Arc::clone(&peers));
         let started = Raft::<M>::new(node.clone(), Arc::new(config), network, store.clone(), applier).await;
         let raft = started.map_err(|fatal| {
@@ -280,10 +292,17 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Order, Tally};
+    use crate::{
+        runtime::Runtime,
+        testing::{Order, Tally},
+    };
 
     #[tokio::test]
     async fn a_store_that_fails_stops_the_node_and_says_why() {
+        Runtime::scope(1, fail()).await;
+    }
+
+    async fn fail() {
         let dir = tempfile::TempDir::new().unwrap();
         let id: NodeId = "a".parse().unwrap();
         let options = Options::new(id.clone(), "blue".parse().unwrap(), dir.path().to_owned());

@@ -1,34 +1,24 @@
-//! The calling side: one channel for each peer, and a deadline on every call.
+//! The calling side: what is said to each peer, with a deadline on every call.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use api::v1::{PeerRequest, peer_client::PeerClient};
+use api::v1::PeerRequest;
 use bytes::Bytes;
 use model::ClusterId;
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint},
-};
+use tokio::time::Instant;
+use tonic::{Code, Status};
 
 use crate::{
     NodeId, Standing, Timers,
+    carry::{Carry, NotCarried},
     silence::Silence,
-    wire::{MESSAGE_LIMIT_BYTES, Message, VERSION},
+    wire::{Message, VERSION},
 };
-
-/// Says how to reach a node: scheme, name and TLS. Timeouts and keepalive are set by this crate afterwards.
-pub type Dial = Arc<dyn Fn(&NodeId, SocketAddr) -> Result<Endpoint, tonic::transport::Error> + Send + Sync>;
-
-/// Reaches nodes in clear text. For loopback, and for those who say so.
-#[must_use]
-pub fn plaintext() -> Dial {
-    Arc::new(|_, address| Endpoint::from_shared(format!("http://{address}")))
-}
 
 /// Why a call brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +33,11 @@ pub(crate) enum CallError {
     Coding { to: NodeId, source: serde_json::Error },
 }
 
-/// The channels of one node to all others.
+/// The ways of one node to all others.
 pub(crate) struct Peers {
     me: NodeId,
     cluster: ClusterId,
-    dial: Dial,
+    carry: Box<dyn Carry>,
     timers: Timers,
     lines: Mutex<Lines>,
     silence: Silence,
@@ -57,14 +47,13 @@ pub(crate) struct Peers {
 struct Lines {
     /// Where the newest known membership says that nodes are.
     addresses: BTreeMap<NodeId, SocketAddr>,
-    channels: BTreeMap<NodeId, (SocketAddr, Channel)>,
     /// Since when a peer has not answered, and whether the log tells of it: not every lost message, only those that stay lost.
     silent: BTreeMap<NodeId, (Instant, bool)>,
 }
 
 impl Peers {
-    pub(crate) fn new(me: NodeId, cluster: ClusterId, dial: Dial, timers: Timers) -> Self {
-        Self { me, cluster, dial, timers, lines: Mutex::default(), silence: Silence::default() }
+    pub(crate) fn new(me: NodeId, cluster: ClusterId, carry: Box<dyn Carry>, timers: Timers) -> Self {
+        Self { me, cluster, carry, timers, lines: Mutex::default(), silence: Silence::default() }
     }
 
     pub(crate) fn timers(&self) -> &Timers {
@@ -86,15 +75,15 @@ impl Peers {
         self.connect(&standing.members());
     }
 
-    /// Takes note of a membership: moved nodes get a new channel, and those that left lose theirs.
+    /// Takes note of a membership: moved nodes are called where they are now, and those that left no more.
     fn connect(&self, addresses: &BTreeMap<NodeId, SocketAddr>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.addresses == *addresses {
             return;
         }
         lines.addresses.clone_from(addresses);
-        lines.channels.retain(|node, (address, _)| addresses.get(node) == Some(address));
         lines.silent.retain(|node, _| addresses.contains_key(node));
+        self.carry.follow(addresses);
     }
 
     /// Takes note of whether a peer answered.
@@ -113,28 +102,10 @@ impl Peers {
         }
     }
 
-    /// The channel to `to`, which is at `address` unless the membership knows better. It connects on first use.
-    fn channel(&self, to: &NodeId, address: SocketAddr) -> Result<(SocketAddr, Channel), CallError> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = lines.addresses.get(to).copied().unwrap_or(address);
-        if let Some((known, channel)) = lines.channels.get(to)
-            && *known == address
-        {
-            return Ok((address, channel.clone()));
-        }
-        let endpoint =
-            (self.dial)(to, address).map_err(|source| CallError::Dial { to: to.clone(), address, source })?;
-        // A partition can leave a connection that is dead but open: only keepalive notices, and only if it also
-        // runs while no call is under way.
-        let channel = endpoint
-            .connect_timeout(self.timers.connect)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(self.timers.keepalive)
-            .keep_alive_timeout(self.timers.keepalive)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        lines.channels.insert(to.clone(), (address, channel.clone()));
-        Ok((address, channel))
+    /// Where `to` is: at `address`, unless the membership knows better.
+    fn whereabouts(&self, to: &NodeId, address: SocketAddr) -> SocketAddr {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.addresses.get(to).copied().unwrap_or(address)
     }
 
     /// Sends one message and waits for its answer, at most `limit`.
@@ -161,10 +132,7 @@ impl Peers {
     ) -> Result<T::Answer, CallError> {
         let coding = |source| CallError::Coding { to: to.clone(), source };
         let payload = serde_json::to_vec(message).map_err(coding)?;
-        let (address, channel) = self.channel(to, address)?;
-        let mut client = PeerClient::new(channel)
-            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
-            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        let address = self.whereabouts(to, address);
         let mut request = tonic::Request::new(PeerRequest {
             version: VERSION,
             cluster: self.cluster.as_str().to_owned(),
@@ -175,15 +143,19 @@ impl Peers {
             state: state.into(),
         });
         request.set_timeout(limit);
-        let answer = match tokio::time::timeout(limit, client.exchange(request)).await {
-            Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) if status.code() == Code::DeadlineExceeded => {
-                return Err(CallError::TimedOut { to: to.clone(), address, limit });
+        let timed_out = || CallError::TimedOut { to: to.clone(), address, limit };
+        let answer = match tokio::time::timeout(limit, self.carry.carry(to, address, request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(NotCarried::Failed(status))) if status.code() == Code::DeadlineExceeded => {
+                return Err(timed_out());
             }
-            Ok(Err(status)) => {
-                return Err(CallError::Failed { to: to.clone(), address, status: Box::new(status) });
+            Ok(Err(NotCarried::Failed(status))) => {
+                return Err(CallError::Failed { to: to.clone(), address, status });
             }
-            Err(_) => return Err(CallError::TimedOut { to: to.clone(), address, limit }),
+            Ok(Err(NotCarried::Dial(source))) => {
+                return Err(CallError::Dial { to: to.clone(), address, source });
+            }
+            Err(_) => return Err(timed_out()),
         };
         serde_json::from_slice(&answer.payload).map_err(coding)
     }

@@ -4,12 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
-    time::Instant,
 };
 
 use model::Revision;
 use openraft::{Instant as _, ServerState, async_runtime::watch::WatchReceiver as _};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Machine, NodeId,

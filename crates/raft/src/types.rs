@@ -64,7 +64,7 @@ impl<M: Machine> RaftTypeConfig for Types<M> {
         = openraft::impls::InlineBatch<T>
     where
         T: openraft::OptionalSend + 'static;
-    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type AsyncRuntime = crate::runtime::Runtime;
     type ErrorSource = openraft::impls::BoxedErrorSource;
 }
 

@@ -17,11 +17,18 @@ use super::{Inner, Store};
 /// Told how the flush went. Never called twice.
 pub(super) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
+/// Takes those who wait for a flush.
+pub(super) type Flushes = Box<dyn Fn(Done) + Send + Sync>;
+
 /// Starts the thread. It ends when all handles of the store are gone.
-pub(super) fn start(store: Weak<Inner>) -> io::Result<mpsc::Sender<Done>> {
+pub(super) fn start(store: Weak<Inner>) -> io::Result<Flushes> {
     let (sender, waiting) = mpsc::channel();
     thread::Builder::new().name("raft-flush".to_owned()).spawn(move || run(&store, &waiting))?;
-    Ok(sender)
+    Ok(Box::new(move |done| {
+        if let Err(mpsc::SendError(done)) = sender.send(done) {
+            done(Err(io::Error::other("the thread that flushes has ended")));
+        }
+    }))
 }
 
 fn run(store: &Weak<Inner>, waiting: &mpsc::Receiver<Done>) {

@@ -6,6 +6,8 @@
 mod check;
 #[cfg(test)]
 mod cuts;
+#[cfg(test)]
+mod disk;
 mod flush;
 mod log;
 mod open;
@@ -16,12 +18,14 @@ mod tests;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock, mpsc},
+    sync::{Arc, RwLock, Weak},
 };
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase as _, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(test)]
+pub(crate) use disk::Disk;
 pub use open::OpenError;
 pub(crate) use snapshot::StoredSnapshot;
 
@@ -57,16 +61,25 @@ struct Inner {
     /// `None` once closed, so that the file's lock is gone although openraft's tasks still hold handles.
     database: RwLock<Option<Database>>,
     /// Those who wait for a flush.
-    flushes: mpsc::Sender<flush::Done>,
+    flushes: flush::Flushes,
 }
 
 impl Store {
     fn new(path: PathBuf, database: Database) -> io::Result<Self> {
+        Self::flushed_by(path, database, flush::start)
+    }
+
+    /// A store whose flushes `start` takes care of.
+    fn flushed_by(
+        path: PathBuf,
+        database: Database,
+        start: impl FnOnce(Weak<Inner>) -> io::Result<flush::Flushes>,
+    ) -> io::Result<Self> {
         let mut started = Ok(());
         let inner = Arc::new_cyclic(|inner| {
-            let flushes = flush::start(inner.clone()).unwrap_or_else(|error| {
+            let flushes = start(inner.clone()).unwrap_or_else(|error| {
                 started = Err(error);
-                mpsc::channel().0
+                Box::new(drop)
             });
             Inner { path, database: RwLock::new(Some(database)), flushes }
         });
@@ -92,9 +105,7 @@ impl Store {
 
     /// Has `done` told once all that was written until now is durable.
     fn flush(&self, done: flush::Done) {
-        if let Err(mpsc::SendError(done)) = self.inner.flushes.send(done) {
-            done(Err(io::Error::other("the thread that flushes has ended")));
-        }
+        (self.inner.flushes)(done);
     }
 
     /// Makes everything durable that was committed before: a durable commit is one of all that lies behind it.

@@ -47,9 +47,9 @@ fn doc(shell: &Shell) -> Result<Verdict> {
 
 /// The cluster tests start our binaries, which no test depends on: they are built first, and in one go with
 /// the tests, because two builds would choose two sets of features and compile many crates twice. Before them the agent that knows one
-/// fleet level more, for the tests of upgrades.
+/// fleet level more, for the tests of upgrades; one test is built with it, so that it has the features of the tests' dependencies too.
 fn test(shell: &Shell) -> Result<Verdict> {
-    let next = ["--features", "agent/next-level", "--bin", "deployinatord-next"];
+    let next = ["--features", "agent/next-level", "--bin", "deployinatord-next", "--test", "kill"];
     for wanted in [&next[..], &["--bins", "--tests"]] {
         let mut command = shell.cargo(["build", "--locked", "--workspace"]);
         command.args(wanted);

@@ -1,108 +1,26 @@
 //! What a loss of power leaves behind: only what was flushed.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
-};
+use std::{io, pin::Pin, time::Duration};
 
 use openraft::{
     Entry as RawEntry, EntryPayload,
     storage::{IOFlushed, RaftLogReader, RaftLogStorage},
     type_config::TypeConfigExt as _,
 };
-use redb::{Database, Durability, StorageBackend};
+use redb::{Database, Durability};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     NodeId,
-    store::{KEY_VOTE, LOG, META, SNAPSHOT, Store},
+    store::{Disk, KEY_VOTE, Store},
     testing::{Order, Tally},
     types::{Entry, LogId, Proposal, Types, Vote},
 };
 
-/// A disk whose flushes can be held back, and that knows what of it survives.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    state: Arc<(Mutex<State>, Condvar)>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// What programs read.
-    written: Vec<u8>,
-    /// What a loss of power leaves.
-    durable: Vec<u8>,
-    held: bool,
-    /// Flushes that wait to be let go.
-    waiting: usize,
-}
-
-impl Disk {
-    fn after_power_loss(&self) -> Self {
-        let durable = self.state.0.lock().unwrap().durable.clone();
-        let state = State { written: durable.clone(), durable, ..State::default() };
-        Self { state: Arc::new((Mutex::new(state), Condvar::new())) }
-    }
-
-    fn hold_flushes(&self, held: bool) {
-        self.state.0.lock().unwrap().held = held;
-        self.state.1.notify_all();
-    }
-
-    /// Waits until a flush is held back.
-    fn until_held_back(&self) {
-        let state = self.state.0.lock().unwrap();
-        let waited =
-            self.state.1.wait_timeout_while(state, Duration::from_secs(30), |state| state.waiting == 0);
-        assert!(!waited.unwrap().1.timed_out(), "waited 30 s for a flush");
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.state.0.lock().unwrap().written.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&self.state.0.lock().unwrap().written[offset..offset + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state.0.lock().unwrap().written.resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.state.0.lock().unwrap();
-        state.waiting += 1;
-        self.state.1.notify_all();
-        state = self.state.1.wait_while(state, |state| state.held).unwrap();
-        state.waiting -= 1;
-        state.durable = state.written.clone();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        self.state.0.lock().unwrap().written[offset..offset + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
 fn store(disk: &Disk) -> Store {
     let database = Database::builder().create_with_backend(disk.clone()).unwrap();
     let store = Store::new("a disk in memory".into(), database).unwrap();
-    let tables = store.write(Durability::Immediate, |transaction| {
-        transaction.open_table(META)?;
-        transaction.open_table(LOG)?;
-        transaction.open_table(SNAPSHOT)?;
-        Ok(())
-    });
-    tables.unwrap();
+    store.tables().unwrap();
     store
 }
 
