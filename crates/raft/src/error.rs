@@ -175,7 +175,7 @@ pub(crate) fn refused<M: Machine>(
             | ChangeMembershipError::UnsupportedMembershipTransition(_)
             | ChangeMembershipError::NodeMetadataChanged(_) => ChangeError::InProgress,
         }),
-        // The second step of a change finds that somebody else changed the members after the first.
+        // Somebody else changed the members meanwhile, before the change or between its two steps.
         RaftError::APIError(ClientWriteError::PreconditionFailed(_)) => {
             Refused::Change(ChangeError::InProgress)
         }

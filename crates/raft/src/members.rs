@@ -7,14 +7,14 @@ use std::{
 };
 
 use model::Revision;
-use openraft::ChangeMembers;
+use openraft::{ChangeMembers, Precondition, async_runtime::watch::WatchReceiver as _};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     ChangeError, Machine, Node, NodeId, ProposeError, Role, Standing, TransferError,
     error::{Refused, reason, refused},
     node::{Patience, after},
-    types::Place,
+    types::{Place, Types},
 };
 
 impl<M: Machine> Node<M> {
@@ -138,8 +138,9 @@ impl<M: Machine> Node<M> {
         self.runs()?;
         loop {
             // A task of its own: a change of voters takes two steps, and must not be dropped between them.
-            let (raft, step) = (self.inner.raft.clone(), change.clone());
-            let attempt = tokio::spawn(async move { raft.change_membership(step, false).await });
+            let (raft, step, unless_changed) = (self.inner.raft.clone(), change.clone(), [self.voted_by()?]);
+            let attempt =
+                tokio::spawn(async move { raft.change_membership_if(step, false, unless_changed).await });
             let answer = match timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(lost)) => {
@@ -155,6 +156,18 @@ impl<M: Machine> Node<M> {
                 Err(Refused::Change(error)) => return Err(error),
             }
         }
+    }
+
+    /// That the members are still those by which this node votes. A leader that was voted out leads on until that is committed; openraft
+    /// takes it for a mistake when it is asked for another change then, and the node would stop.
+    fn voted_by(&self) -> Result<Precondition<Types<M>>, ProposeError> {
+        let metrics = self.inner.raft.metrics();
+        let now = metrics.borrow_watched();
+        let members = &now.membership_config;
+        if !members.membership().voter_ids().any(|voter| voter == self.inner.node) {
+            return Err(not_leader(&self.inner.standing.borrow()));
+        }
+        Ok(Precondition::LastMembershipLogId { last_membership_log_id: members.log_id().clone() })
     }
 
     /// Hands leadership to the voter that has most of the log and answered lately, and returns it once it leads.

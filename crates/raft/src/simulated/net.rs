@@ -31,6 +31,9 @@ use crate::{
 /// One life of a node, from its start to its crash.
 pub(super) type Life = u64;
 
+/// Where a node is called, in which life of it.
+type Door = (Life, Arc<PeerService<Journal>>);
+
 /// From whom to whom.
 type Link = (NodeId, NodeId);
 
@@ -38,7 +41,7 @@ type Link = (NodeId, NodeId);
 #[derive(Clone)]
 pub(super) struct Net {
     chance: Chance,
-    doors: Arc<Mutex<BTreeMap<NodeId, (Life, Arc<PeerService<Journal>>)>>>,
+    doors: Arc<Mutex<BTreeMap<NodeId, Door>>>,
     cut: watch::Sender<BTreeSet<Link>>,
     /// So many messages of a hundred are lost.
     loss: Arc<Mutex<u64>>,
@@ -88,7 +91,7 @@ impl Net {
         Line { net: self.clone(), from: node, life }
     }
 
-    fn door(&self, node: &NodeId) -> Option<(Life, Arc<PeerService<Journal>>)> {
+    fn door(&self, node: &NodeId) -> Option<Door> {
         self.doors.lock().unwrap().get(node).cloned()
     }
 
