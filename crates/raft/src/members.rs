@@ -57,7 +57,7 @@ impl<M: Machine> Node<M> {
     /// voters must be members, and are waited for until they have the log as it was at the call.
     ///
     /// A change that was begun goes on when `within` has passed. One that a leader's loss cut in half shows in
-    /// [`Standing::changing`](crate::Standing::changing), and is completed by asking again.
+    /// [`Standing::changing`](crate::Standing::changing), and is completed by asking again, for the same voters or, after it, for others.
     ///
     /// # Errors
     /// A new voter is no member or does not catch up, this node does not lead, or the change was not committed.
@@ -71,11 +71,14 @@ impl<M: Machine> Node<M> {
         }
         let deadline = after(within);
         self.caught_up(&voters, deadline, within).await?;
-        self.change(
-            ChangeMembers::ReplaceAllVoters(voters),
-            deadline.saturating_duration_since(Instant::now()),
-        )
-        .await
+        let remaining = || deadline.saturating_duration_since(Instant::now());
+        let quorums = self.inner.standing.borrow().quorums.clone();
+        if let [_, under_way] = quorums.as_slice()
+            && *under_way != voters
+        {
+            self.change(ChangeMembers::ReplaceAllVoters(under_way.clone()), remaining()).await?;
+        }
+        self.change(ChangeMembers::ReplaceAllVoters(voters), remaining()).await
     }
 
     /// Waits until the new ones among `voters` hold all that the log holds now.
@@ -138,7 +141,8 @@ impl<M: Machine> Node<M> {
         self.runs()?;
         loop {
             // A task of its own: a change of voters takes two steps, and must not be dropped between them.
-            let (raft, step, unless_changed) = (self.inner.raft.clone(), change.clone(), [self.voted_by()?]);
+            let (raft, step) = (self.inner.raft.clone(), change.clone());
+            let unless_changed = [self.unless_changed(&change)?];
             let attempt =
                 tokio::spawn(async move { raft.change_membership_if(step, false, unless_changed).await });
             let answer = match timeout_at(deadline, attempt).await {
@@ -158,14 +162,25 @@ impl<M: Machine> Node<M> {
         }
     }
 
-    /// That the members are still those by which this node votes. A leader that was voted out leads on until that is committed; openraft
-    /// takes it for a mistake when it is asked for another change then, and the node would stop.
-    fn voted_by(&self) -> Result<Precondition<Types<M>>, ProposeError> {
+    /// That the members are still those by which this node votes and may make this change.
+    ///
+    /// A change that a leader's loss cut in half is completed before another one is begun. openraft would go on from between the two at once,
+    /// and this node, if neither of them has it vote any more, would stop in the middle.
+    fn unless_changed(
+        &self,
+        change: &ChangeMembers<NodeId, Place>,
+    ) -> Result<Precondition<Types<M>>, ChangeError> {
         let metrics = self.inner.raft.metrics();
         let now = metrics.borrow_watched();
         let members = &now.membership_config;
         if !members.membership().voter_ids().any(|voter| voter == self.inner.node) {
-            return Err(not_leader(&self.inner.standing.borrow()));
+            return Err(not_leader(&self.inner.standing.borrow()).into());
+        }
+        let sets = members.membership().get_joint_config();
+        if let (ChangeMembers::ReplaceAllVoters(voters), [_, under_way, ..]) = (change, sets.as_slice())
+            && voters != under_way
+        {
+            return Err(ChangeError::InProgress);
         }
         Ok(Precondition::LastMembershipLogId { last_membership_log_id: members.log_id().clone() })
     }
