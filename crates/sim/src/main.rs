@@ -5,11 +5,13 @@
 //! speaks of; when the faults end, everything settles. Absent on purpose: copies of what is decided. What decides is `model`, as it ships;
 //! what carries it out in an agent (`agent`) is async and not in here, the cluster tests are about that.
 //!
-//! `scenario` draws what happens, `world` lets it happen, `shrink` makes the list of faults of a failure small.
+//! `scenario` draws what happens, `world` lets it happen, `shrink` makes the list of faults of a failure small. `forming` draws nothing: it looks
+//! at every order of what can happen to a few hosts that form a cluster.
 
 mod chance;
 mod clock;
 mod coverage;
+mod forming;
 mod invariants;
 mod scenario;
 mod shrink;
@@ -67,10 +69,25 @@ struct Arguments {
     /// Measures how many calm rollouts over so many hosts one core plays in a second.
     #[arg(long, value_name = "HOSTS", conflicts_with = "replay")]
     rate: Option<usize>,
+    /// Looks at how a cluster forms instead: every order of a few hosts' events, with each rule and without.
+    #[arg(long)]
+    forming: bool,
+    /// With --forming: looks as far as it can, which takes long.
+    #[arg(long, requires = "forming")]
+    full: bool,
+    /// With --forming: at most so many states of each scenario.
+    #[arg(long, value_name = "N", requires = "forming")]
+    states: Option<usize>,
+    /// With --forming: only this scenario.
+    #[arg(long, value_name = "NAME", requires = "forming")]
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.forming {
+        return forming::check(arguments.full, arguments.only.as_deref(), arguments.states);
+    }
     if let Some(seed) = arguments.replay {
         return replay(seed, arguments.items.as_deref());
     }

@@ -23,19 +23,22 @@ pub(crate) fn sim(shell: &Shell, args: &[OsString]) -> Result<ExitCode> {
     Err(error).with_context(|| format!("run {}", binary.display()))
 }
 
-/// Plays as many seeds as every change has to pass.
+/// Plays as many seeds as every change has to pass, and looks at how a cluster forms.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
     let Some(binary) = executable(shell)? else {
         return Ok(Verdict::Failed { report: "the simulator was not built".to_owned() });
     };
-    let mut command = Command::new(&binary);
-    command.args(["--seeds", SEEDS, "--coverage"]).current_dir(shell.root());
-    let ran = shell.run(command)?;
-    if !ran.succeeded {
-        return Ok(Verdict::Failed { report: ran.unseen });
+    let mut notes = Vec::new();
+    for args in [&["--seeds", SEEDS, "--coverage"][..], &["--forming"]] {
+        let mut command = Command::new(&binary);
+        command.args(args).current_dir(shell.root());
+        let ran = shell.run(command)?;
+        if !ran.succeeded {
+            return Ok(Verdict::Failed { report: ran.unseen });
+        }
+        notes.extend(ran.output.lines().rfind(|line| line.starts_with("sim: ")).map(str::to_owned));
     }
-    let last = ran.output.lines().rfind(|line| line.starts_with("sim: ")).unwrap_or_default();
-    Ok(Verdict::Passed { notes: vec![last.to_owned()] })
+    Ok(Verdict::Passed { notes })
 }
 
 fn executable(shell: &Shell) -> Result<Option<PathBuf>> {

@@ -218,6 +218,19 @@ impl Former {
         self
     }
 
+    /// The same at the beginning of its clock, one retry before it asks again, without what only tells whom to ask
+    /// when, and people why: for a checker that lets any time pass between two events, and takes hosts that can do
+    /// the same for equal.
+    #[must_use]
+    pub fn timeless(mut self) -> Self {
+        self.due = Timestamp(0) + self.options.retry;
+        self.ready = self.ready.map(|_| Timestamp(0));
+        self.asked.clear();
+        self.silent.clear();
+        self.disagreed = None;
+        self
+    }
+
     /// The group that this host is in, or is starting. Messages of this group's Raft, and of no other, may be
     /// handed on. Final once it is there.
     #[must_use]

@@ -25,7 +25,11 @@ pub(super) const STEPS: [Step; 9] = [
         run: dependencies::check,
     },
     Step { name: "clippy", about: "no warning in any target", run: clippy },
-    Step { name: "sim", about: "no promise is broken in 2000 simulated fleets", run: sim::check },
+    Step {
+        name: "sim",
+        about: "no promise is broken in 2000 simulated fleets, and never two groups form",
+        run: sim::check,
+    },
     Step { name: "mutants", about: "the simulator finds every planted bug", run: mutants::check },
     Step { name: "test", about: "all tests, with nextest where there is one", run: test },
     Step { name: "doc", about: "the documentation builds without a warning", run: doc },

@@ -1,0 +1,235 @@
+//! What is looked at: how many hosts, what their lists can show, and which faults there are how often.
+
+use model::forming::Rule;
+
+/// What can happen, and how far it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    /// In words, for people.
+    pub(super) about: &'static str,
+    pub(super) hosts: usize,
+    pub(super) expected: usize,
+    /// For each host, the hosts that its lists can show.
+    pub(super) lists: Lists,
+    /// The hosts of a roster of round 1 that the first of them has proposed, and those who have agreed to it before it begins, one bit for each.
+    pub(super) begun: Option<(u8, u8)>,
+    /// Crashes, before or after any effect.
+    pub(super) crashes: Faults,
+    /// State directories that are emptied.
+    pub(super) emptied: Faults,
+    /// Hosts that are terminated.
+    pub(super) terminated: Faults,
+    /// Initialisings that fail.
+    pub(super) failures: Faults,
+    /// Hosts at which an operator sets aside a host, one that is terminated.
+    pub(super) set_aside: Faults,
+    /// Rosters of later rounds are not followed up.
+    pub(super) rounds: u64,
+    /// So many states at most, when it is not to look as far as it can.
+    pub(super) limit: usize,
+    /// Left out of what every change has to pass.
+    pub(super) is_long: bool,
+    pub(super) omitted: Option<Rule>,
+}
+
+/// What the inventory's answers show.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lists {
+    /// All hosts.
+    Whole,
+    /// Any of them, with the one who is answered.
+    Any,
+    /// For each host its own, one bit for each host.
+    These(&'static [&'static [u8]]),
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Faults {
+    /// So many in one history.
+    pub(super) count: u8,
+    /// At these hosts, one bit for each.
+    pub(super) at: u8,
+}
+
+const NONE: Faults = Faults { count: 0, at: 0 };
+
+const fn any(count: u8) -> Faults {
+    Faults { count, at: 0xff }
+}
+
+const fn at(count: u8, at: u8) -> Faults {
+    Faults { count, at }
+}
+
+const BASE: Scenario = Scenario {
+    name: "",
+    about: "",
+    hosts: 3,
+    expected: 2,
+    lists: Lists::Any,
+    begun: None,
+    crashes: NONE,
+    emptied: NONE,
+    terminated: NONE,
+    failures: NONE,
+    set_aside: NONE,
+    rounds: 2,
+    limit: 100_000,
+    is_long: false,
+    omitted: None,
+};
+
+/// All rules are kept: never two groups, and whatever happened, one forms.
+pub(super) const KEPT: &[Scenario] = &[
+    Scenario {
+        name: "two",
+        about: "2 of 2 hosts expected, any lists, 2 crashes, 1 initialising fails",
+        hosts: 2,
+        crashes: any(2),
+        failures: any(1),
+        ..BASE
+    },
+    Scenario {
+        name: "calm",
+        about: "3 of 3 hosts expected, whole lists, no crash, one round",
+        expected: 3,
+        lists: Lists::Whole,
+        rounds: 1,
+        ..BASE
+    },
+    Scenario {
+        name: "crashes",
+        about: "3 of 3 hosts expected, whole lists, 2 crashes, 1 initialising fails",
+        expected: 3,
+        lists: Lists::Whole,
+        crashes: any(2),
+        failures: any(1),
+        ..BASE
+    },
+    Scenario { name: "lists", about: "2 of 3 hosts expected, any lists, no crash", ..BASE },
+    Scenario {
+        name: "agreed",
+        about: "2 of 3 hosts expected, all have agreed, any lists, 1 crash, 1 host terminated",
+        begun: Some((0b111, 0b111)),
+        crashes: any(1),
+        terminated: any(1),
+        is_long: true,
+        ..BASE
+    },
+    Scenario {
+        name: "emptied",
+        about: "3 of 3 hosts expected, whole lists, 1 host loses its disk",
+        expected: 3,
+        lists: Lists::Whole,
+        emptied: any(1),
+        ..BASE
+    },
+];
+
+/// All rules are kept, with more hosts than can be looked at one state at a time.
+pub(super) const WALKS: &[Scenario] = &[
+    Scenario {
+        name: "four",
+        about: "3 of 4 hosts expected, any lists, 2 crashes, 1 host terminated, 1 initialising fails",
+        hosts: 4,
+        expected: 3,
+        crashes: any(2),
+        terminated: any(1),
+        failures: any(1),
+        is_long: true,
+        ..BASE
+    },
+    Scenario {
+        name: "five",
+        about: "3 of 5 hosts expected, any lists, 2 crashes, 1 host terminated, 1 initialising fails",
+        hosts: 5,
+        expected: 3,
+        crashes: any(2),
+        terminated: any(1),
+        failures: any(1),
+        is_long: true,
+        ..BASE
+    },
+];
+
+const AGREED: Scenario = Scenario { begun: Some((0b111, 0b111)), ..BASE };
+
+/// One rule is left out: two groups.
+pub(super) const LEFT_OUT: &[Scenario] = &[
+    Scenario { name: "expected", about: "any lists", omitted: Some(Rule::Expected), ..BASE },
+    Scenario {
+        name: "every_host",
+        about: "whole lists, an operator sets a terminated host aside",
+        lists: Lists::Whole,
+        terminated: at(1, 0b100),
+        set_aside: any(1),
+        omitted: Some(Rule::EveryHost),
+        ..BASE
+    },
+    Scenario { name: "unanimous", about: "any lists", omitted: Some(Rule::Unanimous), ..BASE },
+    Scenario { name: "one_agreement", about: "any lists", omitted: Some(Rule::OneAgreement), ..BASE },
+    Scenario {
+        name: "agreement_stored",
+        about: "two lists with one host in common, which crashes",
+        lists: Lists::These(&[&[0b101], &[0b110], &[]]),
+        crashes: at(1, 0b100),
+        omitted: Some(Rule::AgreementStored),
+        ..BASE
+    },
+    Scenario {
+        name: "initialising_stored",
+        about: "all have agreed; one host crashes, one is terminated",
+        lists: Lists::These(&[&[0b111], &[], &[]]),
+        crashes: at(1, 0b001),
+        terminated: at(1, 0b100),
+        omitted: Some(Rule::InitialisingStored),
+        ..AGREED
+    },
+    Scenario { name: "group_is_final", about: "any lists", omitted: Some(Rule::GroupIsFinal), ..BASE },
+    Scenario {
+        name: "withdrawn_by_all",
+        about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
+        lists: Lists::These(&[&[0b001], &[], &[]]),
+        crashes: at(1, 0b001),
+        terminated: at(1, 0b100),
+        set_aside: at(1, 0b001),
+        omitted: Some(Rule::WithdrawnByAll),
+        ..AGREED
+    },
+    Scenario {
+        name: "withdrawn_for_good",
+        about: "h1 has agreed to h1 h2, whom it proposed; h2 is given h2 h3, and crashes twice",
+        lists: Lists::These(&[&[], &[0b110], &[]]),
+        begun: Some((0b011, 0b001)),
+        crashes: at(2, 0b010),
+        omitted: Some(Rule::WithdrawnForGood),
+        is_long: true,
+        ..BASE
+    },
+    Scenario {
+        name: "gone_unheard",
+        about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
+        lists: Lists::These(&[&[0b001], &[], &[]]),
+        crashes: at(1, 0b001),
+        terminated: at(1, 0b100),
+        set_aside: at(1, 0b001),
+        omitted: Some(Rule::GoneUnheard),
+        ..AGREED
+    },
+    Scenario {
+        name: "same_state",
+        about: "four have agreed; one host crashes, one loses its disk, one is terminated, which an operator sets aside",
+        hosts: 4,
+        lists: Lists::These(&[&[0b0001], &[], &[], &[]]),
+        begun: Some((0b1111, 0b1111)),
+        crashes: at(1, 0b0001),
+        emptied: at(1, 0b0100),
+        terminated: at(1, 0b1000),
+        set_aside: at(1, 0b0001),
+        omitted: Some(Rule::SameState),
+        is_long: true,
+        ..BASE
+    },
+];
