@@ -358,11 +358,14 @@ impl Scene<'_> {
         }
         let to = self.host(host)?.change.as_ref().and_then(|change| change.to.as_ref());
         let condemned = to.is_some_and(|to| self.service.quarantine.contains_key(&to.id));
+        let back = self.service.active().filter(|active| active.is_rollback());
+        let taken_back = back.is_some_and(|back| back.target.as_ref() != to);
         let here = self.host_mut(host)?;
         if let Some(change) = here.change.as_mut().filter(|change| change.purpose == Purpose::Park) {
             change.purpose = Purpose::Converge;
-            // P6: what was condemned is not started again. From nothing the host gets what has completed, under a slot of its own.
-            change.to.take_if(|_| condemned);
+            // What was condemned is not started again (P6), nor what is just being taken back everywhere (P12). From nothing the host gets
+            // what has completed, under a slot of its own.
+            change.to.take_if(|_| condemned || taken_back);
         }
         self.goes_back_too(host);
         self.note(None, Some(host), EventKind::Asked { what: "admit".into(), by: by.clone() });

@@ -202,15 +202,21 @@ impl Scene<'_> {
             Some(host),
             EventKind::HostSettled { release, end: Settled::Reverted },
         );
-        if let Purpose::Rollout(rollout) = change.purpose {
+        let again = u32::from(!change.revert);
+        match change.purpose {
             // A host that went back for no fault of the release has its turn again; after a while, unless it was asked to go back.
-            if self.part(rollout, host) == Some(PartState::Changing) {
+            Purpose::Rollout(rollout) if self.part(rollout, host) == Some(PartState::Changing) => {
                 self.turn_again(rollout, host);
                 let here = self.host_mut(host)?;
-                here.abandoned = here.abandoned.saturating_add(u32::from(!change.revert));
-                here.setbacks = here.setbacks.saturating_add(u32::from(!change.revert));
+                here.abandoned = here.abandoned.saturating_add(again);
+                here.setbacks = here.setbacks.saturating_add(again);
                 self.halt_after_setbacks(rollout, host)?;
             }
+            Purpose::Converge => {
+                let here = self.host_mut(host)?;
+                here.abandoned = here.abandoned.saturating_add(again);
+            }
+            Purpose::Rollout(_) | Purpose::Park => (),
         }
         self.already_there(host);
         Ok(())

@@ -131,6 +131,18 @@ impl Scene<'_> {
             self.service.next = None;
         }
         self.forget_staged();
+        self.forget_setbacks();
+    }
+
+    /// How often a host was set back counts within one rollout.
+    fn forget_setbacks(&mut self) {
+        let name = self.name;
+        let had = |record: &Arc<Host>| record.services.get(name).is_some_and(|here| here.setbacks != 0);
+        for record in self.hosts.values_mut().filter(|record| had(record)) {
+            if let Some(here) = Arc::make_mut(record).services.get_mut(name) {
+                here.setbacks = 0;
+            }
+        }
     }
 
     fn completed(&mut self, kind: RolloutKind, target: Option<Release>) {
@@ -211,7 +223,11 @@ impl Scene<'_> {
             matches!(kind, RolloutKind::Push | RolloutKind::Rollback) && !self.is_good(&target.id)
         });
         let Some(condemned) = condemned else {
-            let rolls = phase == RolloutPhase::Rolling && self.service.active == Some(id);
+            let open = matches!(
+                phase,
+                RolloutPhase::Rolling | RolloutPhase::Halted { why: Halt::SetBack { .. }, .. }
+            );
+            let rolls = open && self.service.active == Some(id);
             if rolls && !matches!(kind, RolloutKind::RollbackOf { .. }) {
                 self.finish(id, &Outcome::Failed);
             }

@@ -139,8 +139,9 @@ impl Host {
         let counted = frozen.counted;
         if !renewed {
             frozen.unfit.get_or_insert(now);
-            if step == Some(Step::Soaking) && frozen.recovers.is_none() {
-                // The one wait that is no deadline: what nobody watched is no time in service.
+            let soaks = step == Some(Step::Soaking) && frozen.recovers.is_none();
+            if soaks || step == Some(Step::Settling) {
+                // Waits that are no deadlines: what nobody watched is no time in service, and what was in flight did not go on.
                 self.wait.began = self.wait.began + gap;
             }
             self.log(format!("frozen for {} once more: too often for that time not to count", words(gap)));

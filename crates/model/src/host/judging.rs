@@ -127,7 +127,10 @@ impl Host {
         if self.must_look_again(change, now) {
             let probing = change.phase.step() == Some(Step::Probing);
             let look = if probing { &mut self.calls.probe } else { &mut self.calls.standing };
-            look.advance(now);
+            // What the host could not do is tried again after its pause, and that is a look as well.
+            if look.fault().is_none() {
+                look.advance(now);
+            }
         }
     }
 

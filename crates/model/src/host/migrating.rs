@@ -181,9 +181,10 @@ impl Host {
         // A replica that was just started knows less than this host obeyed before: it does not say that the lock was taken away.
         let since = self.assigned.as_ref().is_some_and(|(revision, _)| fence.revision <= *revision);
         match self.migration_grant() {
-            None if !since => return,
             Some(grant) if grant.fence == fence && !grant.started => {}
             Some(grant) if grant.fence == fence => return self.miss_record(now),
+            // Of no lock, or of an older one.
+            _ if !since => return,
             _ => return self.note_migration(MigrationProgress::Ended, now),
         }
         let waits_for = if self.another_migrates(note) {

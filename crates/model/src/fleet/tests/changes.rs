@@ -117,6 +117,73 @@ fn a_host_that_goes_back_again_and_again_halts_its_rollout_and_condemns_nothing(
 }
 
 #[test]
+fn setbacks_count_within_one_rollout() {
+    let mut lab = Lab::serving(2);
+    lab.staged("b");
+    lab.wave(&[1]);
+    for _ in 0..4 {
+        is_set_back(&mut lab, 1);
+    }
+    let rollout = lab.staged("c");
+    lab.wave(&[1]);
+    is_set_back(&mut lab, 1);
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling);
+}
+
+#[test]
+fn a_restart_that_is_halted_for_a_host_fails_with_the_release_on_another() {
+    let mut lab = Lab::serving_with(2, policy(2));
+    let Reply::Accepted(restart) = lab.ask(Request::Restart) else { panic!("a restart") };
+    lab.stages("a");
+    lab.step(Step::EndStaging { rollout: restart, dropped: Vec::new() }).unwrap();
+    lab.wave(&[1, 2]);
+    lab.grant(2).unwrap();
+    lab.begins(2);
+    for _ in 0..5 {
+        is_set_back(&mut lab, 1);
+    }
+    assert!(matches!(lab.rollout(restart).phase, RolloutPhase::Halted { why: Halt::SetBack { .. }, .. }));
+    lab.fails(2);
+    assert_eq!(lab.outcome(restart), Some(&Outcome::Failed));
+}
+
+#[test]
+fn a_host_that_goes_back_outside_of_rollouts_is_left_alone_for_a_while() {
+    let mut lab = Lab::serving(2);
+    lab.ask(Request::Exclude { host: h(1) });
+    lab.completes("b");
+    lab.ask(Request::Include { host: h(1) });
+    for times in 1..3 {
+        lab.step(Step::Converge { host: h(1) }).unwrap();
+        lab.begins(1);
+        let fence = lab.fence(1);
+        lab.report(1, Report::Failed { fence, failure: failure(Cause::Surroundings) });
+        lab.reverts(1);
+        assert_eq!(lab.here(1).abandoned, times, "the leader waits longer and longer");
+    }
+}
+
+#[test]
+fn who_is_admitted_during_a_roll_back_does_not_start_what_is_taken_back() {
+    let mut lab = Lab::serving_with(3, policy(3));
+    lab.staged("b");
+    lab.wave(&[1, 2]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    lab.ask(Request::Drain { host: h(1) });
+    lab.step(Step::Park { host: h(1) }).unwrap();
+    lab.moves(1, &[Draining, Stopping]);
+    let fence = lab.fence(1);
+    lab.report(1, Report::Parked { fence });
+    lab.grant(2).unwrap();
+    lab.begins(2);
+    lab.ask(Request::Abort { leave: false });
+    assert!(lab.service().quarantine.is_empty(), "an abort condemns nothing");
+    assert_eq!(lab.ask(Request::Admit { host: h(1) }), Reply::Done);
+    assert_eq!(lab.here(1).change.as_ref().unwrap().to, None);
+}
+
+#[test]
 fn a_release_that_fails_while_its_rollout_is_halted_for_a_host_is_taken_back() {
     let mut lab = Lab::serving_with(3, policy(2));
     let rollout = lab.staged("b");

@@ -207,6 +207,26 @@ fn time_that_nobody_watched_is_no_soak_however_often_that_was() {
 }
 
 #[test]
+fn what_is_in_flight_does_not_settle_while_the_host_is_frozen_however_often_that_was() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.assignment.policy.settle = secs(30);
+    world.assign();
+    world.change(Some("a"), Some("b"));
+    let settles = |world: &World| {
+        let change = world.host.ledger().change.as_ref();
+        change.is_some_and(|change| change.phase.step() == Some(crate::host::Step::Settling))
+    };
+    assert!(world.run_until(secs(60), settles), "it does not settle");
+    for _ in 0..10 {
+        world.now = world.now + secs(9);
+        world.run(secs(1));
+    }
+    assert_eq!(world.acts, ["leave"], "it has run for ten seconds of thirty");
+    to_the_end(&mut world);
+    assert_changed(&world, "after it has settled");
+}
+
+#[test]
 fn a_process_that_ends_soon_after_its_host_was_frozen_is_no_word_against_the_release() {
     let slow = Behaviour { healthy: Some(secs(50)), ..GOOD };
     let waits = Behaviour { in_service: Some(secs(100)), ..GOOD };

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    fleet::command::{MigrationEnd, Report},
+    fleet::{
+        assignment::MigrationGrant,
+        command::{MigrationEnd, Report},
+    },
     host::{ExitSeen, MigrationSeen},
 };
 
@@ -127,21 +130,31 @@ fn a_lock_that_is_taken_away_before_the_start_is_let_go() {
 
 #[test]
 fn an_assignment_from_before_the_grant_takes_no_lock_away_after_a_restart() {
-    let mut world = serving(HEADFUL, Some("a"));
-    world.revision = 149;
-    world.migrate("zz", 150);
-    world.run(secs(5));
-    // The agent died before it started it, and its replica has not caught up when it is asked first.
-    let grant = world.assignment.migrate.take();
-    world.revision = 120;
-    world.crash();
-    world.run(secs(5));
-    world.revision = 150;
-    world.assignment.migrate = grant;
-    world.staged.insert(release("zz").id);
-    world.assign();
-    world.run(secs(30));
-    assert_eq!((world.acts.clone(), end(&world)), (vec!["migrate zz".to_owned()], None));
+    for older in [false, true] {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.revision = 149;
+        world.migrate("zz", 150);
+        world.run(secs(5));
+        // The agent died before it started it, and its replica has not caught up when it is asked first: it knows of no lock, or of an
+        // older one.
+        let grant = world.assignment.migrate.take();
+        world.assignment.migrate = grant
+            .clone()
+            .filter(|_| older)
+            .map(|grant| MigrationGrant { fence: Fence { revision: Revision(110), ..grant.fence }, ..grant });
+        world.revision = 120;
+        world.crash();
+        world.run(secs(5));
+        world.revision = 150;
+        world.assignment.migrate = grant;
+        world.staged.insert(release("zz").id);
+        world.assign();
+        world.run(secs(30));
+        // What is said of the older grant is refused by a fleet that has given another since.
+        let ends = |report: &&Report| matches!(report, Report::MigrationEnded { fence, .. } if fence.revision == Revision(150));
+        assert_eq!(world.reports.iter().find(ends), None, "older: {older}");
+        assert_eq!(world.acts, ["migrate zz"], "older: {older}");
+    }
 }
 
 #[test]

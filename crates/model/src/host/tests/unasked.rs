@@ -83,7 +83,9 @@ fn a_service_that_nobody_could_ask_at_its_deadline_is_not_condemned_for_what_it_
     let mut world = carried_to(PhaseKind::Probing, NEVER_HEALTHY);
     world.run(secs(30));
     world.keeper_is_silent = true;
+    let before = world.effects;
     assert_surroundings(&mut world, secs(70), "the probe could not be made for 1m");
+    assert!(world.effects - before < 100, "{} effects: each try waits for its pause", world.effects - before);
 }
 
 #[test]
