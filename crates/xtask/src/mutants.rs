@@ -10,10 +10,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 
@@ -27,6 +27,8 @@ const MACHINES: &str = "crates/model/src";
 const PAGE: &str = "docs/proof.md";
 /// Between these the page has the table.
 const MARKS: [&str; 2] = ["<!-- mutants -->", "<!-- /mutants -->"];
+/// The lock file as it was copied last.
+const LOCK: &str = "Cargo.lock.copied";
 /// What the copy reads to know which bug is on.
 const SWITCH: &str = "DEPLOYINATOR_PLANTED";
 
@@ -43,6 +45,9 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "only")]
     write: bool,
 }
+
+/// Longest time that one may take.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Within so many seeds each bug is to be found.
 const SEEDS: u64 = 20_000;
@@ -151,14 +156,22 @@ fn built(shell: &Shell, catalogue: &Catalogue) -> Result<Option<PathBuf>> {
 fn copy(root: &Path, to: &Path, planted: &BTreeMap<PathBuf, String>) -> Result<()> {
     let mut files = BTreeMap::from([("Cargo.toml".into(), manifest(root)?)]);
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
-    if !to.join("Cargo.lock").exists() {
-        // Cargo takes out of it what the copy does not need; it is then not ours to write again.
-        files.insert("Cargo.lock".into(), lock);
+    // Cargo takes out of it what the copy does not need: it is written again when ours has changed, and not before.
+    if fs::read_to_string(to.join(LOCK)).ok().as_ref() != Some(&lock) {
+        files.insert("Cargo.lock".into(), lock.clone());
+        files.insert(LOCK.into(), lock);
     }
     for folder in ["crates/model", "crates/sim"] {
         gather(root, Path::new(folder), &mut files)?;
     }
     files.extend(planted.clone());
+    let mut there = BTreeMap::new();
+    if to.join("crates").exists() {
+        gather(to, Path::new("crates"), &mut there)?;
+    }
+    for gone in there.keys().filter(|path| !files.contains_key(*path)) {
+        fs::remove_file(to.join(gone)).with_context(|| format!("remove {}", gone.display()))?;
+    }
     for (path, text) in files {
         let path = to.join(path);
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
@@ -197,18 +210,24 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, String>) -> 
     Ok(())
 }
 
-/// Looks for each; for as many seeds at first with none on, as what finds a bug where there is none finds nothing.
+/// Looks for each. What finds something by the same seed with none on has found another bug, or none.
 fn search(binary: &Path, wanted: &[&Mutant], seeds: u64) -> Result<BTreeMap<String, Caught>> {
-    if let Some(caught) = run(binary, "", 500)? {
-        let Caught { seed, promise } = caught;
-        anyhow::bail!(
-            "with no bug on, seed {seed} breaks {promise}; `cargo xtask sim --replay {seed}` shows it"
-        );
-    }
     let mut found = BTreeMap::new();
     for (number, mutant) in wanted.iter().enumerate() {
         let began = Instant::now();
-        let caught = run(binary, &mutant.name, seeds)?;
+        let caught = run(binary, &mutant.name, 1, seeds)?;
+        if let Some(Caught { seed, promise }) = &caught {
+            let name = &mutant.name;
+            ensure!(
+                promise != "panic",
+                "{name} panics by seed {seed}: a bug that is not silent proves nothing"
+            );
+            if let Some(Caught { promise, .. }) = run(binary, "", *seed, 1)? {
+                bail!(
+                    "with no bug on, seed {seed} breaks {promise}; `cargo xtask sim --replay {seed}` shows it"
+                );
+            }
+        }
         let how = caught.as_ref().map_or("NOT caught".to_owned(), |caught| format!("seed {}", caught.seed));
         let (of, took) = (wanted.len(), began.elapsed().as_secs_f32());
         eprintln!("mutants: {} of {of}, {}: {how}, {took:.1} s", number + 1, mutant.name);
@@ -219,10 +238,20 @@ fn search(binary: &Path, wanted: &[&Mutant], seeds: u64) -> Result<BTreeMap<Stri
     Ok(found)
 }
 
-fn run(binary: &Path, name: &str, seeds: u64) -> Result<Option<Caught>> {
+fn run(binary: &Path, name: &str, from: u64, seeds: u64) -> Result<Option<Caught>> {
     let mut command = Command::new(binary);
-    command.args(["--brief", "--seeds", &seeds.to_string()]).env(SWITCH, name).stdin(Stdio::null());
-    let output = command.output().with_context(|| format!("run {}", binary.display()))?;
+    command.args(["--brief", "--from", &from.to_string(), "--seeds", &seeds.to_string()]);
+    command.env(SWITCH, name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
+    let began = Instant::now();
+    while child.try_wait().with_context(|| format!("wait for {}", binary.display()))?.is_none() {
+        if LONGEST < began.elapsed() {
+            child.kill().with_context(|| format!("end {}", binary.display()))?;
+            bail!("{name} goes in circles: no answer within {} s", LONGEST.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().with_context(|| format!("run {}", binary.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let caught = said.lines().find_map(caught);
     ensure!(
@@ -286,6 +315,10 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), catalogue.mutant.len(), "two have one name");
+        let page = fs::read_to_string(root().join(PAGE)).unwrap();
+        for name in names {
+            assert!(page.contains(&format!("| `{name}`: ")), "{name}: `cargo xtask mutants --write`");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Invariants {
         self.overridden.applied(world, applied);
         self.capacity.applied(world, applied)?;
         self.migrate_once.applied(world, applied)?;
-        p05_evidence::applied(applied)?;
+        p05_evidence::applied(world, applied)?;
         self.failed.applied(world, applied)?;
         p07_joiners::applied(applied)?;
         p09_staged_first::applied(world, applied)?;

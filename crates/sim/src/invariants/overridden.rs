@@ -3,34 +3,48 @@
 use std::collections::BTreeSet;
 
 use model::{
-    HostId, ServiceName,
+    HostId, ReleaseId, ServiceName,
     fleet::{Act, Lock, Reply, Request},
 };
 
 use super::Applied;
 use crate::{HostNo, ServiceNo, world::World};
 
-/// Those hosts.
+/// What operators answer for.
 #[derive(Default)]
-pub(crate) struct Overridden(BTreeSet<(ServiceNo, HostNo)>);
+pub(crate) struct Overridden {
+    hosts: BTreeSet<(ServiceNo, HostNo)>,
+    /// Releases that one said may be used again.
+    released: BTreeSet<(ServiceNo, ReleaseId)>,
+}
 
 impl Overridden {
     pub(crate) fn contains(&self, service: ServiceNo, host: HostNo) -> bool {
-        self.0.contains(&(service, host))
+        self.hosts.contains(&(service, host))
+    }
+
+    /// Whether an operator has released it from quarantine.
+    pub(crate) fn was_released(&self, service: ServiceNo, release: &ReleaseId) -> bool {
+        self.released.contains(&(service, release.clone()))
     }
 
     pub(crate) fn applied(&mut self, world: &World, applied: &Applied<'_>) {
         if let Some((service, host)) = broken(applied)
             && let (Some(service), Some(host)) = (world.service_number(service), world.number(host))
         {
-            self.0.insert((service, host));
+            self.hosts.insert((service, host));
+        }
+        if let Act::Ask { service, request: Request::ReleaseQuarantine { release }, .. } = applied.act
+            && let (Some(service), Reply::Done) = (world.service_number(service), applied.reply)
+        {
+            self.released.insert((service, release.clone()));
         }
         if let Act::Report { service, host, .. } = applied.act
             && let (Some(service), Some(host)) = (world.service_number(service), world.number(host))
             && self.contains(service, host)
             && is_known(world, applied, service, host)
         {
-            self.0.remove(&(service, host));
+            self.hosts.remove(&(service, host));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Release, ReleaseId,
+    Fence, Release, ReleaseId,
     fleet::{Act, Lock, Reply, Request, Verdict as Word},
     policy::MigratePer,
 };
@@ -20,8 +20,8 @@ pub(crate) struct MigrateOnce {
     starts: BTreeMap<Key, u32>,
     /// How often an operator has said that it may be started again.
     again: BTreeMap<(ServiceNo, ReleaseId), u32>,
-    /// Services whose migration lock an operator broke: he answers for what runs.
-    broken: BTreeSet<ServiceNo>,
+    /// Grants of the migration lock that an operator broke: he answers for what runs under them.
+    broken: BTreeSet<(ServiceNo, Fence)>,
     /// What has really succeeded, and what an operator says has.
     well: BTreeSet<Key>,
     said: BTreeSet<(ServiceNo, ReleaseId)>,
@@ -43,7 +43,9 @@ impl MigrateOnce {
                 self.said.insert((service, release.clone()));
             }
             Request::BreakMigrationLock | Request::BreakGrant { lock: Lock::Migration, .. } => {
-                self.broken.insert(service);
+                let before = applied.before.services.get(&world.services[service]);
+                let lock = before.and_then(|before| before.migration_lock.as_ref());
+                self.broken.extend(lock.map(|lock| (service, lock.fence)));
             }
             _ => (),
         }
@@ -66,8 +68,11 @@ impl MigrateOnce {
         service: ServiceNo,
         release: &Release,
     ) -> Verdict {
-        let other = (0..world.hosts.len()).find(|host| world.hosts[*host].keepers[service].migrates());
-        if let Some(other) = other.filter(|_| !self.broken.contains(&service)) {
+        let other = (0..world.hosts.len()).find(|host| {
+            let run = world.hosts[*host].keepers[service].migration.as_ref().filter(|run| run.end.is_none());
+            run.is_some_and(|run| !self.broken.contains(&(service, run.fence)))
+        });
+        if let Some(other) = other {
             return Err((
                 "P2",
                 format!("h{host} starts the migration of {}, and one runs on h{other}", release.id),

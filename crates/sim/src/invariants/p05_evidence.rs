@@ -2,13 +2,19 @@
 
 use model::{
     Fence, HostId,
-    fleet::{Act, Fleet, Lock, MigrationLock, PhaseKind, Report, Request},
+    fleet::{Act, Evidence, Fleet, Lock, MigrationLock, PhaseKind, Report, Request},
 };
 
 use super::{Applied, Verdict};
+use crate::world::World;
 
-pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
+pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
     let Applied { before, after, act, .. } = applied;
+    if let Act::Depart { host, evidence } = act
+        && !is_so(world, host, evidence)
+    {
+        return Err(("P5", format!("{host} departs as {evidence:?}, and is there")));
+    }
     for (name, service) in &before.services {
         for (host, here) in before.declaring(name) {
             let Some(change) = here.change.as_ref().filter(|change| change.phase != PhaseKind::Granted)
@@ -27,6 +33,12 @@ pub(crate) fn applied(applied: &Applied<'_>) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// Whether the evidence is true.
+fn is_so(world: &World, host: &HostId, evidence: &Evidence) -> bool {
+    let here = world.number(host).map(|host| &world.hosts[host]);
+    here.is_some_and(|here| here.terminated && here.removed == matches!(evidence, Evidence::Removed(_)))
 }
 
 fn holds(fleet: &Fleet, host: &HostId, service: &model::ServiceName, fence: Fence) -> bool {

@@ -118,11 +118,18 @@ fn is_taken_back(world: &World, host: HostNo, service: ServiceNo, fence: Fence) 
 fn is_excused(world: &World, service: ServiceNo, release: &ReleaseId, act: &Act) -> bool {
     let spec = world.scenario.service(service);
     let traits = world.traits(service, release);
-    let well = spec.policies.iter().all(|policy| traits.is_good(policy));
+    // By the policies that have counted so far.
+    let counted = |number: usize| {
+        number == 0
+            || world.scenario.items.iter().any(|(at, item)| {
+                let set = matches!(item, Item::SetPolicy { service: of, policy } if (*of, *policy) == (service, number));
+                *at <= world.at && set
+            })
+    };
+    let policies = spec.policies.iter().enumerate().filter(|(number, _)| counted(*number));
+    let well = policies.into_iter().all(|(_, policy)| traits.is_good(policy));
     let said =
         matches!(act, Act::Ask { request: Request::ResolveMigration { verdict: Word::Failed, .. }, .. });
-    let killed = world.scenario.items.iter().any(|(at, item)| {
-        *at <= world.at && matches!(item, Item::Killed { service: of, .. } if *of == service)
-    });
+    let killed = world.killed.contains(&(service, release.clone()));
     !well || said || killed
 }

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use model::{
-    RolloutId,
-    fleet::{Act, EventKind, Fleet, Halt, Halting, Rollout, RolloutPhase, Service},
+    RolloutId, ServiceName,
+    fleet::{Act, EventKind, Fleet, Halt, Halting, PartState, Rollout, RolloutPhase, Service},
+    planner::Hold,
 };
 
 use super::{Applied, Verdict};
 use crate::{
     At,
-    scenario::ms,
+    scenario::{Item, ms},
     world::{Leader, SILENT_AFTER, World},
 };
 
@@ -52,7 +53,7 @@ pub(crate) fn planned(world: &World, leader: &Leader, fleet: &Fleet) -> Verdict 
     }
     for (name, service) in &fleet.services {
         for rollout in [service.active(), service.next()].into_iter().flatten() {
-            let told = leader.holds.iter().any(|hold| hold.service == *name);
+            let told = leader.holds.iter().any(|hold| hold.service == *name && is_about(hold, rollout));
             if !told {
                 return Err((
                     "P10",
@@ -62,6 +63,14 @@ pub(crate) fn planned(world: &World, leader: &Leader, fleet: &Fleet) -> Verdict 
         }
     }
     Ok(())
+}
+
+/// Whether a hold speaks of this rollout, or of no rollout and of nobody but its hosts.
+fn is_about(hold: &Hold, rollout: &Rollout) -> bool {
+    match (hold.rollout, hold.why.host()) {
+        (Some(of), _) => of == rollout.id,
+        (None, host) => host.is_none_or(|host| rollout.parts.contains_key(host)),
+    }
 }
 
 /// Clocks run a little fast.
@@ -90,7 +99,7 @@ impl Waits {
                 watch.look(world.at, true);
                 watch.lasted
             });
-            if canary && lasted < nearly(service.policy.wave_soak) && !changes_policy(world) {
+            if canary && lasted < nearly(service.policy.wave_soak) && !changes_policy(world, name) {
                 return Err(("P10", format!("wave {wave} of {id} has soaked for {lasted} ms only")));
             }
         }
@@ -115,12 +124,19 @@ impl Waits {
             && let Some(mut watch) = self.staging.remove(&id)
         {
             watch.look(at, true);
-            if watch.lasted < nearly(service.policy.deadlines.stage) && !changes_policy(world) {
+            if watch.lasted < nearly(service.policy.deadlines.stage)
+                && !changes_policy(world, &rollout.service)
+            {
                 return Err(("P10", format!("{id} is halted after {} ms of staging", watch.lasted)));
             }
         }
-        if rollout.phase == RolloutPhase::Rolling && !rollout.wave_soaked && model_wave_is_done(rollout) {
-            let wave = rollout.waves.saturating_sub(1);
+        let wave = rollout.waves.saturating_sub(1);
+        if rollout.phase == RolloutPhase::Rolling && !rollout.wave_soaked {
+            if !wave_is_done(rollout) {
+                // Somebody came into it again: it soaks from its end on.
+                self.soaking.remove(&(id, wave));
+                return Ok(());
+            }
             self.soaking.entry((id, wave)).or_insert_with(|| Stopwatch::new(at)).look(at, paused);
         }
         Ok(())
@@ -128,16 +144,18 @@ impl Waits {
 }
 
 /// Whether every host of the present wave is through.
-fn model_wave_is_done(rollout: &Rollout) -> bool {
-    use model::fleet::PartState::{Changing, Pending};
+fn wave_is_done(rollout: &Rollout) -> bool {
     let wave = rollout.waves.checked_sub(1);
     let mut parts = rollout.parts.values().filter(|part| part.wave == wave);
-    wave.is_some() && !parts.any(|part| matches!(part.state, Pending | Changing))
+    wave.is_some() && !parts.any(|part| matches!(part.state, PartState::Pending | PartState::Changing))
 }
 
 /// Deadlines are those of the policy that counts when they pass.
-fn changes_policy(world: &World) -> bool {
-    world.scenario.items.iter().any(|(_, item)| matches!(item, crate::scenario::Item::SetPolicy { .. }))
+fn changes_policy(world: &World, name: &ServiceName) -> bool {
+    let of = world.service_number(name);
+    world.scenario.items.iter().any(|(at, item)| {
+        *at <= world.at && matches!(item, Item::SetPolicy { service, .. } if Some(*service) == of)
+    })
 }
 
 fn silenced(world: &World, leader: &Leader) -> Verdict {

@@ -3,11 +3,7 @@
 use model::fleet::{Availability, EventKind, Outcome, PartState, Rollout, Service};
 
 use super::{Applied, Verdict, overridden::Overridden};
-use crate::{
-    ServiceNo,
-    scenario::{Ill, Item},
-    world::World,
-};
+use crate::{ServiceNo, scenario::Ill, world::World};
 
 pub(crate) fn applied(world: &World, overridden: &Overridden, applied: &Applied<'_>) -> Verdict {
     let revision = applied.after.revision;
@@ -77,12 +73,6 @@ fn could_complete(world: &World, number: ServiceNo, rollout: &Rollout) -> Verdic
     }
 }
 
-/// Whether somebody may have released what was condemned.
-fn was_released(world: &World, number: ServiceNo) -> bool {
-    let released = |item: &Item| matches!(item, Item::Unquarantine { service } if *service == number);
-    world.scenario.items.iter().any(|(_, item)| released(item))
-}
-
 fn truth(
     world: &World,
     overridden: &Overridden,
@@ -92,6 +82,8 @@ fn truth(
     outcome: &Outcome,
 ) -> Verdict {
     let condemned = rollout.target.as_ref().is_some_and(|target| service.quarantine.contains_key(&target.id));
+    let target = rollout.target.as_ref();
+    let released = target.is_some_and(|target| overridden.was_released(number, &target.id));
     match outcome {
         Outcome::Completed => {
             could_complete(world, number, rollout)?;
@@ -116,7 +108,7 @@ fn truth(
             Ok(())
         }
         Outcome::RolledBack => {
-            if !condemned && !rollout.failures.is_empty() && !was_released(world, number) {
+            if !condemned && !rollout.failures.is_empty() && !released {
                 let text =
                     format!("{} was rolled back after a failure, and its release may be used", rollout.id);
                 return Err(("P12", text));

@@ -108,7 +108,8 @@ impl World {
             Item::StoreLoses { service, host } => self.store_loses(service, host),
             Item::Killed { service, host } => {
                 if let Some(process) = self.hosts[host].keepers[service].process() {
-                    let pid = process.pid;
+                    let (pid, release) = (process.pid, process.release.clone());
+                    self.killed.insert((service, release));
                     self.ends_unasked(host, service, pid, ExitSeen::Signal(9));
                 }
             }

@@ -16,12 +16,12 @@ mod words;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
 };
 
 use model::{
-    HostId, ServiceName,
+    HostId, ReleaseId, ServiceName,
     fleet::{Act, Command, Fleet},
     time::WallTime,
 };
@@ -92,6 +92,8 @@ pub(crate) struct World {
     pub(crate) reigns: u64,
     pub(crate) pushed: Vec<Pushed>,
     pub(crate) people: u64,
+    /// Releases of which a process was killed from outside.
+    pub(crate) killed: BTreeSet<(ServiceNo, ReleaseId)>,
     /// Items that wait for a host to come to its work, and until when.
     armed: Vec<(usize, At)>,
     pub(crate) settling: bool,
@@ -147,6 +149,7 @@ impl World {
             reigns: 0,
             pushed: Vec::new(),
             people: 0,
+            killed: BTreeSet::new(),
             armed: Vec::new(),
             settling: false,
             settles_until: 0,

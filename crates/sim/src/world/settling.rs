@@ -150,7 +150,11 @@ impl World {
         // A joiner whose own migration cannot succeed stays where it is, and a hold says so.
         let barred = wanted.is_some_and(|wanted| {
             let failed = matches!(service.migration(wanted, &here.name), MigrationState::Failed { .. });
-            failed && !self.traits(number, &wanted.id).migrates_well(&service.policy)
+            let holds = self.leaders.last().map(|leader| leader.holds.as_slice()).unwrap_or_default();
+            let said = holds
+                .iter()
+                .any(|hold| hold.why.name() == "migration_failed" && hold.why.host() == Some(&here.name));
+            failed && said && !self.traits(number, &wanted.id).migrates_well(&service.policy)
         });
         // Where nothing has completed, what an exclusion or a failed roll back left running stays.
         let there = wanted.is_none()

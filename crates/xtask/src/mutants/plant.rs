@@ -77,14 +77,31 @@ fn place(text: &str, edit: &Edit) -> Result<Range<usize>> {
         None => 0,
         Some(after) => text.find(after).with_context(|| format!("there is no `{after}`"))? + after.len(),
     };
-    let mut found = text[from..].match_indices(&edit.find);
+    // No further than to the next function: what stands there has another sense.
+    let until =
+        edit.after.as_ref().and_then(|_| next_function(&text[from..])).map_or(text.len(), |end| from + end);
+    let mut found = text[from..until].match_indices(&edit.find);
     let nth = edit.nth.unwrap_or(1);
     let (at, it) = found
         .nth(nth.checked_sub(1).context("nth counts from 1")?)
         .with_context(|| format!("there is no `{}`", edit.find))?;
-    let alone = edit.after.is_some() || edit.nth.is_some() || found.next().is_none();
+    let alone = edit.nth.is_some() || found.next().is_none();
     ensure!(alone, "there is more than one `{}`: say after what, or which one", edit.find);
     Ok(from + at..from + at + it.len())
+}
+
+/// Where the next function begins.
+fn next_function(text: &str) -> Option<usize> {
+    let is_one = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("fn ") || line.starts_with("pub") && line.contains(" fn ")
+    };
+    let lines = text.split_inclusive('\n').scan(0, |at, line| {
+        let begin = *at;
+        *at += line.len();
+        Some((begin, line))
+    });
+    lines.skip(1).find(|(_, line)| is_one(line)).map(|(begin, _)| begin)
 }
 
 fn switched(right: &str, bugs: &[Bug<'_>]) -> Result<String> {
@@ -139,6 +156,7 @@ mod tests {
         assert!(refused("a", &edit("b", "c")).contains("there is no `b`"));
         assert!(refused("b b", &edit("b", "c")).contains("more than one `b`"));
         let after = Edit { after: Some("2".to_owned()), ..edit("b", "c") };
+        assert!(refused("2\nfn other() { b }", &after).contains("there is no `b`"));
         assert!(plant("b 2 b", &[("x", &after)]).unwrap().starts_with("b 2 (if"));
         let second = Edit { nth: Some(2), ..edit("b", "c") };
         assert!(plant("b 2 b", &[("x", &second)]).unwrap().starts_with("b 2 (if"));
