@@ -2,7 +2,10 @@
 
 use model::{
     Fence, ReleaseId,
-    host::{Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, Ticket},
+    host::{
+        Denied, Event, ExitSeen, FaultSeen, FaultWord, MigrationSeen, Observed, ProcessSeen, Ticket,
+        ledger::MigrationProgress,
+    },
 };
 
 use super::{Happening, World};
@@ -307,8 +310,13 @@ impl World {
         self.keeper_news(host, service);
     }
 
-    /// A keeper is gone with its record and with what it ran; another one is there, which knows nothing.
+    /// A keeper is gone with its record and with what it ran; another one is there, which knows nothing. Not between the start of a migration and
+    /// the agent's note that it runs: after that moment nobody could know that it was started.
     pub(super) fn record_lost(&mut self, host: HostNo, service: ServiceNo) {
+        let note = self.hosts[host].disks[service].ledger.migration.as_ref();
+        if note.is_some_and(|note| note.state == MigrationProgress::Called) {
+            return;
+        }
         self.end_migration(host, service, ExitSeen::Unknown, false);
         let keeper = &mut self.hosts[host].keepers[service];
         let (pid, change, migrations) = (keeper.pid, keeper.change, keeper.migrations);
