@@ -180,7 +180,7 @@ fn ask(chance: &mut Chance, scenario: &Scenario) -> Item {
         8 => Item::Abort { service, leave: chance.one_in(3) },
         9 => Item::SetPolicy { service, policy: chance.index(3) },
         10 => Item::BreakSlot { service, host },
-        11 => Item::BreakMigrationLock { service },
+        11 => Item::BreakMigrationLock { service, again: chance.one_in(2) },
         12 => Item::Exclude { service, host },
         13 => Item::Include { service, host },
         14 => Item::Drain { service, host },
@@ -228,7 +228,7 @@ fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
         5 => Blow::CutOff(length),
         6 => Blow::Terminated(length),
         7 => Blow::Removed,
-        8 => Blow::LockBroken,
+        8 => Blow::LockBroken { again: chance.one_in(2) },
         9 => Blow::Drained,
         _ => Blow::Excluded,
     };

@@ -43,8 +43,8 @@ pub(crate) enum Item {
     SetPolicy { service: ServiceNo, policy: usize },
     /// An operator breaks the slot of a host, dead or alive.
     BreakSlot { service: ServiceNo, host: HostNo },
-    /// An operator breaks the migration lock, whoever has it.
-    BreakMigrationLock { service: ServiceNo },
+    /// An operator breaks the migration lock, whoever has it; and may then say that the migration is to be tried again.
+    BreakMigrationLock { service: ServiceNo, again: bool },
     /// An operator takes a host out of the sum.
     Exclude { service: ServiceNo, host: HostNo },
     /// An operator takes it in again.
@@ -137,7 +137,7 @@ pub(crate) enum Blow {
     CutOff(Length),
     Terminated(Length),
     Removed,
-    LockBroken,
+    LockBroken { again: bool },
     Drained,
     Excluded,
 }
@@ -158,9 +158,9 @@ impl Blow {
             Self::CutOff(length) => Item::CutOff { host, length },
             Self::Terminated(told) => Item::Terminated { host, told },
             Self::Removed => Item::Remove { host },
-            Self::LockBroken => match work {
+            Self::LockBroken { again } => match work {
                 Work::Change => Item::BreakSlot { service, host },
-                Work::Migration => Item::BreakMigrationLock { service },
+                Work::Migration => Item::BreakMigrationLock { service, again },
             },
             Self::Drained => Item::Drain { service, host },
             Self::Excluded => Item::Exclude { service, host },

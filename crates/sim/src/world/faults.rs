@@ -41,7 +41,7 @@ impl World {
             Item::BreakSlot { service, host } => {
                 self.break_slot(service, host);
             }
-            Item::BreakMigrationLock { service } => self.break_migration_lock(service),
+            Item::BreakMigrationLock { service, again } => self.break_migration_lock(service, again),
             Item::Exclude { service, host } => {
                 let host = self.hosts[host].name.clone();
                 self.ask(service, Request::Exclude { host });

@@ -100,19 +100,29 @@ impl World {
     }
 
     /// An operator breaks the migration lock that he was shown.
-    pub(super) fn break_migration_lock(&mut self, service: ServiceNo) {
+    pub(super) fn break_migration_lock(&mut self, service: ServiceNo, again: bool) {
         let known = self.fleet.services.get(&self.services[service]);
-        if let Some(fence) = known.and_then(|known| known.migration_lock.as_ref()).map(|lock| lock.fence) {
-            self.breaks(service, Request::BreakGrant { lock: Lock::Migration, fence });
+        let lock = known.and_then(|known| known.migration_lock.as_ref());
+        if let Some((fence, release)) = lock.map(|lock| (lock.fence, lock.release.id.clone())) {
+            let after = self.breaks(service, Request::BreakGrant { lock: Lock::Migration, fence });
+            if again {
+                let request = Request::ResolveMigration { release, verdict: Verdict::Retry };
+                self.asks_later(after + 500, service, request);
+            }
         }
     }
 
-    /// What is broken was shown a while before.
-    fn breaks(&mut self, service: ServiceNo, request: Request) {
+    /// What is broken was shown a while before; how long, in milliseconds.
+    fn breaks(&mut self, service: ServiceNo, request: Request) -> u64 {
+        let thinks = 1 + self.chance.below(THINKS);
+        self.asks_later(thinks, service, request);
+        thinks
+    }
+
+    fn asks_later(&mut self, after: u64, service: ServiceNo, request: Request) {
         let by = Operator { name: "ann".into(), reason: "because".into() };
         let act = Act::Ask { service: self.services[service].clone(), by, request };
-        let thinks = 1 + self.chance.below(THINKS);
-        self.somebody_later(thinks, act, None);
+        self.somebody_later(after, act, None);
     }
 
     /// An operator says how the migration that waits for a word ended.
