@@ -264,7 +264,7 @@ words! {
     Blow::CutOff(_) => "it is cut off",
     Blow::Terminated(_) => "it is terminated",
     Blow::Removed => "it is removed",
-    Blow::LockBroken => "its lock is broken",
+    Blow::LockBroken { .. } => "its lock is broken",
     Blow::Drained => "it is drained",
     Blow::Excluded => "it is excluded",
 }
