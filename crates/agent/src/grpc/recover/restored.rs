@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::{
     Asked,
-    evidence::{check_lost, heard},
+    evidence::{by_host, check_lost, heard},
     under_way,
     unheard::unheard,
     unusable,
@@ -24,7 +24,7 @@ use crate::{
     grpc::public::Public,
     node_id,
     recovery::{
-        backup::{self, About, Voter},
+        backup::{self, Backup, Voter},
         found::Founding,
         survey,
     },
@@ -63,17 +63,18 @@ pub(super) async fn from_backup(
         return Err(refusal::rejected(text, Some("leave --from out")));
     }
     let closes = other.as_ref().is_some_and(|other| !other.is_lost);
-    let mut voters =
-        voters(parts, about, heard.values().chain(other.iter().flat_map(|it| it.heard.values())))?;
+    // Who is still in the lost cluster has not gone over to the other one, and votes in neither.
+    let heard: BTreeMap<SocketAddr, HoldsResponse> =
+        heard.into_iter().chain(other.iter().flat_map(|other| other.heard.clone())).collect();
+    let mut voters = voters(parts, &backup, &heard)?;
     // Whoever is closed first needs its own majority for that. Any other may have one that is not heard from here, also of voters that the
     // backup does not know.
     if let Some(core) = core.as_deref().filter(|_| !closes) {
-        let heard = other.as_ref().map_or(&heard, |other| &other.heard).keys().copied().collect();
-        voters.extend(unheard(parts, core, &backup, &heard).await?);
+        let unheard = unheard(parts, core, &backup, &heard).await?;
+        voters.extend(unheard.into_iter().map(|row| (false, row)));
     }
+    let voters = by_host(voters);
     check_lost(&cluster, &voters, &asked.lost)?;
-    let mut named = BTreeSet::new();
-    voters.retain(|voter| named.insert(voter.host.clone()));
     let answer = ClusterRecoverResponse {
         lost_cluster: cluster.to_string(),
         host: parts.settings.agent.host.to_string(),
@@ -91,23 +92,26 @@ pub(super) async fn from_backup(
     Ok((answer, Founding { from: cluster, backup: Some(backup), gives_way, closes, gone, by }))
 }
 
-/// The voters of the backup, and whether each is there with its disk.
-fn voters<'a>(
+/// The voters of the backup, and whether each is there with its disk. Before each: whether its host was that node when the backup was taken.
+fn voters(
     parts: &Parts,
-    about: &About,
-    heard: impl Iterator<Item = &'a HoldsResponse>,
-) -> Result<Vec<v1::RecoveredVoter>, Status> {
+    backup: &Backup,
+    heard: &BTreeMap<SocketAddr, HoldsResponse>,
+) -> Result<Vec<(bool, v1::RecoveredVoter)>, Status> {
     let mine = node_id(&parts.settings.agent.host, &parts.state.state().simple().to_string());
     let mine = mine.map_err(|error| Status::internal(error.to_string()))?;
     // One that is alive without what it held of the log is no lost host: it keeps its name, and what it does.
-    let alive: BTreeSet<&str> = heard.map(|said| said.node.as_str()).chain([mine.as_str()]).collect();
+    let alive: BTreeSet<&str> =
+        heard.values().map(|said| said.node.as_str()).chain([mine.as_str()]).collect();
     let voter = |voter: &Voter| {
         let node = voter.node.as_str();
-        let host = survey::host_of(node)?.to_string();
+        let host = survey::host_of(node)?;
+        let known = backup.fleet.hosts.get(&host).and_then(|known| node_id(&host, &known.state).ok());
+        let is_now = known.as_ref() == Some(&voter.node);
         let (address, answers) = (voter.address.to_string(), alive.contains(node));
-        Some(v1::RecoveredVoter { host, address, answers, revision: 0 })
+        Some((is_now, v1::RecoveredVoter { host: host.to_string(), address, answers, revision: 0 }))
     };
-    Ok(about.voters.iter().filter_map(voter).collect())
+    Ok(backup.about.voters.iter().filter_map(voter).collect())
 }
 
 /// Another cluster that this agent is in.

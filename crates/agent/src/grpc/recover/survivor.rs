@@ -17,7 +17,7 @@ use tonic::Status;
 
 use super::{
     Asked,
-    evidence::{check_lost, heard, names},
+    evidence::{by_host, check_lost, heard, names},
     under_way,
 };
 use crate::{
@@ -80,19 +80,22 @@ pub(super) async fn from_survivor(
     Ok(Survivor::Here(Box::new((answer, founding))))
 }
 
-/// The voters, and whether each is there with its disk.
+/// The hosts that vote, and whether each is there with its disk.
 fn voters(best: &HoldsResponse, heard: &BTreeMap<SocketAddr, HoldsResponse>) -> Vec<v1::RecoveredVoter> {
     let voter = |voter: &v1::HeldVoter| {
         let host = survey::host_of(&voter.node)?.to_string();
         let holds = heard.values().find(|holds| holds.holds && holds.node == voter.node);
-        Some(v1::RecoveredVoter {
+        // While the voters change, the last set is the one that is to be: whoever was removed is not in it.
+        let is_now = best.quorums.last().is_some_and(|set| set.nodes.contains(&voter.node));
+        let row = v1::RecoveredVoter {
             address: voter.address.clone(),
             answers: holds.is_some(),
             revision: holds.map(|holds| holds.revision).unwrap_or_default(),
             host,
-        })
+        };
+        Some((is_now, row))
     };
-    best.voters.iter().filter_map(voter).collect()
+    by_host(best.voters.iter().filter_map(voter))
 }
 
 /// Nothing is lost while those that answer can elect a leader.
@@ -125,4 +128,36 @@ pub(super) async fn pass_on(
     let channel = public.backend().cell.parts().channels.to(to);
     let request = Passed::ToMember.mark(tokio_stream::once(first));
     Ok(DeployinatorClient::new(channel).cluster_recover(request).await?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a node says, and where it says it.
+    fn holds(port: u16, node: &str, sets: &[&str]) -> (SocketAddr, HoldsResponse) {
+        let set = |nodes: &&str| v1::VoterSet { nodes: nodes.split(' ').map(str::to_owned).collect() };
+        let quorums: Vec<_> = sets.iter().map(set).collect();
+        let nodes: BTreeSet<&str> = sets.iter().flat_map(|nodes| nodes.split(' ')).collect();
+        let voters = nodes.into_iter().map(|node| v1::HeldVoter { node: node.into(), ..Default::default() });
+        let voters = voters.collect();
+        let holds = HoldsResponse { node: node.into(), holds: true, quorums, voters, ..Default::default() };
+        (SocketAddr::from(([127, 0, 0, 1], port)), holds)
+    }
+
+    #[test]
+    fn while_a_host_votes_as_two_nodes_the_one_counts_that_it_is_to_be() {
+        let joint = ["a.1 b.1 c.1", "a.2 b.1 c.1"];
+        let silent = |answers: &[&str]| {
+            let heard: BTreeMap<_, _> =
+                (1..).zip(answers).map(|(port, node)| holds(port, node, &joint)).collect();
+            let rows = voters(&holds(9, "b.1", &joint).1, &heard);
+            assert_eq!(rows.len(), 3, "a row for each host: {rows:?}");
+            rows.into_iter().filter(|row| !row.answers).map(|row| row.host).collect::<Vec<_>>()
+        };
+        assert_eq!(silent(&["a.2", "b.1"]), ["c"]);
+        // The machine that was removed runs on. It is not the host any more, which is silent.
+        assert_eq!(silent(&["a.1", "b.1"]), ["a", "c"]);
+        assert_eq!(silent(&["a.1", "a.2", "b.1"]), ["c"]);
+    }
 }

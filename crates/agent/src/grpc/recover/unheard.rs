@@ -8,7 +8,10 @@ use std::{
     net::SocketAddr,
 };
 
-use api::{refusal, v1::RecoveredVoter};
+use api::{
+    refusal,
+    v1::{HoldsResponse, RecoveredVoter},
+};
 use model::{ClusterId, HostId};
 use ports::Inventory as _;
 use tonic::Status;
@@ -18,17 +21,22 @@ use crate::{
     recovery::{backup::Backup, survey},
 };
 
-/// One row for each that may vote there and has not said that it holds nothing. `heard` are the addresses of those that have.
+/// One row for each host that may vote there and has not said that it holds nothing. `heard` is what those have said that have.
 pub(super) async fn unheard(
     parts: &Parts,
     core: &Core,
     backup: &Backup,
-    heard: &BTreeSet<SocketAddr>,
+    heard: &BTreeMap<SocketAddr, HoldsResponse>,
 ) -> Result<Vec<RecoveredVoter>, Status> {
     let (ours, lost) = (core.link.cluster(), &backup.about.cluster);
     let (members, all) = (core.link.members().members(), core.link.members().all());
-    match silent(&members, &all, heard) {
-        Some(silent) => rows(lost, &silent, &listed(parts, backup).await),
+    let spoke: BTreeSet<&str> = heard.values().map(|said| said.host.as_str()).collect();
+    match silent(&members, &all, &heard.keys().copied().collect()) {
+        Some(silent) => {
+            let now = parts.inventory.list().await.unwrap_or_default();
+            let now = now.into_iter().map(|listed| (listed.address, listed.host)).collect();
+            rows(lost, &silent, &listed(before(backup), now, &spoke), &spoke)
+        }
         // The backup says who voted.
         None if ours == lost => Ok(Vec::new()),
         None => {
@@ -55,19 +63,31 @@ fn silent(
     (!silent.is_empty()).then_some(silent)
 }
 
-/// The hosts at the addresses, as far as anybody says. The inventory knows best.
-async fn listed(parts: &Parts, backup: &Backup) -> BTreeMap<SocketAddr, HostId> {
+/// The hosts at the addresses, when the backup was taken.
+fn before(backup: &Backup) -> BTreeMap<SocketAddr, HostId> {
     let hosts = backup.fleet.hosts.iter().map(|(host, known)| (known.address, host.clone()));
     let voters = backup.about.voters.iter();
     let voters = voters.filter_map(|voter| Some((voter.address, survey::host_of(voter.node.as_str())?)));
-    let now = parts.inventory.list().await.unwrap_or_default();
-    hosts.chain(voters).chain(now.into_iter().map(|listed| (listed.address, listed.host))).collect()
+    hosts.chain(voters).collect()
+}
+
+/// The hosts at the addresses, as far as anybody says. The inventory, `now`, knows best. A host that spoke is not where it was `before` any more,
+/// if it is silent there: somebody else may be, who is not to pass for one that is there.
+fn listed(
+    mut before: BTreeMap<SocketAddr, HostId>,
+    now: BTreeMap<SocketAddr, HostId>,
+    spoke: &BTreeSet<&str>,
+) -> BTreeMap<SocketAddr, HostId> {
+    before.retain(|_, host| !spoke.contains(host.as_str()));
+    before.extend(now);
+    before
 }
 
 fn rows(
     lost: &ClusterId,
     silent: &BTreeSet<SocketAddr>,
     listed: &BTreeMap<SocketAddr, HostId>,
+    spoke: &BTreeSet<&str>,
 ) -> Result<Vec<RecoveredVoter>, Status> {
     let unnamed: Vec<String> =
         silent.iter().filter(|address| !listed.contains_key(address)).map(ToString::to_string).collect();
@@ -85,7 +105,10 @@ fn rows(
         answers: false,
         revision: 0,
     };
-    Ok(listed.iter().filter(|(address, _)| silent.contains(address)).map(row).collect())
+    // Whoever is listed at a silent address, and spoke from another one, is there.
+    let is_silent =
+        |(address, host): &(&SocketAddr, &HostId)| silent.contains(address) && !spoke.contains(host.as_str());
+    Ok(listed.iter().filter(is_silent).map(row).collect())
 }
 
 #[cfg(test)]
@@ -111,15 +134,40 @@ mod tests {
         is(&[], &[2, 3], &[2, 3], None);
     }
 
+    fn names(hosts: &[(u16, &str)]) -> BTreeMap<SocketAddr, HostId> {
+        let named = |(port, host): &(u16, &str)| (([127, 0, 0, 1], *port).into(), host.parse().unwrap());
+        hosts.iter().map(named).collect()
+    }
+
+    fn named(
+        silent: &[u16],
+        listed: &BTreeMap<SocketAddr, HostId>,
+        spoke: &[&str],
+    ) -> Result<String, String> {
+        let found = rows(&"c1-x".parse().unwrap(), &at(silent), listed, &spoke.iter().copied().collect());
+        let found = found.map_err(|status| status.message().to_owned())?;
+        Ok(found.iter().map(|row| row.host.as_str()).collect::<Vec<_>>().join(" "))
+    }
+
     #[test]
     fn whoever_has_no_name_cannot_be_named_and_that_is_said() {
-        let lost = "c1-x".parse().unwrap();
-        let listed: BTreeMap<SocketAddr, HostId> =
-            at(&[1, 2, 3]).into_iter().zip(["a", "b", "c"].map(|host| host.parse().unwrap())).collect();
-        let found = rows(&lost, &at(&[1, 3]), &listed).unwrap();
-        let hosts: Vec<&str> = found.iter().map(|row| row.host.as_str()).collect();
-        assert_eq!(hosts, ["a", "c"]);
-        let no = rows(&lost, &at(&[1, 9]), &listed).unwrap_err();
-        assert!(no.message().contains("127.0.0.1:9, where a voter was"), "{}", no.message());
+        let listed = names(&[(1, "a"), (2, "b"), (3, "c")]);
+        assert_eq!(named(&[1, 3], &listed, &[]).as_deref(), Ok("a c"));
+        let no = named(&[1, 9], &listed, &[]).unwrap_err();
+        assert!(no.contains("127.0.0.1:9, where a voter was"), "{no}");
+    }
+
+    #[test]
+    fn a_host_that_spoke_is_not_silent_and_does_not_stand_for_who_is_where_it_was() {
+        let listed = |now: &[(u16, &str)]| {
+            listed(names(&[(1, "a"), (2, "b")]), names(now), &["a"].into_iter().collect())
+        };
+        // It is listed there, and spoke from elsewhere.
+        assert_eq!(named(&[1, 2], &listed(&[(1, "a")]), &["a"]).as_deref(), Ok("b"));
+        // Somebody else is there now,
+        assert_eq!(named(&[1, 2], &listed(&[(1, "c")]), &["a"]).as_deref(), Ok("c b"));
+        // or may be, as far as is known.
+        let no = named(&[1, 2], &listed(&[]), &["a"]).unwrap_err();
+        assert!(no.contains("127.0.0.1:1, where a voter was"), "{no}");
     }
 }
