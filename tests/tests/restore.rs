@@ -77,6 +77,50 @@ async fn a_backup_brings_a_cluster_back_whose_disks_are_all_gone() -> Result<()>
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_empty_disks_that_lost_its_majority_is_rebuilt_first_and_gives_way_then() -> Result<()> {
+    let (mut stage, first) = Stage::serving(3).await?;
+    let old = show(&stage, 0).await?.cluster;
+    let file = stage.dir().join("fleet.backup").display().to_string();
+    done(&stage, &[0], &format!("cluster backup --to {file}")).await?;
+    for number in 0..3 {
+        stage.fleet.lose(number)?;
+    }
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    // Its leader is lost, so that nobody is left who may have taken a proposal and cannot tell what became of it.
+    let gone = stage.leader().await?;
+    let also = stage.other_than(&[gone])?;
+    let left = stage.other_than(&[gone, also])?;
+    let empty = show(&stage, left).await?.cluster;
+    for number in [gone, also] {
+        stage.fleet.lose(number)?;
+    }
+    let restore = format!("cluster recover --from {file} --lost h1 h2 h3 --reason fire --yes");
+    let (code, text) = typed(&stage, &[left], &restore).await?;
+    ensure!(
+        code == 69 && text.contains("no majority") && text.contains("cluster recover --lost HOST"),
+        "{code}: {text}"
+    );
+    assert_eq!(show(&stage, left).await?.cluster, empty, "nothing was rebuilt by that");
+
+    let named = names(&stage, [gone, also]);
+    done(&stage, &[left], &format!("cluster recover --lost {named} --reason flood --yes")).await?;
+    let kept = goes_over(&stage, left, &empty).await?;
+    done(&stage, &[left], &restore).await?;
+    let new = goes_over(&stage, left, &kept).await?;
+    ensure!(![&old, &empty].contains(&&new), "{new}");
+    for number in [gone, also] {
+        stage.fleet.start(number)?;
+    }
+    let three = |status: &v1::StatusResponse| web(status).is_some_and(|web| web.hosts.len() == 3);
+    stage.fleet.wait_for("all three have enrolled again", PATIENCE, three).await?;
+    stage.all_on(&first.release.context("a release")?.id).await?;
+    assert_eq!(goes_over(&stage, gone, &empty).await?, new);
+    assert_eq!(stage.migrations_of("release-1"), 1);
+    Ok(())
+}
+
 /// Waits until five of the hosts vote, and returns the numbers of these and of the others.
 async fn five_vote(stage: &Stage, at: usize) -> Result<(Vec<usize>, Vec<usize>)> {
     let shown = within("five hosts vote, and nobody is about to", async || {

@@ -211,7 +211,8 @@ mod tests {
         let member = |cluster: &str| record(Standing::Member { cluster: cluster.parse().unwrap() });
         for standing in [Standing::Agreed(roster()), Standing::Withdrawn(roster())] {
             let no = founding(None).check(&record(standing)).unwrap_err();
-            assert!(no.to_string().contains("agreed to form another one, c9") && no.next().is_some(), "{no}");
+            assert!(no.to_string().contains("agreed to form another one, c9"), "{no}");
+            assert!(no.next().is_some_and(|next| next.contains("cluster bootstrap --without HOST")), "{no}");
         }
         for (looked_at, now) in [(None, member("c9")), (Some("c9"), member("c8")), (Some("c9"), member("c1"))]
         {
