@@ -69,24 +69,14 @@ struct Arguments {
     /// Measures how many calm rollouts over so many hosts one core plays in a second.
     #[arg(long, value_name = "HOSTS", conflicts_with = "replay")]
     rate: Option<usize>,
-    /// Looks at how a cluster forms instead: every order of a few hosts' events, with each rule and without.
-    #[arg(long)]
-    forming: bool,
-    /// With --forming: looks as far as it can, which takes long.
-    #[arg(long, requires = "forming")]
-    full: bool,
-    /// With --forming: at most so many states of each scenario.
-    #[arg(long, value_name = "N", requires = "forming")]
-    states: Option<usize>,
-    /// With --forming: only this scenario.
-    #[arg(long, value_name = "NAME", requires = "forming")]
-    only: Option<String>,
+    #[command(flatten)]
+    forming: forming::Options,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.forming {
-        return forming::check(arguments.full, arguments.only.as_deref(), arguments.states);
+    if arguments.forming.is_wanted {
+        return forming::check(&arguments.forming);
     }
     if let Some(seed) = arguments.replay {
         return replay(seed, arguments.items.as_deref());

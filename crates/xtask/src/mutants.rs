@@ -3,6 +3,7 @@
 //! Promise: what is shipped has no trace of them. All are built at once, into one copy below the target directory; a variable of the
 //! environment says which one is on, so that a run of all takes seconds and not builds.
 
+mod forming;
 mod plant;
 
 use std::{
@@ -69,10 +70,24 @@ struct Mutant {
     edit: Vec<plant::Edit>,
 }
 
-/// How one was found.
-struct Caught {
+/// What a seed breaks.
+struct Broken {
     seed: u64,
     promise: String,
+}
+
+/// How one was found.
+struct Caught {
+    /// After how much: `seed 7`, or `9 events`.
+    after: String,
+    promise: String,
+}
+
+impl Mutant {
+    /// It is not looked for in seeds, but in every order of what can happen while a cluster forms.
+    fn is_of_forming(&self) -> bool {
+        self.promise == forming::PROMISE
+    }
 }
 
 /// Plants each bug, and prints the table.
@@ -215,20 +230,11 @@ fn search(binary: &Path, wanted: &[&Mutant], seeds: u64) -> Result<BTreeMap<Stri
     let mut found = BTreeMap::new();
     for (number, mutant) in wanted.iter().enumerate() {
         let began = Instant::now();
-        let caught = run(binary, &mutant.name, 1, seeds)?;
-        if let Some(Caught { seed, promise }) = &caught {
-            let name = &mutant.name;
-            ensure!(
-                promise != "panic",
-                "{name} panics by seed {seed}: a bug that is not silent proves nothing"
-            );
-            if let Some(Caught { promise, .. }) = run(binary, "", *seed, 1)? {
-                bail!(
-                    "with no bug on, seed {seed} breaks {promise}; `cargo xtask sim --replay {seed}` shows it"
-                );
-            }
-        }
-        let how = caught.as_ref().map_or("NOT caught".to_owned(), |caught| format!("seed {}", caught.seed));
+        let caught = match mutant.is_of_forming() {
+            true => forming::run(binary, &mutant.name)?,
+            false => in_seeds(binary, &mutant.name, seeds)?,
+        };
+        let how = caught.as_ref().map_or("NOT caught", |caught| &caught.after);
         let (of, took) = (wanted.len(), began.elapsed().as_secs_f32());
         eprintln!("mutants: {} of {of}, {}: {how}, {took:.1} s", number + 1, mutant.name);
         if let Some(caught) = caught {
@@ -238,7 +244,16 @@ fn search(binary: &Path, wanted: &[&Mutant], seeds: u64) -> Result<BTreeMap<Stri
     Ok(found)
 }
 
-fn run(binary: &Path, name: &str, from: u64, seeds: u64) -> Result<Option<Caught>> {
+fn in_seeds(binary: &Path, name: &str, seeds: u64) -> Result<Option<Caught>> {
+    let Some(Broken { seed, promise }) = run(binary, name, 1, seeds)? else { return Ok(None) };
+    ensure!(promise != "panic", "{name} panics by seed {seed}: a bug that is not silent proves nothing");
+    if let Some(Broken { promise, .. }) = run(binary, "", seed, 1)? {
+        bail!("with no bug on, seed {seed} breaks {promise}; `cargo xtask sim --replay {seed}` shows it");
+    }
+    Ok(Some(Caught { after: format!("seed {seed}"), promise }))
+}
+
+fn run(binary: &Path, name: &str, from: u64, seeds: u64) -> Result<Option<Broken>> {
     let mut command = Command::new(binary);
     command.args(["--brief", "--from", &from.to_string(), "--seeds", &seeds.to_string()]);
     command.env(SWITCH, name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -264,11 +279,11 @@ fn run(binary: &Path, name: &str, from: u64, seeds: u64) -> Result<Option<Caught
 }
 
 /// Reads `sim: seed 7 breaks P5 after …`.
-fn caught(line: &str) -> Option<Caught> {
+fn caught(line: &str) -> Option<Broken> {
     let rest = line.strip_prefix("sim: seed ")?;
     let (seed, rest) = rest.split_once(" breaks ")?;
     let promise = rest.split_whitespace().next()?;
-    Some(Caught { seed: seed.parse().ok()?, promise: promise.to_owned() })
+    Some(Broken { seed: seed.parse().ok()?, promise: promise.to_owned() })
 }
 
 fn missed(wanted: &[&Mutant], found: &BTreeMap<String, Caught>) -> Vec<String> {
@@ -278,14 +293,17 @@ fn missed(wanted: &[&Mutant], found: &BTreeMap<String, Caught>) -> Vec<String> {
 
 fn table(wanted: &[&Mutant], found: &BTreeMap<String, Caught>, seeds: u64) -> String {
     let mut lines =
-        vec!["| planted bug | promise | found by | seeds | |".to_owned(), "|---|---|---|---|---|".to_owned()];
+        vec!["| planted bug | promise | found by | after | |".to_owned(), "|---|---|---|---|---|".to_owned()];
     for mutant in wanted {
         let Mutant { name, promise, what, .. } = mutant;
         lines.push(match found.get(name) {
-            Some(Caught { seed, promise: by }) => {
-                format!("| `{name}`: {what} | {promise} | {by} | {seed} | caught |")
+            Some(Caught { after, promise: by }) => {
+                format!("| `{name}`: {what} | {promise} | {by} | {after} | caught |")
             }
-            None => format!("| `{name}`: {what} | {promise} | | {seeds} | **not caught** |"),
+            None if mutant.is_of_forming() => {
+                format!("| `{name}`: {what} | {promise} | | | **not caught** |")
+            }
+            None => format!("| `{name}`: {what} | {promise} | | {seeds} seeds | **not caught** |"),
         });
     }
     lines.join("\n")

@@ -1,6 +1,6 @@
 //! What a host answers, and what it lets a group's messages do.
 
-use super::{Answer, Ask, Former, Heard, Listing, Question, Refusal, Refused, Roster, Rule, Said, Standing};
+use super::{Answer, Ask, Former, Heard, Listing, Question, Refusal, Refused, Roster, Said, Standing};
 use crate::{ClusterId, HostId, Timestamp};
 
 impl Former {
@@ -9,7 +9,7 @@ impl Former {
             self.set_gone(ask.gone, now);
             self.is_stranger(&ask.from.host, ask.from.state);
         }
-        let group = self.cluster().cloned().filter(|_| self.keeps(Rule::GroupIsFinal));
+        let group = self.cluster().cloned();
         let said = match (group, ask.question) {
             (Some(cluster), _) => Said::Group { cluster },
             (None, Question::Group) => Said::NoGroup {
@@ -37,12 +37,10 @@ impl Former {
 
     /// What speaks against agreeing to a roster.
     fn objection(&self, roster: &Roster) -> Option<Refusal> {
-        match self.record.bound() {
-            Some(_) if !self.keeps(Rule::OneAgreement) => return None,
-            Some(bound) => return Some(Refusal::Bound { cluster: bound.cluster.clone() }),
-            None => {}
+        if let Some(bound) = self.record.bound() {
+            return Some(Refusal::Bound { cluster: bound.cluster.clone() });
         }
-        if roster.round <= self.record.round && self.keeps(Rule::WithdrawnForGood) {
+        if roster.round <= self.record.round {
             return Some(Refusal::Outdated { round: self.record.round });
         }
         if let Err(malformed) = roster.check() {
@@ -62,13 +60,11 @@ impl Former {
         }
         let missing: Vec<Listing> =
             self.known.values().filter(|known| roster.seat(&known.host).is_none()).cloned().collect();
-        (!missing.is_empty() && self.keeps(Rule::EveryHost)).then_some(Refusal::LeavesOut(missing))
+        (!missing.is_empty()).then_some(Refusal::LeavesOut(missing))
     }
 
     fn is_named_by(&self, roster: &Roster) -> bool {
-        roster
-            .seat(&self.me.host)
-            .is_some_and(|seat| seat.identity.state == self.me.state || !self.keeps(Rule::SameState))
+        roster.seat(&self.me.host).is_some_and(|seat| seat.identity.state == self.me.state)
     }
 
     /// Promises never to take part in a roster: by withdrawing, or by the round alone when not bound to it.
@@ -78,8 +74,7 @@ impl Former {
                 let mine = mine.clone();
                 self.withdraw(mine, now);
             }
-            _ if self.keeps(Rule::WithdrawnForGood) => self.record.round = self.record.round.max(round),
-            _ => {}
+            _ => self.record.round = self.record.round.max(round),
         }
         Said::Withdrawn { cluster }
     }

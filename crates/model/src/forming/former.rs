@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Ask, Gone, Heard, Identity, Listing, Question, Record, Refusal, Roster, Rule, Standing};
+use super::{Answer, Ask, Gone, Heard, Identity, Listing, Question, Record, Refusal, Roster, Standing};
 use crate::{ClusterId, HostId, Timestamp};
 
 /// What a host is configured with.
@@ -173,7 +173,6 @@ pub struct Former {
     /// When to ask, or to initialise, next.
     pub(super) due: Timestamp,
     pub(super) attempt: Attempt,
-    pub(super) omitted: Option<Rule>,
 }
 
 /// How far the initialising is.
@@ -207,15 +206,7 @@ impl Former {
             ready: None,
             due: now,
             attempt: Attempt::NotBegun,
-            omitted: None,
         }
-    }
-
-    /// The same without one rule, for a checker that shows what the rule is for. Never for an agent.
-    #[must_use]
-    pub fn omitting(mut self, rule: Rule) -> Self {
-        self.omitted = Some(rule);
-        self
     }
 
     /// The same at the beginning of its clock, one retry before it asks again, without what only tells whom to ask
@@ -260,7 +251,7 @@ impl Former {
         let before = self.record.clone();
         let mut effects = self.take(event, now);
         effects.extend(self.settle(now));
-        if self.record != before && !self.forgets() {
+        if self.record != before {
             effects.insert(0, Effect::Persist(self.record.clone()));
         }
         effects
@@ -340,18 +331,5 @@ impl Former {
     /// A question as this host asks it.
     pub(super) fn question(&self, question: Question) -> Ask {
         Ask { from: self.me.clone(), gone: self.record.gone.clone(), question }
-    }
-
-    pub(super) fn keeps(&self, rule: Rule) -> bool {
-        self.omitted != Some(rule)
-    }
-
-    /// Whether an omitted rule would have stored what is promised now.
-    fn forgets(&self) -> bool {
-        match self.record.standing {
-            Standing::Agreed(_) => !self.keeps(Rule::AgreementStored),
-            Standing::Initialising(_) => !self.keeps(Rule::InitialisingStored),
-            _ => false,
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Former, Gone, Listing, Refusal, Refused, Rule, Said, Standing, StateUuid};
+use super::{Answer, Former, Gone, Listing, Refusal, Refused, Said, Standing, StateUuid};
 use crate::{ClusterId, HostId, Timestamp};
 
 /// What counts now of what a host said.
@@ -71,10 +71,8 @@ impl Former {
             }
             self.known.remove(&host);
             self.silent.remove(&host);
-            if self.keeps(Rule::GoneUnheard) {
-                self.heard.remove(&host);
-                self.heard.retain(|_, heard| *heard != Heard::Withdrawn);
-            }
+            self.heard.remove(&host);
+            self.heard.retain(|_, heard| *heard != Heard::Withdrawn);
             self.record.gone.insert(host, why);
             self.ready = None;
             self.due = now;
@@ -103,18 +101,13 @@ impl Former {
     /// Whether the word of a host counts.
     pub(super) fn hears(&self, host: &HostId) -> Result<(), Refused> {
         match self.record.gone.get(host) {
-            Some(why) if self.keeps(Rule::GoneUnheard) => {
-                Err(Refused::IsGone { host: host.clone(), why: why.clone() })
-            }
-            _ => Ok(()),
+            Some(why) => Err(Refused::IsGone { host: host.clone(), why: why.clone() }),
+            None => Ok(()),
         }
     }
 
     /// Notes when a host speaks for another state directory than the one that the roster names, or than before.
     pub(super) fn is_stranger(&mut self, host: &HostId, now: StateUuid) -> bool {
-        if !self.keeps(Rule::SameState) {
-            return false;
-        }
         let seated = self.record.bound().and_then(|roster| roster.seat(host)).map(|seat| seat.identity.state);
         let was = match (seated, self.heard.get(host)) {
             (Some(state), _) => Some(state),
@@ -151,7 +144,7 @@ impl Former {
                 Heard::Refused(why)
             }
             (Standing::Withdrawn(mine), Said::Withdrawn { cluster })
-                if mine.cluster == cluster && (knows_gone || !self.keeps(Rule::GoneUnheard)) =>
+                if mine.cluster == cluster && knows_gone =>
             {
                 Heard::Withdrawn
             }

@@ -6,8 +6,8 @@
 //!
 //! Promise: two groups never form from rosters that share a host, unless that host is terminated or an operator
 //! set it aside. This holds for any order, delay, loss and duplication of messages, crashes anywhere between two
-//! effects, and lists that differ from host to host. Each [`Rule`] that it rests on can be left out, so that a
-//! checker can show what it is for.
+//! effects, and lists that differ from host to host. The rules that it rests on are in `crates/sim/mutants.toml`, by
+//! how two groups form without each.
 //!
 //! Absent on purpose: I/O, clocks, randomness, the membership of a group that has formed, and a guard against
 //! lists that have no host in common: two halves that have never heard of each other cannot know, so
@@ -20,7 +20,6 @@ mod hold;
 mod message;
 mod record;
 mod roster;
-mod rule;
 mod step;
 mod succession;
 #[cfg(test)]
@@ -34,6 +33,5 @@ pub use hold::FormingHold;
 pub use message::{Answer, Ask, Listing, Question, Refusal, Said};
 pub use record::{Gone, Record, Standing};
 pub use roster::{Identity, InvalidStateUuid, Malformed, Roster, Seat, StateUuid};
-pub use rule::Rule;
 pub use succession::{Kinship, Succession};
 pub use voters::{Candidate, choose_voters, relieve_voters, voters_wanted};

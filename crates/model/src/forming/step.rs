@@ -5,9 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use super::{
-    Effect, Former, Heard, Listing, Question, Roster, Rule, Seat, Standing, StateUuid, former::Attempt,
-};
+use super::{Effect, Former, Heard, Listing, Question, Roster, Seat, Standing, StateUuid, former::Attempt};
 use crate::{ClusterId, HostId, Timestamp};
 
 /// Hosts that a host asks at once, at least.
@@ -103,17 +101,16 @@ impl Former {
 
     fn is_unanimous(&self, roster: &Roster) -> bool {
         let agrees = |seat: &Seat| self.heard.get(&seat.identity.host) == Some(&Heard::Agreed);
-        self.votes() && (!self.keeps(Rule::Unanimous) || self.others(roster).all(agrees))
+        self.votes() && self.others(roster).all(agrees)
     }
 
     /// Whether nobody can start a roster any more. A host that has another group never will.
     fn all_withdrew(&self, roster: &Roster) -> bool {
-        !self.keeps(Rule::WithdrawnByAll)
-            || self.others(roster).all(|seat| match self.heard.get(&seat.identity.host) {
-                Some(Heard::Withdrawn) => true,
-                Some(Heard::Group { cluster }) => *cluster != roster.cluster,
-                _ => self.record.gone.contains_key(&seat.identity.host),
-            })
+        self.others(roster).all(|seat| match self.heard.get(&seat.identity.host) {
+            Some(Heard::Withdrawn) => true,
+            Some(Heard::Group { cluster }) => *cluster != roster.cluster,
+            _ => self.record.gone.contains_key(&seat.identity.host),
+        })
     }
 
     /// The roster that this host would propose, once all that are known have answered that they have no group
@@ -128,8 +125,7 @@ impl Former {
                     last = last.max(*round);
                     hosts.push((listing.clone(), *state));
                 }
-                _ if self.keeps(Rule::EveryHost) => return None,
-                _ => {}
+                _ => return None,
             }
         }
         let is_listed = self.known.contains_key(&self.me.host);
@@ -142,9 +138,6 @@ impl Former {
 
     /// Fewest hosts of a roster. A host that an operator set aside is not waited for.
     pub(super) fn needed(&self) -> usize {
-        if !self.keeps(Rule::Expected) {
-            return 1;
-        }
         self.options.expected.get().saturating_sub(self.record.excluded().len()).max(1)
     }
 

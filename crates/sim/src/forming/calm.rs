@@ -54,10 +54,10 @@ fn take(
     let mut next = Some(happens);
     while let Some(happens) = next {
         let afters = table.after(locals[host], happens);
-        if let Some(after) = afters.first() {
-            locals[host] = after.local;
-            mail.extend(&after.sent);
-        }
+        // Nothing happens to a host that is terminated.
+        let Some(after) = afters.first() else { return };
+        locals[host] = after.local;
+        mail.extend(&after.sent);
         next = table.traits(locals[host]).is_running.then_some(Happens::Started);
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Local {
     pub(super) stored: Record,
     /// The groups that were started on its disk.
     pub(super) started: BTreeSet<Roster>,
+    /// The groups that were started on disks that it lost.
+    pub(super) lost: BTreeSet<Roster>,
     /// The group that is being started.
     pub(super) running: Option<Roster>,
     pub(super) is_terminated: bool,
@@ -111,7 +113,8 @@ impl Local {
     pub(super) fn new(scenario: &Scenario, host: HostNo, disk: u8) -> Self {
         let stored = if disk == 0 { begun(scenario, host) } else { Record::default() };
         let former = former(scenario, host, disk, &stored);
-        Self { host, disk, former, stored, started: BTreeSet::new(), running: None, is_terminated: false }
+        let (started, lost) = (BTreeSet::new(), BTreeSet::new());
+        Self { host, disk, former, stored, started, lost, running: None, is_terminated: false }
     }
 
     /// The agent begins again, from what is stored.
@@ -142,6 +145,15 @@ impl Local {
         self.started.iter().map(|roster| &roster.cluster).chain(member).collect()
     }
 
+    /// The groups that it was ever a voter of.
+    pub(super) fn voted(&self) -> BTreeSet<&Roster> {
+        let starting = match &self.stored.standing {
+            Standing::Initialising(roster) => Some(roster),
+            _ => None,
+        };
+        self.started.iter().chain(&self.lost).chain(starting).collect()
+    }
+
     /// What comes of it: first all the way, then with a crash after each effect.
     pub(super) fn after(
         &self,
@@ -152,7 +164,10 @@ impl Local {
         let alone = |local| vec![Outcome { local, sent: Vec::new() }];
         let event = match happens {
             Happens::Crash => return alone(self.restarted(scenario)),
-            Happens::Emptied => return alone(Self::new(scenario, self.host, self.disk + 1)),
+            Happens::Emptied => {
+                let lost = self.lost.union(&self.started).cloned().collect();
+                return alone(Self { lost, ..Self::new(scenario, self.host, self.disk + 1) });
+            }
             Happens::Terminated => return alone(Self { is_terminated: true, ..self.restarted(scenario) }),
             Happens::Arrives(_) => match letter {
                 Some(letter) => arrival(letter),
@@ -272,9 +287,5 @@ fn arrival(letter: &Letter) -> Event {
 fn former(scenario: &Scenario, host: HostNo, disk: u8, record: &Record) -> Former {
     let expected = NonZeroUsize::new(scenario.expected).unwrap_or(NonZeroUsize::MIN);
     let options = Options { expected, retry: RETRY, head_start: HEAD_START };
-    let former = Former::new(identity(host, disk), options, record.clone(), Timestamp(0)).timeless();
-    match scenario.omitted {
-        Some(rule) => former.omitting(rule),
-        None => former,
-    }
+    Former::new(identity(host, disk), options, record.clone(), Timestamp(0)).timeless()
 }

@@ -1,7 +1,5 @@
 //! What is looked at: how many hosts, what their lists can show, and which faults there are how often.
 
-use model::forming::Rule;
-
 /// What can happen, and how far it is looked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
@@ -18,6 +16,8 @@ pub(super) struct Scenario {
     pub(super) crashes: Faults,
     /// State directories that are emptied.
     pub(super) emptied: Faults,
+    /// Hosts that are terminated as it begins, after they have said what they had to say; one bit for each.
+    pub(super) dead: u8,
     /// Hosts that are terminated.
     pub(super) terminated: Faults,
     /// Initialisings that fail.
@@ -30,7 +30,8 @@ pub(super) struct Scenario {
     pub(super) limit: usize,
     /// Left out of what every change has to pass.
     pub(super) is_long: bool,
-    pub(super) omitted: Option<Rule>,
+    /// A rule is left out of the machines that are looked at: only two groups count, and any message can matter.
+    pub(super) is_planted: bool,
 }
 
 /// What the inventory's answers show.
@@ -72,13 +73,14 @@ const BASE: Scenario = Scenario {
     begun: None,
     crashes: NONE,
     emptied: NONE,
+    dead: 0,
     terminated: NONE,
     failures: NONE,
     set_aside: NONE,
     rounds: 2,
     limit: 100_000,
     is_long: false,
-    omitted: None,
+    is_planted: false,
 };
 
 /// All rules are kept: never two groups, and whatever happened, one forms.
@@ -97,6 +99,7 @@ pub(super) const KEPT: &[Scenario] = &[
         expected: 3,
         lists: Lists::Whole,
         rounds: 1,
+        limit: 1_000_000,
         ..BASE
     },
     Scenario {
@@ -115,7 +118,46 @@ pub(super) const KEPT: &[Scenario] = &[
         begun: Some((0b111, 0b111)),
         crashes: any(1),
         terminated: any(1),
-        is_long: true,
+        ..BASE
+    },
+    Scenario {
+        name: "four",
+        about: "3 of 4 hosts expected, two lists with two hosts in common, of whom one crashes",
+        hosts: 4,
+        expected: 3,
+        lists: Lists::These(&[&[0b0111], &[], &[], &[0b1110]]),
+        crashes: at(1, 0b0110),
+        ..BASE
+    },
+    Scenario {
+        name: "four-agreed",
+        about: "3 of 4 hosts expected, all have agreed, whole lists, 1 crash, 1 host terminated",
+        hosts: 4,
+        expected: 3,
+        lists: Lists::Whole,
+        begun: Some((0b1111, 0b1111)),
+        crashes: any(1),
+        terminated: any(1),
+        ..BASE
+    },
+    Scenario {
+        name: "five",
+        about: "3 of 5 hosts expected, two lists with one host in common, which crashes",
+        hosts: 5,
+        expected: 3,
+        lists: Lists::These(&[&[0b0_0111], &[], &[], &[], &[0b1_1100]]),
+        crashes: at(1, 0b0_0100),
+        ..BASE
+    },
+    Scenario {
+        name: "five-agreed",
+        about: "3 of 5 hosts expected, all have agreed, whole lists, 1 crash, 1 host terminated",
+        hosts: 5,
+        expected: 3,
+        lists: Lists::Whole,
+        begun: Some((0b1_1111, 0b1_1111)),
+        crashes: any(1),
+        terminated: any(1),
         ..BASE
     },
     Scenario {
@@ -131,105 +173,93 @@ pub(super) const KEPT: &[Scenario] = &[
 /// All rules are kept, with more hosts than can be looked at one state at a time.
 pub(super) const WALKS: &[Scenario] = &[
     Scenario {
-        name: "four",
+        name: "four-drawn",
         about: "3 of 4 hosts expected, any lists, 2 crashes, 1 host terminated, 1 initialising fails",
         hosts: 4,
         expected: 3,
         crashes: any(2),
         terminated: any(1),
         failures: any(1),
-        is_long: true,
         ..BASE
     },
     Scenario {
-        name: "five",
+        name: "five-drawn",
         about: "3 of 5 hosts expected, any lists, 2 crashes, 1 host terminated, 1 initialising fails",
         hosts: 5,
         expected: 3,
         crashes: any(2),
         terminated: any(1),
         failures: any(1),
-        is_long: true,
         ..BASE
     },
 ];
 
 const AGREED: Scenario = Scenario { begun: Some((0b111, 0b111)), ..BASE };
 
-/// One rule is left out: two groups.
-pub(super) const LEFT_OUT: &[Scenario] = &[
-    Scenario { name: "expected", about: "any lists", omitted: Some(Rule::Expected), ..BASE },
+/// For each rule, where two groups form without it. The names are those of `crates/sim/mutants.toml`.
+pub(super) const RULES: &[Scenario] = &[
+    Scenario { name: "forming-expected", about: "any lists", ..BASE },
     Scenario {
-        name: "every_host",
+        name: "forming-every-host",
         about: "whole lists, an operator sets a terminated host aside",
         lists: Lists::Whole,
         terminated: at(1, 0b100),
         set_aside: any(1),
-        omitted: Some(Rule::EveryHost),
         ..BASE
     },
-    Scenario { name: "unanimous", about: "any lists", omitted: Some(Rule::Unanimous), ..BASE },
-    Scenario { name: "one_agreement", about: "any lists", omitted: Some(Rule::OneAgreement), ..BASE },
+    Scenario { name: "forming-unanimous", about: "any lists", ..BASE },
+    Scenario { name: "forming-one-agreement", about: "any lists", ..BASE },
     Scenario {
-        name: "agreement_stored",
+        name: "forming-agreement-stored",
         about: "two lists with one host in common, which crashes",
         lists: Lists::These(&[&[0b101], &[0b110], &[]]),
         crashes: at(1, 0b100),
-        omitted: Some(Rule::AgreementStored),
         ..BASE
     },
     Scenario {
-        name: "initialising_stored",
+        name: "forming-initialising-stored",
         about: "all have agreed; one host crashes, one is terminated",
         lists: Lists::These(&[&[0b111], &[], &[]]),
         crashes: at(1, 0b001),
         terminated: at(1, 0b100),
-        omitted: Some(Rule::InitialisingStored),
         ..AGREED
     },
-    Scenario { name: "group_is_final", about: "any lists", omitted: Some(Rule::GroupIsFinal), ..BASE },
+    Scenario { name: "forming-group-is-final", about: "any lists", ..BASE },
     Scenario {
-        name: "withdrawn_by_all",
+        name: "forming-withdrawn-by-all",
         about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
         lists: Lists::These(&[&[0b001], &[], &[]]),
         crashes: at(1, 0b001),
         terminated: at(1, 0b100),
         set_aside: at(1, 0b001),
-        omitted: Some(Rule::WithdrawnByAll),
         ..AGREED
     },
     Scenario {
-        name: "withdrawn_for_good",
-        about: "h1 has agreed to h1 h2, whom it proposed; h2 is given h2 h3, and crashes twice",
+        name: "forming-withdrawn-for-good",
+        about: "h1 has agreed to h1 h2, whom it proposed; h2 is given h2 h3; h1 crashes once and h2 twice",
         lists: Lists::These(&[&[], &[0b110], &[]]),
         begun: Some((0b011, 0b001)),
-        crashes: at(2, 0b010),
-        omitted: Some(Rule::WithdrawnForGood),
-        is_long: true,
+        crashes: at(3, 0b011),
+        limit: 500_000,
         ..BASE
     },
     Scenario {
-        name: "gone_unheard",
+        name: "forming-gone-unheard",
         about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
         lists: Lists::These(&[&[0b001], &[], &[]]),
         crashes: at(1, 0b001),
         terminated: at(1, 0b100),
         set_aside: at(1, 0b001),
-        omitted: Some(Rule::GoneUnheard),
         ..AGREED
     },
     Scenario {
-        name: "same_state",
-        about: "four have agreed; one host crashes, one loses its disk, one is terminated, which an operator sets aside",
-        hosts: 4,
-        lists: Lists::These(&[&[0b0001], &[], &[], &[]]),
-        begun: Some((0b1111, 0b1111)),
-        crashes: at(1, 0b0001),
-        emptied: at(1, 0b0100),
-        terminated: at(1, 0b1000),
-        set_aside: at(1, 0b0001),
-        omitted: Some(Rule::SameState),
-        is_long: true,
-        ..BASE
+        name: "forming-same-state",
+        about: "all have agreed, one is terminated, which an operator sets aside; one host crashes, one loses its disk",
+        lists: Lists::These(&[&[0b001], &[], &[]]),
+        crashes: at(1, 0b001),
+        emptied: at(1, 0b010),
+        dead: 0b100,
+        set_aside: at(1, 0b001),
+        ..AGREED
     },
 ];

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
     HostNo, calm,
+    found::{Ends, Explored, Found},
     local::{Happens, Local},
     scenario::{Lists, Scenario},
     table::{After, LetterId, LocalId, Table},
-    words::{self, Step},
+    words,
 };
 
 /// Most hosts.
@@ -37,39 +38,6 @@ pub(super) struct Action {
     pub(super) host: u8,
     pub(super) happens: Happens,
     pub(super) cut: u8,
-}
-
-/// What a scenario came to.
-pub(super) struct Explored {
-    pub(super) states: usize,
-    /// Events to the farthest state.
-    pub(super) depth: usize,
-    /// The limit was met, or a round too late.
-    pub(super) is_cut: bool,
-    pub(super) found: Option<Found>,
-}
-
-/// What went wrong, and how it came to that.
-pub(super) struct Found {
-    pub(super) is_two_groups: bool,
-    pub(super) text: String,
-    pub(super) steps: Vec<Step>,
-}
-
-impl Explored {
-    pub(super) fn extent(&self) -> String {
-        let whole = if self.found.is_some() || !self.is_cut { "" } else { ", then stopped" };
-        format!("{} states, up to {} events{whole}", self.states, self.depth)
-    }
-}
-
-impl Found {
-    pub(super) fn tell(&self) {
-        println!("  {}, after {} events:", self.text, self.steps.len());
-        for (number, step) in self.steps.iter().enumerate() {
-            println!("  {:>3}. {step}", number + 1);
-        }
-    }
 }
 
 pub(super) struct Search {
@@ -106,6 +74,10 @@ impl Search {
         for host in 0..scenario.hosts {
             self.close(&mut state, host);
         }
+        for host in super::local::hosts_of(scenario.dead) {
+            let dies = Action { host: no(host), happens: Happens::Terminated, cut: 0 };
+            state = self.then(&state, dies).unwrap_or(state);
+        }
         state
     }
 
@@ -115,11 +87,11 @@ impl Search {
         let root = Action { host: 0, happens: Happens::Late, cut: 0 };
         self.seen.insert(print(&first));
         self.before.push((0, root));
-        let (mut depth, mut is_cut) = (0, false);
+        let (mut depth, mut ends) = (0, Ends::Whole);
         while let Some((place, events, state)) = next.pop_front() {
             depth = events;
             if self.is_beyond(&state) {
-                is_cut = true;
+                ends = Ends::Rounds;
                 continue;
             }
             for action in self.actions(&state) {
@@ -129,20 +101,20 @@ impl Search {
                 }
                 self.before.push((place, action));
                 let at = u32::try_from(self.before.len() - 1).unwrap_or(u32::MAX);
-                if let Some((is_two_groups, text)) = self.wrong(&then) {
+                if let Some(text) = self.wrong(&then) {
                     let path = self.path(at);
                     let steps = words::story(&mut self, &path);
                     let states = self.seen.len();
-                    let found = Some(Found { is_two_groups, text, steps });
-                    return Explored { states, depth: events + 1, is_cut, found };
+                    let found = Some(Found { text, steps });
+                    return Explored { states, depth: events + 1, ends, found };
                 }
                 if self.table.scenario.limit <= self.seen.len() {
-                    return Explored { states: self.seen.len(), depth, is_cut: true, found: None };
+                    return Explored { states: self.seen.len(), depth, ends: Ends::Limit, found: None };
                 }
                 next.push_back((at, events + 1, then));
             }
         }
-        Explored { states: self.seen.len(), depth, is_cut, found: None }
+        Explored { states: self.seen.len(), depth, ends, found: None }
     }
 
     fn path(&self, mut at: u32) -> Vec<Action> {
@@ -162,21 +134,21 @@ impl Search {
     }
 
     /// Two groups, or that none will form.
-    pub(super) fn wrong(&mut self, state: &State) -> Option<(bool, String)> {
+    pub(super) fn wrong(&mut self, state: &State) -> Option<String> {
         let hosts = self.table.scenario.hosts;
         let mut group: Option<u32> = None;
         for id in &state.locals[..hosts] {
             let traits = self.table.traits(*id);
             let other = traits.group.is_some() && group.is_some() && traits.group != group;
             if traits.is_in_two || other {
-                return Some((true, "two groups".to_owned()));
+                return Some("two groups".to_owned());
             }
             group = group.or(traits.group);
         }
-        if self.table.scenario.omitted.is_some() || !self.well.insert(state.locals) {
+        if self.table.scenario.is_planted || !self.well.insert(state.locals) {
             return None;
         }
-        calm::ends(&mut self.table, &state.locals).err().map(|text| (false, text))
+        calm::ends(&mut self.table, &state.locals).err()
     }
 
     /// What can happen next and changes a host.
@@ -189,7 +161,10 @@ impl Search {
             if traits.is_terminated {
                 continue;
             }
-            let arriving = state.letters.iter().filter(|letter| self.table.receiver(**letter) == host);
+            let arriving = state.letters.iter().filter(|letter| {
+                self.table.receiver(**letter) == host
+                    && self.table.joins(**letter).is_none_or(|group| self.has_majority(state, group))
+            });
             let mut happens: Vec<Happens> = arriving.map(|letter| Happens::Arrives(*letter)).collect();
             happens.push(Happens::Late);
             happens.extend(self.listings(host, dead));
@@ -215,6 +190,15 @@ impl Search {
             }
         }
         actions
+    }
+
+    /// Whether a group can have taken a host in: then most of its voters have had it.
+    fn has_majority(&self, state: &State, group: u32) -> bool {
+        let hosts = &state.locals[..self.table.scenario.hosts];
+        let voted = hosts.iter().flat_map(|id| &self.table.traits(*id).voted).filter(|(of, _)| *of == group);
+        let (mut have, mut voters) = (0, 0);
+        voted.for_each(|(_, count)| (have, voters) = (have + 1, *count));
+        voters < 2 * have
     }
 
     /// Adds what changes the host; what does not has been let happen already.

@@ -8,7 +8,7 @@ use std::{
 
 use model::{
     ClusterId,
-    forming::{Answer, Rule, Said, Standing},
+    forming::{Answer, Said, Standing},
 };
 
 use super::{
@@ -33,6 +33,8 @@ pub(super) struct Traits {
     /// The group that it is in, or that is on its disk.
     pub(super) group: Option<u32>,
     pub(super) is_in_two: bool,
+    /// The groups that it was ever a voter of, and how many voters each has.
+    pub(super) voted: Vec<(u32, usize)>,
     pub(super) is_terminated: bool,
     /// It is in a group, and nothing but the loss of its disk changes that.
     pub(super) is_member: bool,
@@ -77,6 +79,8 @@ pub(super) struct Table {
     local_ids: HashMap<Rc<Local>, LocalId>,
     letters: Vec<Rc<Letter>>,
     receivers: Vec<HostNo>,
+    /// For each message that says so, the group that took its receiver in.
+    joins: Vec<Option<u32>>,
     letter_ids: HashMap<Rc<Letter>, LetterId>,
     clusters: Vec<ClusterId>,
     afters: QuickMap<(LocalId, Happens), Rc<[After]>>,
@@ -92,6 +96,7 @@ impl Table {
             local_ids: HashMap::new(),
             letters: Vec::new(),
             receivers: Vec::new(),
+            joins: Vec::new(),
             letter_ids: HashMap::new(),
             clusters: Vec::new(),
             afters: QuickMap::default(),
@@ -113,6 +118,11 @@ impl Table {
 
     pub(super) fn receiver(&self, id: LetterId) -> HostNo {
         self.receivers[id as usize]
+    }
+
+    /// The group that takes the receiver in.
+    pub(super) fn joins(&self, id: LetterId) -> Option<u32> {
+        self.joins[id as usize]
     }
 
     /// What comes of it: first all the way, then with a crash after each effect.
@@ -147,12 +157,11 @@ impl Table {
             return *known;
         }
         let (local, body) = (&self.locals[id as usize], &self.letters[letter as usize].body);
-        let forgets = matches!(
-            self.scenario.omitted,
-            Some(Rule::OneAgreement | Rule::AgreementStored | Rule::WithdrawnForGood | Rule::SameState)
-        );
         let is_stale = match body {
-            _ if forgets || 0 < self.scenario.emptied.count || local.stored != *local.former.record() => {
+            _ if self.scenario.is_planted
+                || 0 < self.scenario.emptied.count
+                || local.stored != *local.former.record() =>
+            {
                 false
             }
             Body::Answer(Answer { said, gone, .. }) => match said {
@@ -182,7 +191,15 @@ impl Table {
         let id = LocalId::try_from(self.locals.len()).unwrap_or(LocalId::MAX);
         let groups: Vec<ClusterId> = local.groups().into_iter().cloned().collect();
         let group = groups.first().map(|cluster| self.number_cluster(cluster));
+        let voted: Vec<(ClusterId, usize)> = local
+            .voted()
+            .into_iter()
+            .map(|roster| (roster.cluster.clone(), roster.voters().count()))
+            .collect();
+        let voted =
+            voted.into_iter().map(|(cluster, voters)| (self.number_cluster(&cluster), voters)).collect();
         self.traits.push(Traits {
+            voted,
             group: group.filter(|_| !local.is_terminated),
             is_in_two: !local.is_terminated && 1 < groups.len(),
             is_terminated: local.is_terminated,
@@ -211,6 +228,11 @@ impl Table {
         }
         let id = LetterId::try_from(self.letters.len()).unwrap_or(LetterId::MAX);
         let letter = Rc::new(letter);
+        let joins = match &letter.body {
+            Body::Joined(cluster) => Some(self.number_cluster(cluster)),
+            _ => None,
+        };
+        self.joins.push(joins);
         self.receivers.push(letter.to);
         self.letters.push(letter.clone());
         self.letter_ids.insert(letter, id);

@@ -1,9 +1,10 @@
 //! Drawn histories, for more hosts than can be looked at one state at a time.
 
 use super::{
+    found::{Ends, Explored, Found},
     local::Happens,
     scenario::Scenario,
-    search::{Action, Explored, Found, Search},
+    search::{Action, Search},
     words,
 };
 use crate::Chance;
@@ -11,13 +12,13 @@ use crate::Chance;
 /// Events of a history.
 const EVENTS: usize = 200;
 /// Histories that every change has to pass, and how many times as many the long run has.
-const HISTORIES: u64 = 2000;
-const LONGER: u64 = 50;
+const HISTORIES: u64 = 100;
+const LONGER: u64 = 100;
 
 /// Plays histories; each ends when nothing can happen any more, and must end well from wherever it is.
 pub(super) fn walk(scenario: Scenario, is_full: bool) -> Explored {
     let mut search = Search::new(scenario);
-    let mut explored = Explored { states: 0, depth: 0, is_cut: true, found: None };
+    let mut explored = Explored { states: 0, depth: 0, ends: Ends::Drawn, found: None };
     for seed in 0..HISTORIES * if is_full { LONGER } else { 1 } {
         let mut chance = Chance::new(seed, 7);
         let mut state = search.first();
@@ -30,9 +31,9 @@ pub(super) fn walk(scenario: Scenario, is_full: bool) -> Explored {
             path.push(action);
             explored.states += 1;
             explored.depth = explored.depth.max(path.len());
-            if let Some((is_two_groups, text)) = search.wrong(&state) {
+            if let Some(text) = search.wrong(&state) {
                 let steps = words::story(&mut search, &path);
-                explored.found = Some(Found { is_two_groups, text, steps });
+                explored.found = Some(Found { text, steps });
                 return explored;
             }
         }

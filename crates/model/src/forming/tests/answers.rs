@@ -118,25 +118,21 @@ fn whoever_has_no_group_withdraws_and_remembers() {
 
 #[test]
 fn a_late_request_to_agree_finds_the_withdrawal_kept() {
-    for (rule, reply) in [(Rule::SameState, "refused"), (Rule::WithdrawnForGood, "agreed")] {
-        let mut h2 = former("h2", 2).omitting(rule);
-        let late = roster(1, "h1 h2");
-        let _ = h2.handle(asks("h1", withdraw(&late)), at(0));
-        let mut h2 = former_with("h2", 2, h2.record().clone()).omitting(rule);
-        let effects = short(&h2.handle(asks("h1", Question::Agree(late)), at(1)));
-        assert!(effects.contains(&format!("reply({reply})")), "{effects} without {rule:?}");
-    }
+    let mut h2 = former("h2", 2);
+    let late = roster(1, "h1 h2");
+    let _ = h2.handle(asks("h1", withdraw(&late)), at(0));
+    let mut h2 = former_with("h2", 2, h2.record().clone());
+    let effects = short(&h2.handle(asks("h1", Question::Agree(late)), at(1)));
+    assert!(effects.contains("reply(refused)"), "{effects}");
 }
 
 #[test]
 fn a_host_speaks_for_its_own_state_directory_only() {
     let mut wiped = roster(3, "h1 h3");
     wiped.seats[1].identity.host = id("h2");
-    for (rule, reply) in [(Rule::WithdrawnForGood, "refused"), (Rule::SameState, "agreed")] {
-        let mut h2 = former("h2", 2).omitting(rule);
-        let effects = short(&h2.handle(asks("h1", Question::Agree(wiped.clone())), at(0)));
-        assert!(effects.contains(&format!("reply({reply})")), "{effects} without {rule:?}");
-    }
+    let mut h2 = former("h2", 2);
+    let effects = short(&h2.handle(asks("h1", Question::Agree(wiped)), at(0)));
+    assert!(effects.contains("reply(refused)"), "{effects}");
 }
 
 #[test]
@@ -161,14 +157,12 @@ fn a_group_binds_who_agreed_to_it_even_while_it_withdraws() {
 #[test]
 fn a_group_whose_word_comes_from_a_gone_host_binds_nobody() {
     let offered = roster(3, "h1 h2 h3");
-    for (rule, enters) in [(Rule::SameState, false), (Rule::GoneUnheard, true)] {
-        let mut h2 = former_with("h2", 3, agreed(3, "h1 h2 h3")).omitting(rule);
-        let ask = Ask { from: identity("h3"), gone: terminated("h1"), question: withdraw(&offered) };
-        let withdrawn = short(&h2.handle(Event::Asked(ask), at(0)));
-        assert!(withdrawn.starts_with("persist(withdrawn 3) reply(withdrawn)"), "{withdrawn}");
-        let mut h2 = former_with("h2", 3, h2.record().clone()).omitting(rule);
-        let late = Event::Contacted { cluster: offered.cluster.clone(), from: id("h1") };
-        let _ = h2.handle(late, at(1));
-        assert_eq!(h2.cluster().is_some(), enters, "without {rule:?}");
-    }
+    let mut h2 = former_with("h2", 3, agreed(3, "h1 h2 h3"));
+    let ask = Ask { from: identity("h3"), gone: terminated("h1"), question: withdraw(&offered) };
+    let withdrawn = short(&h2.handle(Event::Asked(ask), at(0)));
+    assert!(withdrawn.starts_with("persist(withdrawn 3) reply(withdrawn)"), "{withdrawn}");
+    let mut h2 = former_with("h2", 3, h2.record().clone());
+    let late = Event::Contacted { cluster: offered.cluster.clone(), from: id("h1") };
+    let _ = h2.handle(late, at(1));
+    assert_eq!(h2.cluster(), None);
 }

@@ -162,32 +162,24 @@ fn a_refusal_withdraws_and_the_next_roster_has_the_host_left_out() {
 #[test]
 fn an_agreement_ends_only_when_all_that_are_not_gone_have_withdrawn() {
     let all = roster(1, "h1 h2 h3");
-    for (rule, free) in [(Rule::SameState, false), (Rule::WithdrawnByAll, true)] {
-        let record = standing(1, Standing::Withdrawn(all.clone()));
-        let mut h1 = former_with("h1", 3, record).omitting(rule);
-        let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(0));
-        assert_eq!(h1.record().standing == Standing::Free, free, "without {rule:?}");
-    }
     let mut h1 = former_with("h1", 3, standing(1, Standing::Withdrawn(all.clone())));
     let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(0));
+    assert_eq!(h1.record().standing, Standing::Withdrawn(all.clone()));
     expect(&mut h1, 1, says("h3", WITHDRAWN(&all)), "persist(free) ask(h2 group?) ask(h3 group?)");
 }
 
 #[test]
 fn a_withdrawal_counts_only_from_who_knows_all_that_are_gone() {
     let all = roster(1, "h1 h2 h3");
-    for (rule, free) in [(Rule::SameState, false), (Rule::GoneUnheard, true)] {
-        let record = standing(1, Standing::Withdrawn(all.clone()));
-        let mut h1 = former_with("h1", 3, record).omitting(rule);
-        // Said before, and said again after, h3 was known to be gone: only h2's knowing of it makes it count.
-        let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(0));
-        let _ = h1.handle(list("h1 h2 -h3"), at(1));
-        let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(2));
-        assert_eq!(h1.record().standing == Standing::Free, free, "without {rule:?}");
-        let answer = Answer { from: identity("h2"), gone: terminated("h3"), said: WITHDRAWN(&all) };
-        let _ = h1.handle(Event::Answered { to: id("h2"), answer }, at(3));
-        assert_eq!(h1.record().standing, Standing::Free);
-    }
+    let mut h1 = former_with("h1", 3, standing(1, Standing::Withdrawn(all.clone())));
+    // Said before, and said again after, h3 was known to be gone: only h2's knowing of it makes it count.
+    let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(0));
+    let _ = h1.handle(list("h1 h2 -h3"), at(1));
+    let _ = h1.handle(says("h2", WITHDRAWN(&all)), at(2));
+    assert_eq!(h1.record().standing, Standing::Withdrawn(all.clone()));
+    let answer = Answer { from: identity("h2"), gone: terminated("h3"), said: WITHDRAWN(&all) };
+    let _ = h1.handle(Event::Answered { to: id("h2"), answer }, at(3));
+    assert_eq!(h1.record().standing, Standing::Free);
 }
 
 #[test]

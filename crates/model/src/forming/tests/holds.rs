@@ -59,15 +59,12 @@ fn two_hosts_of_one_name_are_both_named() {
 #[test]
 fn an_agreement_of_another_state_directory_does_not_count() {
     let both = roster(1, "h1 h2");
-    for (rule, starts) in [(Rule::WithdrawnForGood, false), (Rule::SameState, true)] {
-        let record = standing(1, Standing::Agreed(both.clone()));
-        let mut h1 = former_with("h1", 2, record).omitting(rule);
-        let wiped = Identity { host: id("h2"), state: StateUuid(99) };
-        let said = Said::Agreed { cluster: both.cluster.clone() };
-        let answer = Answer { from: wiped, gone: BTreeMap::new(), said };
-        let _ = h1.handle(Event::Answered { to: id("h2"), answer }, at(0));
-        assert_eq!(h1.cluster().is_some(), starts, "without {rule:?}");
-    }
+    let mut h1 = former_with("h1", 2, standing(1, Standing::Agreed(both.clone())));
+    let wiped = Identity { host: id("h2"), state: StateUuid(99) };
+    let said = Said::Agreed { cluster: both.cluster.clone() };
+    let answer = Answer { from: wiped, gone: BTreeMap::new(), said };
+    let _ = h1.handle(Event::Answered { to: id("h2"), answer }, at(0));
+    assert_eq!(h1.cluster(), None);
 }
 
 #[test]

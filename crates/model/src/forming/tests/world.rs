@@ -14,7 +14,6 @@ pub(super) struct Scenario {
     pub(super) partial: bool,
     /// One host may be terminated for good; a new one is launched for it.
     pub(super) terminates: bool,
-    pub(super) omitted: Option<Rule>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,11 +106,7 @@ impl World {
     fn start(&self, node: usize, record: Record) -> Former {
         let expected = NonZeroUsize::new(self.scenario.expected).unwrap();
         let options = Options { expected, retry: RETRY, head_start: RETRY * 5 };
-        let former = Former::new(identity(&name(node)), options, record, at(self.now));
-        match self.scenario.omitted {
-            Some(rule) => former.omitting(rule),
-            None => former,
-        }
+        Former::new(identity(&name(node)), options, record, at(self.now))
     }
 
     fn below(&mut self, limit: usize) -> usize {
