@@ -81,6 +81,8 @@ struct Caught {
     /// After how much: `seed 7`, or `9 events`.
     after: String,
     promise: String,
+    /// What happened, a line for each event, where that is told without asking.
+    story: String,
 }
 
 impl Mutant {
@@ -100,6 +102,9 @@ pub(crate) fn mutants(shell: &Shell, options: &Options) -> Result<ExitCode> {
     let found = search(&binary, &wanted, options.seeds)?;
     let table = table(&wanted, &found, options.seeds);
     println!("{table}");
+    if !options.only.is_empty() {
+        found.iter().for_each(|(name, caught)| println!("{name}: {}{}", caught.after, caught.story));
+    }
     if options.write {
         let path = shell.root().join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -250,7 +255,7 @@ fn in_seeds(binary: &Path, name: &str, seeds: u64) -> Result<Option<Caught>> {
     if let Some(Broken { promise, .. }) = run(binary, "", seed, 1)? {
         bail!("with no bug on, seed {seed} breaks {promise}; `cargo xtask sim --replay {seed}` shows it");
     }
-    Ok(Some(Caught { after: format!("seed {seed}"), promise }))
+    Ok(Some(Caught { after: format!("seed {seed}"), promise, story: String::new() }))
 }
 
 fn run(binary: &Path, name: &str, from: u64, seeds: u64) -> Result<Option<Broken>> {
@@ -297,7 +302,7 @@ fn table(wanted: &[&Mutant], found: &BTreeMap<String, Caught>, seeds: u64) -> St
     for mutant in wanted {
         let Mutant { name, promise, what, .. } = mutant;
         lines.push(match found.get(name) {
-            Some(Caught { after, promise: by }) => {
+            Some(Caught { after, promise: by, .. }) => {
                 format!("| `{name}`: {what} | {promise} | {by} | {after} | caught |")
             }
             None if mutant.is_of_forming() => {

@@ -30,6 +30,8 @@ pub(super) struct Scenario {
     pub(super) limit: usize,
     /// Left out of what every change has to pass.
     pub(super) is_long: bool,
+    /// Here two groups form, as is known and said: nothing else would be well.
+    pub(super) is_limit: bool,
     /// A rule is left out of the machines that are looked at: only two groups count, and any message can matter.
     pub(super) is_planted: bool,
 }
@@ -80,6 +82,7 @@ const BASE: Scenario = Scenario {
     rounds: 2,
     limit: 100_000,
     is_long: false,
+    is_limit: false,
     is_planted: false,
 };
 
@@ -170,6 +173,36 @@ pub(super) const KEPT: &[Scenario] = &[
     },
 ];
 
+/// What no rule prevents: see `docs/adr/0008-forming-a-cluster.md`.
+pub(super) const LIMITS: &[Scenario] = &[
+    Scenario {
+        name: "limit-halves",
+        about: "1 of 2 hosts expected, two lists with no host in common",
+        hosts: 2,
+        expected: 1,
+        lists: Lists::These(&[&[0b01], &[0b10]]),
+        is_limit: true,
+        ..BASE
+    },
+    Scenario {
+        name: "limit-emptied",
+        about: "2 of 3 hosts expected, two lists with one host in common, which agrees and loses its disk",
+        lists: Lists::These(&[&[0b101], &[0b110], &[]]),
+        emptied: at(1, 0b100),
+        is_limit: true,
+        ..BASE
+    },
+    Scenario {
+        name: "limit-aside",
+        about: "2 of 3 hosts expected, two operators set a terminated host aside on two hosts that do not know each other",
+        lists: Lists::These(&[&[0b101], &[0b110], &[]]),
+        terminated: at(1, 0b100),
+        set_aside: at(2, 0b011),
+        is_limit: true,
+        ..BASE
+    },
+];
+
 /// All rules are kept, with more hosts than can be looked at one state at a time.
 pub(super) const WALKS: &[Scenario] = &[
     Scenario {
@@ -240,7 +273,7 @@ pub(super) const RULES: &[Scenario] = &[
         lists: Lists::These(&[&[], &[0b110], &[]]),
         begun: Some((0b011, 0b001)),
         crashes: at(3, 0b011),
-        limit: 500_000,
+        limit: 300_000,
         ..BASE
     },
     Scenario {

@@ -135,7 +135,8 @@ impl Search {
 
     /// Two groups, or that none will form.
     pub(super) fn wrong(&mut self, state: &State) -> Option<String> {
-        let hosts = self.table.scenario.hosts;
+        let scenario = self.table.scenario;
+        let hosts = scenario.hosts;
         let mut group: Option<u32> = None;
         for id in &state.locals[..hosts] {
             let traits = self.table.traits(*id);
@@ -145,7 +146,7 @@ impl Search {
             }
             group = group.or(traits.group);
         }
-        if self.table.scenario.is_planted || !self.well.insert(state.locals) {
+        if scenario.is_planted || scenario.is_limit || !self.well.insert(state.locals) {
             return None;
         }
         calm::ends(&mut self.table, &state.locals).err()

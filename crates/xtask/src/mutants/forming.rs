@@ -27,7 +27,7 @@ fn look(binary: &Path, scenario: &str, planted: &str) -> Result<Option<Caught>> 
     command.args(["--forming", "--planted", "--only", scenario]).env(SWITCH, planted).stdin(Stdio::null());
     let output = command.output().with_context(|| format!("run {}", binary.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let caught = said.lines().find_map(caught);
+    let caught = caught(&said);
     ensure!(
         output.status.success() != caught.is_some(),
         "{} with {planted} says neither that there never are two groups nor when: {said}{}",
@@ -37,10 +37,13 @@ fn look(binary: &Path, scenario: &str, planted: &str) -> Result<Option<Caught>> 
     Ok(caught)
 }
 
-/// Reads `  two groups, after 9 events:`.
-fn caught(line: &str) -> Option<Caught> {
-    let after = line.trim().strip_prefix("two groups, after ")?.strip_suffix(':')?;
-    Some(Caught { after: after.to_owned(), promise: PROMISE.to_owned() })
+/// Reads `  two groups, after 9 events:`, and the events below it.
+fn caught(said: &str) -> Option<Caught> {
+    let (_, rest) = said.split_once("  two groups, after ")?;
+    let (after, rest) = rest.split_once(":\n")?;
+    let events = rest.lines().take_while(|line| line.starts_with(' '));
+    let story = events.map(|event| format!("\n{event}")).collect();
+    Some(Caught { after: after.to_owned(), promise: PROMISE.to_owned(), story })
 }
 
 #[cfg(test)]
@@ -49,7 +52,9 @@ mod tests {
 
     #[test]
     fn what_the_simulator_says_is_read() {
-        assert_eq!(caught("  two groups, after 9 events:").unwrap().after, "9 events");
+        let said = "forming: a: 7 states\n  two groups, after 2 events:\n    1. one\n    2. other\nsim: forming: 7 states\n";
+        let found = caught(said).unwrap();
+        assert_eq!((found.after.as_str(), found.story.as_str()), ("2 events", "\n    1. one\n    2. other"));
         assert!(caught("sim: forming: 9 states, never two groups, 0 s").is_none());
     }
 }
