@@ -1,6 +1,6 @@
 //! Whatever the order, one group forms.
 
-use super::{world::*, *};
+use super::world::*;
 
 const SEEDS: u64 = 1500;
 const TURNS: usize = 250;
