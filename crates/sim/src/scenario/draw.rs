@@ -124,9 +124,9 @@ fn policy(chance: &mut Chance) -> Policy {
 fn traits(chance: &mut Chance, id: &'static str, hosts: usize) -> Traits {
     let length = |chance: &mut Chance, most| Length(u32::try_from(chance.below(most)).unwrap_or(0));
     let migration = chance.one_in(3).then(|| match chance.below(6) {
-        0 => Migration { takes: length(chance, 3000), code: 3 },
-        1 => Migration { takes: Length(60_000), code: 0 },
-        _ => Migration { takes: length(chance, 5000), code: 0 },
+        0 => Migration { takes: length(chance, 3000), code: 3, only: only(chance, hosts) },
+        1 => Migration { takes: Length(60_000), code: 0, only: only(chance, hosts) },
+        _ => Migration { takes: length(chance, 5000), code: 0, only: None },
     });
     let ill = chance.one_in(3).then(|| match chance.below(6) {
         0 => Ill::Exits,
@@ -136,7 +136,7 @@ fn traits(chance: &mut Chance, id: &'static str, hosts: usize) -> Traits {
         4 => Ill::Sick,
         _ => Ill::NoExec,
     });
-    let only = chance.one_in(3).then(|| chance.index(hosts));
+    let only = only(chance, hosts);
     Traits {
         id,
         migration,
@@ -144,6 +144,11 @@ fn traits(chance: &mut Chance, id: &'static str, hosts: usize) -> Traits {
         ill: ill.map(|ill| (ill, only)),
         deaf: chance.one_in(6),
     }
+}
+
+/// Something is wrong on one host only, now and then.
+fn only(chance: &mut Chance, hosts: usize) -> Option<HostNo> {
+    chance.one_in(3).then(|| chance.index(hosts))
 }
 
 /// Pushes, what operators ask, and faults, in order of time.
@@ -201,7 +206,8 @@ fn fault(chance: &mut Chance, scenario: &Scenario) -> Item {
         1 => of_the_network(chance, scenario.hosts, host, length),
         2 => of_the_balancer(chance, service, host, length),
         3 => Item::AgentDiesAt { host, effects: u32::try_from(chance.below(120)).unwrap_or(0), down: length },
-        _ => match chance.below(6) {
+        _ => match chance.below(7) {
+            6 => Item::CannotProbe { service, host, length },
             5 => Item::RecordLost { service, host },
             0 => Item::StoreEmpty { host, length },
             1 => Item::StoreSlow { host, length },
@@ -219,7 +225,7 @@ fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
     let most = *chance.pick(&[10, 300, 3000, 10_000]);
     let after = Length(u32::try_from(chance.below(most)).unwrap_or(0));
     let length = length(chance);
-    let blow = match chance.below(11) {
+    let blow = match chance.below(13) {
         0 => Blow::AgentDies(length),
         1 => Blow::KeeperDies,
         2 => Blow::RecordLost,
@@ -230,6 +236,8 @@ fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
         7 => Blow::Removed,
         8 => Blow::LockBroken { again: chance.one_in(2) },
         9 => Blow::Drained,
+        10 => Blow::Vanished,
+        11 => Blow::CannotProbe(length),
         _ => Blow::Excluded,
     };
     Item::Amid { work, service, after, blow }
@@ -242,24 +250,29 @@ fn length(chance: &mut Chance) -> Length {
 }
 
 fn of_hosts(chance: &mut Chance, service: usize, host: HostNo, length: Length) -> Item {
-    match chance.below(8) {
+    match chance.below(9) {
         0 | 1 => Item::AgentDies { host, down: length },
         2 => Item::KeeperDies { service, host },
         3 => Item::PowerLost { host, down: length },
         4 => Item::AgentFrozen { host, length },
         5 => Item::HostFrozen { host, length },
         6 => Item::Terminated { host, told: length },
+        7 => Item::Vanished { host },
         _ => Item::Join,
     }
 }
 
 fn of_the_network(chance: &mut Chance, hosts: usize, host: HostNo, length: Length) -> Item {
-    match chance.below(6) {
+    match chance.below(7) {
         0 => Item::CutOff { host, length },
         1 => Item::Deaf { host, length },
         2 => Item::Mute { host, length },
         3 => Item::Apart { one: host, other: chance.index(hosts), length },
         4 => Item::Laggard { host, length },
+        5 => {
+            let restarts = Length(u32::try_from(chance.below(length.ms() + 1)).unwrap_or(0));
+            Item::Behind { host, restarts, length }
+        }
         _ => Item::AnotherLeads { unaware: length },
     }
 }

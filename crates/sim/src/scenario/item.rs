@@ -75,6 +75,8 @@ pub(crate) enum Item {
     HostFrozen { host: HostNo, length: Length },
     /// A machine is terminated, and the cloud says so some time later.
     Terminated { host: HostNo, told: Length },
+    /// A machine is gone, and nobody ever says so by himself.
+    Vanished { host: HostNo },
     /// The disk of an agent is full.
     DiskFull { host: HostNo, length: Length },
     /// Nothing comes to a host, and nothing from it.
@@ -85,6 +87,8 @@ pub(crate) enum Item {
     Mute { host: HostNo, length: Length },
     /// Two hosts do not hear each other.
     Apart { one: HostNo, other: HostNo, length: Length },
+    /// For a while a host follows a member that learns nothing new; in the middle of it its agent is started again, and remembers nothing newer.
+    Behind { host: HostNo, restarts: Length, length: Length },
     /// Another host leads; the old leader does not know it for a while.
     AnotherLeads { unaware: Length },
     /// A host sees what is committed late.
@@ -109,6 +113,8 @@ pub(crate) enum Item {
     StoreSlow { host: HostNo, length: Length },
     /// A host loses the releases that it does not run.
     StoreLoses { service: ServiceNo, host: HostNo },
+    /// A host cannot ask whether its service is healthy.
+    CannotProbe { service: ServiceNo, host: HostNo, length: Length },
     /// A service's process is killed from outside.
     Killed { service: ServiceNo, host: HostNo },
     /// A keeper dies with all that it knew, and what it ran with it.
@@ -136,7 +142,9 @@ pub(crate) enum Blow {
     AgentFrozen(Length),
     CutOff(Length),
     Terminated(Length),
+    Vanished,
     Removed,
+    CannotProbe(Length),
     LockBroken { again: bool },
     Drained,
     Excluded,
@@ -157,6 +165,8 @@ impl Blow {
             Self::AgentFrozen(length) => Item::AgentFrozen { host, length },
             Self::CutOff(length) => Item::CutOff { host, length },
             Self::Terminated(told) => Item::Terminated { host, told },
+            Self::Vanished => Item::Vanished { host },
+            Self::CannotProbe(length) => Item::CannotProbe { service, host, length },
             Self::Removed => Item::Remove { host },
             Self::LockBroken { again } => match work {
                 Work::Change => Item::BreakSlot { service, host },
@@ -183,6 +193,8 @@ impl Item {
             | Self::CutOff { length, .. }
             | Self::Deaf { length, .. }
             | Self::Mute { length, .. }
+            | Self::Behind { length, .. }
+            | Self::CannotProbe { length, .. }
             | Self::Apart { length, .. }
             | Self::AnotherLeads { unaware: length }
             | Self::Laggard { length, .. }
@@ -230,11 +242,13 @@ words! {
     Item::AgentFrozen { .. } => "an agent is frozen",
     Item::HostFrozen { .. } => "a host is frozen",
     Item::Terminated { .. } => "a host is terminated",
+    Item::Vanished { .. } => "a host vanishes",
     Item::DiskFull { .. } => "a disk is full",
     Item::CutOff { .. } => "a host is cut off",
     Item::Deaf { .. } => "a host is deaf",
     Item::Mute { .. } => "a host is mute",
     Item::Apart { .. } => "two hosts are apart",
+    Item::Behind { .. } => "a host follows one that is behind",
     Item::AnotherLeads { .. } => "another host leads",
     Item::Laggard { .. } => "a host sees late",
     Item::Throttled { .. } => "the balancer throttles",
@@ -247,6 +261,7 @@ words! {
     Item::StoreEmpty { .. } => "a store finds nothing",
     Item::StoreSlow { .. } => "a store is slow",
     Item::StoreLoses { .. } => "a store loses releases",
+    Item::CannotProbe { .. } => "a host cannot probe",
     Item::Killed { .. } => "a process is killed",
     Item::RecordLost { .. } => "a keeper loses its record",
     Item::Amid { work: Work::Change, .. } => "something amid of a change",
@@ -263,6 +278,8 @@ words! {
     Blow::AgentFrozen(_) => "its agent is frozen",
     Blow::CutOff(_) => "it is cut off",
     Blow::Terminated(_) => "it is terminated",
+    Blow::Vanished => "it vanishes",
+    Blow::CannotProbe(_) => "it cannot probe",
     Blow::Removed => "it is removed",
     Blow::LockBroken { .. } => "its lock is broken",
     Blow::Drained => "it is drained",

@@ -84,6 +84,8 @@ pub(crate) struct Migration {
     pub(crate) takes: Length,
     /// Its exit code.
     pub(crate) code: i32,
+    /// The only host where that is so; elsewhere it ends well, and soon.
+    pub(crate) only: Option<HostNo>,
 }
 
 /// What is drawn while it runs.
@@ -125,7 +127,18 @@ impl Traits {
         self.ill.filter(|(_, only)| only.is_none_or(|only| only == host)).map(|(ill, _)| ill)
     }
 
-    /// Whether its migration ends well, if it has one, and in time.
+    /// How long its migration takes on this host, and with which code it ends.
+    #[must_use]
+    pub(crate) fn migrates_on(&self, host: HostNo) -> (Length, i32) {
+        match self.migration {
+            Some(migration) if migration.only.is_none_or(|only| only == host) => {
+                (migration.takes, migration.code)
+            }
+            _ => (Length(0), 0),
+        }
+    }
+
+    /// Whether its migration ends well everywhere, if it has one, and in time.
     #[must_use]
     pub(crate) fn migrates_well(&self, policy: &Policy) -> bool {
         self.migration.is_none_or(|migration| {

@@ -52,6 +52,12 @@ pub(crate) struct HostSim {
     /// Releases that were ever staged here, for each service.
     pub(crate) had: Vec<std::collections::BTreeSet<ReleaseId>>,
     pub(crate) keepers: Vec<Keeper>,
+    /// How many things keep it from asking each service.
+    pub(crate) unasked: Vec<u32>,
+    /// What the member that it follows knows, where that learns nothing new.
+    pub(crate) behind: Option<Arc<Fleet>>,
+    /// It is gone, and nobody says so.
+    pub(crate) vanished: bool,
     /// What its store finds and how slow it is.
     pub(crate) store_empty: u32,
     pub(crate) store_slow: u32,
@@ -118,6 +124,9 @@ impl World {
             disks: vec![Disk::default(); services],
             had: vec![std::collections::BTreeSet::new(); services],
             keepers: (0..services).map(|_| Keeper::default()).collect(),
+            unasked: vec![0; services],
+            behind: None,
+            vanished: false,
             store_empty: 0,
             store_slow: 0,
         });
@@ -259,14 +268,18 @@ impl World {
             self.hosts[host].learning = true;
             return self.later(300, Happening::Learn { host });
         }
-        let fleet = self.fleet.clone();
+        let old = self.behind(host);
+        if old.is_some() {
+            // It asks another member in a while.
+            self.hosts[host].learning = true;
+            self.later(500, Happening::Learn { host });
+        }
+        let fleet = old.unwrap_or_else(|| self.fleet.clone());
         let assignment = fleet.assignment(&self.hosts[host].name);
         let mine = assignment.state.as_ref().is_none_or(|state| *state == self.hosts[host].state);
         let Some(agent) = &mut self.hosts[host].agent else { return };
-        if agent.view == Some(assignment.revision) && agent.enrolled {
-            return;
-        }
-        if !agent.enrolled {
+        // Members are not all equally far: one run of an agent goes by the newest that it has seen.
+        if !agent.enrolled || agent.view.is_some_and(|view| assignment.revision <= view) {
             return;
         }
         agent.view = Some(assignment.revision);
@@ -279,6 +292,23 @@ impl World {
             return;
         }
         self.assign(host, assignment);
+    }
+
+    /// What a member that is behind tells a host of it, when it is that one which tells.
+    fn behind(&mut self, host: HostNo) -> Option<Arc<Fleet>> {
+        let here = &self.hosts[host];
+        let knows = |fleet: &&Arc<Fleet>| {
+            let known = fleet.hosts.get(&here.name);
+            known.is_some_and(|known| known.departed.is_none() && known.state == here.state)
+        };
+        let old = here.behind.as_ref().filter(knows).cloned()?;
+        self.chance.one_in(2).then_some(old)
+    }
+
+    /// An agent is started again.
+    pub(super) fn restart_agent(&mut self, host: HostNo) {
+        self.kill_agent(host);
+        self.later(50, Happening::Start { host });
     }
 
     fn enrol_again(&mut self, host: HostNo, fleet: &Arc<Fleet>) {

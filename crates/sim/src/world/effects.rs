@@ -61,7 +61,9 @@ impl World {
             Effect::VerifyAndStart { ticket, fence, release } => self.start(from, ticket, fence, &release),
             Effect::KeepRunning { ticket, fence, keep } => self.keep_running(from, ticket, fence, keep),
             Effect::Probe { ticket } => {
-                let result = if self.serves(host, service) {
+                let result = if 0 < self.hosts[host].unasked[service] {
+                    Err(Miss::Unasked("ask the service: no such program".to_owned()))
+                } else if self.serves(host, service) {
                     Ok(())
                 } else {
                     Err(Miss::Service("status 503".to_owned()))

@@ -86,8 +86,9 @@ impl World {
     fn goes_wrong(&mut self, item: &Item) {
         match *item {
             Item::Join => self.add_host(),
-            Item::Remove { host } => self.ends_for_good(host, true, 1000),
-            Item::Terminated { host, told } => self.ends_for_good(host, false, told.ms()),
+            Item::Remove { host } => self.ends_for_good(host, true, Some(1000)),
+            Item::Terminated { host, told } => self.ends_for_good(host, false, Some(told.ms())),
+            Item::Vanished { host } => self.ends_for_good(host, true, None),
             Item::AgentDies { host, down } => {
                 self.kill_agent(host);
                 self.later(down.ms(), Happening::Start { host });
@@ -105,6 +106,11 @@ impl World {
             Item::DiskFull { host, .. } => self.hosts[host].full += 1,
             Item::StoreEmpty { host, .. } => self.hosts[host].store_empty += 1,
             Item::StoreSlow { host, .. } => self.hosts[host].store_slow += 1,
+            Item::CannotProbe { service, host, .. } => self.hosts[host].unasked[service] += 1,
+            Item::Behind { host, restarts, .. } => {
+                self.hosts[host].behind = Some(self.fleet.clone());
+                self.later(restarts.ms(), Happening::Bounce { host });
+            }
             Item::StoreLoses { service, host } => self.store_loses(service, host),
             Item::Killed { service, host } => {
                 if let Some(process) = self.hosts[host].keepers[service].process() {
@@ -140,6 +146,8 @@ impl World {
             Item::DiskFull { host, .. } => self.hosts[host].full -= 1,
             Item::StoreEmpty { host, .. } => self.hosts[host].store_empty -= 1,
             Item::StoreSlow { host, .. } => self.hosts[host].store_slow -= 1,
+            Item::CannotProbe { service, host, .. } => self.hosts[host].unasked[service] -= 1,
+            Item::Behind { host, .. } => self.hosts[host].behind = None,
             Item::Laggard { host, length } => self.hosts[host].laggard -= length.ms().min(20_000),
             _ => self.switch(&item, false),
         }
@@ -231,7 +239,7 @@ impl World {
     }
 
     /// A machine goes and never comes back. The last one that works stays, and what makes a majority of the voters.
-    fn ends_for_good(&mut self, host: HostNo, removed: bool, told: u64) {
+    fn ends_for_good(&mut self, host: HostNo, removed: bool, told: Option<u64>) {
         let voters = self.voters();
         let left = voters.iter().filter(|voter| **voter != host && !self.hosts[**voter].terminated).count();
         if self.hosts[host].terminated || 2 * left <= voters.len() {
@@ -240,7 +248,10 @@ impl World {
         self.power_lost(host);
         self.hosts[host].terminated = true;
         self.hosts[host].removed = removed;
-        self.later(told, Happening::Evidence { host });
+        match told {
+            Some(told) => self.later(told, Happening::Evidence { host }),
+            None => self.hosts[host].vanished = true,
+        }
     }
 
     /// All that goes wrong ends.
@@ -258,6 +269,8 @@ impl World {
             let here = &mut self.hosts[host];
             (here.full, here.store_empty, here.store_slow, here.laggard) = (0, 0, 0, 0);
             (here.frozen, here.stopped, here.doom) = (0, 0, None);
+            here.behind = None;
+            here.unasked.fill(0);
             self.power_back(host);
             self.start_agent(host);
             self.thaw(host);

@@ -54,6 +54,8 @@ pub(crate) enum Happening {
     Check { service: ServiceNo, host: HostNo },
     /// An agent is started.
     Start { host: HostNo },
+    /// An agent is started again.
+    Bounce { host: HostNo },
     /// The cloud has said that a host is terminated.
     Evidence { host: HostNo },
     /// After a reboot what was in service is to serve again, whoever can be reached.

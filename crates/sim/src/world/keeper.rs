@@ -278,7 +278,7 @@ impl World {
         keeper.migrations += 1;
         let number = keeper.migrations;
         keeper.migration = Some(MigrationRun { release: release.clone(), fence, number, end: None });
-        let takes = traits.migration.map_or(1, |migration| migration.takes.ms()) + 1;
+        let takes = traits.migrates_on(host).0.ms() + 1;
         self.told(|| format!("h{host} {service}: bin/migrate of {release} runs"));
         self.later(takes, Happening::MigrationEnds { host, service, run: number });
         self.keeper_news(host, service);
@@ -290,7 +290,7 @@ impl World {
         if migration.number != run || migration.end.is_some() || !self.hosts[host].power {
             return;
         }
-        let code = self.traits(service, &migration.release).migration.map_or(0, |migration| migration.code);
+        let (_, code) = self.traits(service, &migration.release).migrates_on(host);
         let exit = if keeper.adopted { ExitSeen::Unknown } else { ExitSeen::Code(code) };
         self.end_migration(host, service, exit, code == 0);
     }

@@ -40,6 +40,9 @@ use crate::{At, Chance, Coverage, HostNo, Scenario, ServiceNo, invariants::Invar
 /// A run that comes here goes in circles.
 const EVENTS_LIMIT: u64 = 3_000_000;
 
+/// Wall clocks show something from 1970 to a hundred years later, in milliseconds.
+const WALL: u64 = 100 * 365 * 24 * 3600 * 1000;
+
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken {
@@ -259,6 +262,7 @@ impl World {
             Happening::MigrationEnds { host, service, run } => self.migration_ends(host, service, run),
             Happening::Check { service, host } => self.check(service, host),
             Happening::Start { host } => self.start_agent(host),
+            Happening::Bounce { host } => self.restart_agent(host),
             Happening::Evidence { host } => self.evidence(host),
             Happening::Serves { host, boot } => self.must_serve(host, boot),
             Happening::Asks { letter, tries } => self.asks(letter, tries),
@@ -267,9 +271,11 @@ impl World {
         }
     }
 
-    /// A command in somebody's name.
+    /// A command in somebody's name. What his wall clock shows is anything: nothing may be decided by it.
     pub(crate) fn command(proposer: String, sequence: u64, act: Act) -> Command {
-        Command { proposer, sequence, at: WallTime(0), act }
+        let drawn = proposer.bytes().fold(sequence, |all, byte| all.wrapping_mul(31).wrapping_add(byte.into()));
+        let at = WallTime(drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % WALL);
+        Command { proposer, sequence, at, act }
     }
 
     /// Has the invariants look.

@@ -30,12 +30,23 @@ impl World {
             let why = self.unsettled();
             return self.break_promise("liveness", why);
         }
+        self.remove_vanished();
         for service in 0..self.services.len() {
             for request in self.what_helps(service) {
                 self.ask(service, request);
             }
         }
         self.later(ROUND, Happening::Tidy);
+    }
+
+    /// Who is called silent, and is no more, is removed.
+    fn remove_vanished(&mut self) {
+        for host in 0..self.hosts.len() {
+            let known = self.fleet.hosts.get(&self.hosts[host].name);
+            if self.hosts[host].vanished && known.is_some_and(|known| known.departed.is_none()) {
+                self.evidence(host);
+            }
+        }
     }
 
     fn what_helps(&self, number: ServiceNo) -> Vec<Request> {
