@@ -117,6 +117,13 @@ impl Host {
             Some(Step::Checking | Step::Leaving | Step::Joining) => {
                 self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
+            // One that is not in service is looked at in its time: two such looks are a verdict, and are not to be of the same moment.
+            Some(Step::Soaking) => {
+                self.is_in_service()
+                    && self.setup.headful
+                    && self.calls.standing.fault().is_none()
+                    && !self.wait.seen_after(self.wait.read, limit)
+            }
             _ => false,
         }
     }
@@ -339,7 +346,9 @@ impl Host {
             return Some(change.failed(frozen.blame(blame(standing), deadlines.join, now), reason));
         }
         let healthy = !self.setup.probe || 0 < self.wait.passes && self.calls.probe.fault().is_none();
-        if self.has_soaked(now) && healthy && self.is_in_service() {
+        // The soak's end is looked at, too: what was read before may be from before the host had left at all.
+        let looked = !self.setup.headful || self.wait.seen_after(self.wait.read, self.policy().soak);
+        if self.has_soaked(now) && healthy && looked && self.is_in_service() {
             return Some(Outcome::Done);
         }
         let patience = self.policy().soak + deadlines.healthy.max(deadlines.join);

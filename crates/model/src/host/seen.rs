@@ -277,12 +277,15 @@ impl Host {
         self.calls.probe.plan(now + pause);
     }
 
-    /// Starts a new wait: what was seen and called for the one before does not count.
+    /// Starts a new wait: what was seen and called for the one before does not count. News that nobody minded before may be bad news for it.
     pub(super) fn enter(&mut self, now: Timestamp) {
         self.wait = Wait { frozen: self.wait.frozen.carried(), ..Wait::new(now) };
         self.calls.act.supersede(now);
         self.calls.standing.reset();
         self.calls.probe.reset();
+        if self.is_surprised() {
+            self.calls.observe.plan(now);
+        }
     }
 }
 

@@ -282,7 +282,6 @@ pub(crate) const UNMET: &[(Group, &str, &str)] = &[
     (Group::Command, "give way", "clusters that are rebuilt are not simulated"),
     (Group::Command, "raise level", "all agents are of one build, and know one level"),
     (Group::Request, "break migration lock", "people break the grant that they were shown"),
-    (Group::Step, "give up", "three times in 2000 seeds"),
     (Group::Refusal, "agent too old", "all agents are of one build"),
     (Group::Refusal, "another host", "no machine takes the name of another one"),
     (Group::Refusal, "budget", PLANNED),
@@ -299,9 +298,8 @@ pub(crate) const UNMET: &[(Group, &str, &str)] = &[
         "it takes an enrolment on its way for longer than the cloud takes to say that its host is no more",
     ),
     (Group::Refusal, "unknown service", "people ask before a host has enrolled: four times in 2000 seeds"),
-    (Group::Halt, "set back", "no drawn trouble of one host lasts for so many of its turns"),
+    (Group::Halt, "set back", "twice in 2000 seeds"),
     (Group::Phase, "granted", "a host's own change begins with draining"),
-    (Group::Hold, "configuration_differs", "all hosts declare the same"),
     (
         Group::Hold,
         "migration_failed",

@@ -146,9 +146,9 @@ fn traits(chance: &mut Chance, id: &'static str, hosts: usize) -> Traits {
     }
 }
 
-/// Something is wrong on one host only, now and then.
+/// Something is wrong on one host only, now and then; it may be one that joins.
 fn only(chance: &mut Chance, hosts: usize) -> Option<HostNo> {
-    chance.one_in(3).then(|| chance.index(hosts))
+    chance.one_in(3).then(|| chance.index(hosts + 1))
 }
 
 /// Pushes, what operators ask, and faults, in order of time.
@@ -206,7 +206,8 @@ fn fault(chance: &mut Chance, scenario: &Scenario) -> Item {
         1 => of_the_network(chance, scenario.hosts, host, length),
         2 => of_the_balancer(chance, service, host, length),
         3 => Item::AgentDiesAt { host, effects: u32::try_from(chance.below(120)).unwrap_or(0), down: length },
-        _ => match chance.below(7) {
+        _ => match chance.below(8) {
+            7 => Item::Misconfigured { service, host, length },
             6 => Item::CannotProbe { service, host, length },
             5 => Item::RecordLost { service, host },
             0 => Item::StoreEmpty { host, length },

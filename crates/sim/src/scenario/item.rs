@@ -113,6 +113,8 @@ pub(crate) enum Item {
     StoreSlow { host: HostNo, length: Length },
     /// A host loses the releases that it does not run.
     StoreLoses { service: ServiceNo, host: HostNo },
+    /// An agent is started again with another port of the service in its configuration, and once more when that is mended.
+    Misconfigured { service: ServiceNo, host: HostNo, length: Length },
     /// A host cannot ask whether its service is healthy.
     CannotProbe { service: ServiceNo, host: HostNo, length: Length },
     /// A service's process is killed from outside.
@@ -195,6 +197,7 @@ impl Item {
             | Self::Mute { length, .. }
             | Self::Behind { length, .. }
             | Self::CannotProbe { length, .. }
+            | Self::Misconfigured { length, .. }
             | Self::Apart { length, .. }
             | Self::AnotherLeads { unaware: length }
             | Self::Laggard { length, .. }
@@ -261,6 +264,7 @@ words! {
     Item::StoreEmpty { .. } => "a store finds nothing",
     Item::StoreSlow { .. } => "a store is slow",
     Item::StoreLoses { .. } => "a store loses releases",
+    Item::Misconfigured { .. } => "a host is misconfigured",
     Item::CannotProbe { .. } => "a host cannot probe",
     Item::Killed { .. } => "a process is killed",
     Item::RecordLost { .. } => "a keeper loses its record",

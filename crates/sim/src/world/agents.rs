@@ -54,8 +54,12 @@ pub(crate) struct HostSim {
     pub(crate) keepers: Vec<Keeper>,
     /// How many things keep it from asking each service.
     pub(crate) unasked: Vec<u32>,
+    /// How many mistakes are in what its configuration says of each service.
+    pub(crate) odd: Vec<u32>,
     /// What the member that it follows knows, where that learns nothing new.
     pub(crate) behind: Option<Arc<Fleet>>,
+    /// When a keeper here lost its record last, or a change was over.
+    pub(crate) disturbed: At,
     /// It is gone, and nobody says so.
     pub(crate) vanished: bool,
     /// What its store finds and how slow it is.
@@ -125,7 +129,9 @@ impl World {
             had: vec![std::collections::BTreeSet::new(); services],
             keepers: (0..services).map(|_| Keeper::default()).collect(),
             unasked: vec![0; services],
+            odd: vec![0; services],
             behind: None,
+            disturbed: 0,
             vanished: false,
             store_empty: 0,
             store_slow: 0,
@@ -186,9 +192,10 @@ impl World {
     }
 
     fn enrol(&mut self, host: HostNo) {
-        let declares = self.scenario.services.iter().zip(&self.services).map(|(spec, name)| {
+        let odd = &self.hosts[host].odd;
+        let declares = self.scenario.services.iter().zip(&self.services).zip(odd).map(|((spec, name), odd)| {
             let declaration = Declaration {
-                port: 80,
+                port: if 0 < *odd { 81 } else { 80 },
                 probe: spec.probe.then(|| "GET /".into()),
                 balancer: spec.headful.then(|| "group".into()),
             };

@@ -11,8 +11,8 @@ use crate::{
     scenario::{AMID, Item, Work, blow_word, item_word},
 };
 
-/// From a reboot until what was in service is to serve again, in milliseconds: more than its start and all pauses take.
-const SERVES_AGAIN: u64 = 60_000;
+/// From a reboot, or the loss of what a keeper knew, until what was in service is to serve again, in milliseconds: more than its start and all pauses take.
+pub(super) const SERVES_AGAIN: u64 = 60_000;
 
 impl World {
     pub(super) fn begin(&mut self, number: usize) {
@@ -107,6 +107,10 @@ impl World {
             Item::StoreEmpty { host, .. } => self.hosts[host].store_empty += 1,
             Item::StoreSlow { host, .. } => self.hosts[host].store_slow += 1,
             Item::CannotProbe { service, host, .. } => self.hosts[host].unasked[service] += 1,
+            Item::Misconfigured { service, host, .. } => {
+                self.hosts[host].odd[service] += 1;
+                self.restart_agent(host);
+            }
             Item::Behind { host, restarts, .. } => {
                 self.hosts[host].behind = Some(self.fleet.clone());
                 self.later(restarts.ms(), Happening::Bounce { host });
@@ -147,6 +151,10 @@ impl World {
             Item::StoreEmpty { host, .. } => self.hosts[host].store_empty -= 1,
             Item::StoreSlow { host, .. } => self.hosts[host].store_slow -= 1,
             Item::CannotProbe { service, host, .. } => self.hosts[host].unasked[service] -= 1,
+            Item::Misconfigured { service, host, .. } => {
+                self.hosts[host].odd[service] -= 1;
+                self.restart_agent(host);
+            }
             Item::Behind { host, .. } => self.hosts[host].behind = None,
             Item::Laggard { host, length } => self.hosts[host].laggard -= length.ms().min(20_000),
             _ => self.switch(&item, false),
@@ -271,7 +279,12 @@ impl World {
             (here.frozen, here.stopped, here.doom) = (0, 0, None);
             here.behind = None;
             here.unasked.fill(0);
+            let odd = here.odd.iter().any(|odd| 0 < *odd);
+            here.odd.fill(0);
             self.power_back(host);
+            if odd {
+                self.restart_agent(host);
+            }
             self.start_agent(host);
             self.thaw(host);
             self.balancers_will_look(host);
@@ -283,6 +296,9 @@ impl World {
     /// P8: after a reboot, what was last in soaked service serves again, whoever can be reached.
     pub(super) fn must_serve(&mut self, host: HostNo, boot: u64) {
         let here = &self.hosts[host];
+        if self.at < here.disturbed + SERVES_AGAIN {
+            return self.later(SERVES_AGAIN, Happening::Serves { host, boot });
+        }
         if here.boots != boot || !here.power || here.agent.is_none() || here.frozen != 0 || 0 < here.full {
             return;
         }

@@ -8,7 +8,7 @@ use model::{
     },
 };
 
-use super::{Happening, World};
+use super::{Happening, World, faults::SERVES_AGAIN};
 use crate::{
     At, HostNo, ServiceNo,
     scenario::{Ill, Traits},
@@ -317,6 +317,9 @@ impl World {
         if note.is_some_and(|note| note.state == MigrationProgress::Called) {
             return;
         }
+        self.hosts[host].disturbed = self.at;
+        let boot = self.hosts[host].boots;
+        self.later(SERVES_AGAIN, Happening::Serves { host, boot });
         self.end_migration(host, service, ExitSeen::Unknown, false);
         let keeper = &mut self.hosts[host].keepers[service];
         let (pid, change, migrations) = (keeper.pid, keeper.change, keeper.migrations);

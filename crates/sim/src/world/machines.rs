@@ -88,7 +88,11 @@ impl World {
                 }
                 let here = &mut self.hosts[host].disks[service].ledger;
                 let begins = here.change.is_none() && ledger.change.is_some();
+                let ends = here.change.is_some() && ledger.change.is_none();
                 *here = *ledger;
+                if ends {
+                    self.hosts[host].disturbed = self.at;
+                }
                 if begins {
                     self.amid(host, service, Work::Change);
                 }

@@ -249,3 +249,19 @@ fn a_release_that_takes_long_to_verify_has_all_its_time_to_get_healthy() {
     assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
     assert_eq!((world.was_told("failed"), world.was_told("changed")), (0, 1), "{:?}", world.told());
 }
+
+#[test]
+fn what_was_read_before_a_soak_was_over_does_not_end_it() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let soaks =
+        |world: &World| world.reports.iter().any(|report| super::world::name(report) == "joining > soaking");
+    world.assignment.policy.soak = secs(1);
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), soaks));
+    // The balancer said so once, of what was before the host had left; in truth it looks still.
+    world.run(Duration::from_millis(200));
+    world.unhealthy_until = world.now + secs(2);
+    world.run(Duration::from_millis(1_500));
+    assert_eq!(world.was_told("changed"), 0, "not in service when its soak was over");
+    assert!(world.run_until(secs(60), settled), "{:?}", world.host.sighting(world.now));
+    assert_eq!(world.running(), Some("b"));
+}

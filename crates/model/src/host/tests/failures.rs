@@ -153,6 +153,28 @@ fn a_drain_that_does_not_end_makes_the_host_join_again() {
 }
 
 #[test]
+fn what_is_gone_when_a_drain_does_not_end_is_started_before_anything_is_waited_for() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let drain = world.assignment.policy.deadlines.drain;
+    world.api_down_until = world.now + drain;
+    world.change(Some("a"), Some("b")).run(secs(1));
+    // Its supervisor has lost it, and says so; nobody minds while it drains.
+    world.process = ProcessSeen::Stopped;
+    world.news();
+    assert!(
+        world.run_until(drain + secs(30), |world| world.was_told("draining > aborting") == 1),
+        "{:?} {:?}",
+        world.told(),
+        world.host.sighting(world.now)
+    );
+    let back = |world: &World| world.running() == Some("a");
+    let soon = world.assignment.policy.deadlines.join / 4;
+    assert!(world.run_until(soon, back), "{:?}", world.host.sighting(world.now));
+    assert!(world.run_until(secs(600), settled));
+    assert_eq!(world.was_told("failed"), 0, "{:?}", world.told());
+}
+
+#[test]
 fn a_balancer_that_refuses_to_deregister_makes_the_host_give_up_at_once() {
     let mut world = serving(HEADFUL, Some("a"));
     world.leave_forbidden = true;

@@ -253,7 +253,7 @@ impl World {
     }
 }
 
-fn name(report: &Report) -> String {
+pub(super) fn name(report: &Report) -> String {
     match report {
         Report::Staged { release } => format!("staged {release}"),
         Report::NotStaged { release, .. } => format!("not staged {release}"),
