@@ -283,7 +283,6 @@ pub(crate) const UNMET: &[(Group, &str, &str)] = &[
     (Group::Command, "raise level", "all agents are of one build, and know one level"),
     (Group::Request, "break migration lock", "people break the grant that they were shown"),
     (Group::Refusal, "agent too old", "all agents are of one build"),
-    (Group::Refusal, "another host", "no machine takes the name of another one"),
     (Group::Refusal, "budget", PLANNED),
     (Group::Refusal, "gives way", "clusters that are rebuilt are not simulated"),
     (Group::Refusal, "host not free", "once in 2000 seeds"),

@@ -99,6 +99,12 @@ impl MigrateOnce {
         }
     }
 
+    /// The machine is another one, on which nothing was ever run.
+    pub(crate) fn built_anew(&mut self, host: HostNo) {
+        self.starts.retain(|(_, _, of), _| *of != Some(host));
+        self.well.retain(|(_, _, of)| *of != Some(host));
+    }
+
     /// Whether it has really succeeded, or somebody answers for that.
     pub(crate) fn is_well(
         &self,

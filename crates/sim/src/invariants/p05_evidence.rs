@@ -11,7 +11,7 @@ use crate::world::World;
 pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
     let Applied { before, after, act, .. } = applied;
     if let Act::Depart { host, evidence } = act
-        && !is_so(world, host, evidence)
+        && !is_so(world, before, host, evidence)
     {
         return Err(("P5", format!("{host} departs as {evidence:?}, and is there")));
     }
@@ -36,9 +36,12 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
 }
 
 /// Whether the evidence is true.
-fn is_so(world: &World, host: &HostId, evidence: &Evidence) -> bool {
-    let here = world.number(host).map(|host| &world.hosts[host]);
-    here.is_some_and(|here| here.terminated && here.removed == matches!(evidence, Evidence::Removed(_)))
+fn is_so(world: &World, before: &Fleet, host: &HostId, evidence: &Evidence) -> bool {
+    let Some(here) = world.number(host).map(|host| &world.hosts[host]) else { return false };
+    let removed = matches!(evidence, Evidence::Removed(_));
+    // Or another machine has its name now.
+    let known = before.hosts.get(host).map(|known| &known.state);
+    here.terminated && here.removed == removed || removed && known != Some(&here.state)
 }
 
 fn holds(fleet: &Fleet, host: &HostId, service: &model::ServiceName, fence: Fence) -> bool {

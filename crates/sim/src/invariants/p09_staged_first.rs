@@ -14,7 +14,7 @@ pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
             && matches!(rollout.phase, RolloutPhase::Migrating | RolloutPhase::Rolling);
         let Some(target) = rollout.target.as_ref().filter(|_| staged) else { continue };
         for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state == PartState::Pending) {
-            let Some(host) = world.number(host) else { continue };
+            let Some(host) = world.number(host).filter(|host| world.is_meant(*host)) else { continue };
             if !world.hosts[host].had[number].contains(&target.id) {
                 return Err((
                     "P9",

@@ -48,6 +48,7 @@ fn is_back(world: &World, overridden: &Overridden, number: ServiceNo, rollout: &
             here.sums() && here.parked.is_none() && here.availability == Availability::In
         });
         let place = world.number(host).filter(|place| counts && !overridden.contains(number, *place));
+        let place = place.filter(|place| world.is_meant(*place));
         let Some(place) = place else { continue };
         let ledger = &world.hosts[place].disks[number].ledger;
         if ledger.change.is_none() && ledger.serving == rollout.target && rollout.before != rollout.target {
@@ -96,7 +97,7 @@ fn truth(
             }
             for (host, _) in rollout.parts.iter().filter(|(_, part)| part.state == PartState::Changed) {
                 let host = world.number(host).filter(|host| !overridden.contains(number, *host));
-                let Some(host) = host else { continue };
+                let Some(host) = host.filter(|host| world.is_meant(*host)) else { continue };
                 let here = &world.hosts[host];
                 let ledger = &here.disks[number].ledger;
                 if !here.terminated && ledger.change.is_none() && ledger.serving != rollout.target {

@@ -226,7 +226,7 @@ fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
     let most = *chance.pick(&[10, 300, 3000, 10_000]);
     let after = Length(u32::try_from(chance.below(most)).unwrap_or(0));
     let length = length(chance);
-    let blow = match chance.below(13) {
+    let blow = match chance.below(14) {
         0 => Blow::AgentDies(length),
         1 => Blow::KeeperDies,
         2 => Blow::RecordLost,
@@ -238,6 +238,7 @@ fn amid(chance: &mut Chance, scenario: &Scenario, service: usize) -> Item {
         8 => Blow::LockBroken { again: chance.one_in(2) },
         9 => Blow::Drained,
         10 => Blow::Vanished,
+        12 => Blow::Rebuilt { down: length, removed: removed(chance) },
         11 => Blow::CannotProbe(length),
         _ => Blow::Excluded,
     };
@@ -251,7 +252,7 @@ fn length(chance: &mut Chance) -> Length {
 }
 
 fn of_hosts(chance: &mut Chance, service: usize, host: HostNo, length: Length) -> Item {
-    match chance.below(9) {
+    match chance.below(10) {
         0 | 1 => Item::AgentDies { host, down: length },
         2 => Item::KeeperDies { service, host },
         3 => Item::PowerLost { host, down: length },
@@ -259,8 +260,15 @@ fn of_hosts(chance: &mut Chance, service: usize, host: HostNo, length: Length) -
         5 => Item::HostFrozen { host, length },
         6 => Item::Terminated { host, told: length },
         7 => Item::Vanished { host },
+        8 => Item::Rebuilt { host, down: length, removed: removed(chance) },
         _ => Item::Join,
     }
+}
+
+/// From a rebuilt host's start until the operator looks.
+fn removed(chance: &mut Chance) -> Length {
+    let most = *chance.pick(&[100, 5000, 60_000]);
+    Length(u32::try_from(chance.below(most)).unwrap_or(0))
 }
 
 fn of_the_network(chance: &mut Chance, hosts: usize, host: HostNo, length: Length) -> Item {

@@ -77,6 +77,8 @@ pub(crate) enum Item {
     Terminated { host: HostNo, told: Length },
     /// A machine is gone, and nobody ever says so by himself.
     Vanished { host: HostNo },
+    /// A machine is built anew under its old name, with an empty disk; an operator removes the old one some time after it is up.
+    Rebuilt { host: HostNo, down: Length, removed: Length },
     /// The disk of an agent is full.
     DiskFull { host: HostNo, length: Length },
     /// Nothing comes to a host, and nothing from it.
@@ -145,6 +147,7 @@ pub(crate) enum Blow {
     CutOff(Length),
     Terminated(Length),
     Vanished,
+    Rebuilt { down: Length, removed: Length },
     Removed,
     CannotProbe(Length),
     LockBroken { again: bool },
@@ -168,6 +171,7 @@ impl Blow {
             Self::CutOff(length) => Item::CutOff { host, length },
             Self::Terminated(told) => Item::Terminated { host, told },
             Self::Vanished => Item::Vanished { host },
+            Self::Rebuilt { down, removed } => Item::Rebuilt { host, down, removed },
             Self::CannotProbe(length) => Item::CannotProbe { service, host, length },
             Self::Removed => Item::Remove { host },
             Self::LockBroken { again } => match work {
@@ -196,6 +200,7 @@ impl Item {
             | Self::Deaf { length, .. }
             | Self::Mute { length, .. }
             | Self::Behind { length, .. }
+            | Self::Rebuilt { down: length, .. }
             | Self::CannotProbe { length, .. }
             | Self::Misconfigured { length, .. }
             | Self::Apart { length, .. }
@@ -246,6 +251,7 @@ words! {
     Item::HostFrozen { .. } => "a host is frozen",
     Item::Terminated { .. } => "a host is terminated",
     Item::Vanished { .. } => "a host vanishes",
+    Item::Rebuilt { .. } => "a host is built anew",
     Item::DiskFull { .. } => "a disk is full",
     Item::CutOff { .. } => "a host is cut off",
     Item::Deaf { .. } => "a host is deaf",
@@ -282,6 +288,7 @@ words! {
     Blow::AgentFrozen(_) => "its agent is frozen",
     Blow::CutOff(_) => "it is cut off",
     Blow::Terminated(_) => "it is terminated",
+    Blow::Rebuilt { .. } => "it is built anew",
     Blow::Vanished => "it vanishes",
     Blow::CannotProbe(_) => "it cannot probe",
     Blow::Removed => "it is removed",

@@ -15,6 +15,8 @@ use crate::{At, HostNo, ServiceNo, clock::Clock};
 const SIGHTING: u64 = 1_000;
 /// Between two tries to enrol, in milliseconds.
 const ENROL_PAUSE: u64 = 500;
+/// And after one that was refused.
+const REFUSED_PAUSE: u64 = 5_000;
 
 /// A machine of the fleet, with all that is on it.
 pub(crate) struct HostSim {
@@ -60,8 +62,10 @@ pub(crate) struct HostSim {
     pub(crate) behind: Option<Arc<Fleet>>,
     /// When a keeper here lost its record last, or a change was over.
     pub(crate) disturbed: At,
-    /// It is gone, and nobody says so.
-    pub(crate) vanished: bool,
+    /// It is being built anew; so long after it is up an operator removes the one that it was.
+    pub(crate) rebuilt: Option<u64>,
+    /// What an operator asked who removes the one that had its name.
+    pub(crate) removal: Option<usize>,
     /// What its store finds and how slow it is.
     pub(crate) store_empty: u32,
     pub(crate) store_slow: u32,
@@ -132,7 +136,8 @@ impl World {
             odd: vec![0; services],
             behind: None,
             disturbed: 0,
-            vanished: false,
+            rebuilt: None,
+            removal: None,
             store_empty: 0,
             store_slow: 0,
         });
@@ -191,16 +196,25 @@ impl World {
         }
     }
 
+    /// It was refused, and asks again: somebody may have removed who has its name.
+    pub(super) fn enrol_once_more(&mut self, host: HostNo, run: u64) {
+        let here = &self.hosts[host];
+        if here.runs == run && here.agent.as_ref().is_some_and(|agent| !agent.enrolling && !agent.enrolled) {
+            self.enrol(host);
+        }
+    }
+
     fn enrol(&mut self, host: HostNo) {
         let odd = &self.hosts[host].odd;
-        let declares = self.scenario.services.iter().zip(&self.services).zip(odd).map(|((spec, name), odd)| {
-            let declaration = Declaration {
-                port: if 0 < *odd { 81 } else { 80 },
-                probe: spec.probe.then(|| "GET /".into()),
-                balancer: spec.headful.then(|| "group".into()),
-            };
-            (name.clone(), declaration)
-        });
+        let declares =
+            self.scenario.services.iter().zip(&self.services).zip(odd).map(|((spec, name), odd)| {
+                let declaration = Declaration {
+                    port: if 0 < *odd { 81 } else { 80 },
+                    probe: spec.probe.then(|| "GET /".into()),
+                    balancer: spec.headful.then(|| "group".into()),
+                };
+                (name.clone(), declaration)
+            });
         let here = &self.hosts[host];
         let enrolment = Enrolment {
             host: here.name.clone(),
@@ -258,6 +272,9 @@ impl World {
                 let Some(agent) = &mut self.hosts[host].agent else { return };
                 agent.enrolling = false;
                 agent.enrolled = !matches!(reply, Reply::Refused(_));
+                if !agent.enrolled {
+                    return self.later(REFUSED_PAUSE, Happening::Enrols { host, run });
+                }
                 self.later(1, Happening::Learn { host });
             }
             From::Person { .. } | From::Nobody => (),

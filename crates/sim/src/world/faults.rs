@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{fleet::Request, host::ExitSeen};
 
-use super::{Happening, Runs, World};
+use super::{Happening, Runs, World, agents::Disk};
 use crate::{
     HostNo, ServiceNo,
     coverage::Group,
@@ -88,6 +88,10 @@ impl World {
             Item::Join => self.add_host(),
             Item::Remove { host } => self.ends_for_good(host, true, Some(1000)),
             Item::Terminated { host, told } => self.ends_for_good(host, false, Some(told.ms())),
+            Item::Rebuilt { host, removed, .. } if self.may_lose(host) => {
+                self.power_lost(host);
+                self.hosts[host].rebuilt.get_or_insert(removed.ms());
+            }
             Item::Vanished { host } => self.ends_for_good(host, true, None),
             Item::AgentDies { host, down } => {
                 self.kill_agent(host);
@@ -144,7 +148,7 @@ impl World {
         let item = self.item(number);
         self.told(|| format!("({number}) {} is over", item_word(&item)));
         match item {
-            Item::PowerLost { host, .. } => self.power_back(host),
+            Item::PowerLost { host, .. } | Item::Rebuilt { host, .. } => self.power_back(host),
             Item::AgentFrozen { host, .. } => self.unfreeze(host, false),
             Item::HostFrozen { host, .. } => self.unfreeze(host, true),
             Item::DiskFull { host, .. } => self.hosts[host].full -= 1,
@@ -230,10 +234,30 @@ impl World {
             return;
         }
         self.hosts[host].power = true;
+        if let Some(removed) = self.hosts[host].rebuilt.take() {
+            self.build_anew(host);
+            self.later(removed, Happening::Succeeds { host });
+        }
         self.hosts[host].boots += 1;
         let boot = self.hosts[host].boots;
         self.later(SERVES_AGAIN, Happening::Serves { host, boot });
         self.start_agent(host);
+    }
+
+    /// Another machine, with the name of the old one and nothing of what was on it.
+    fn build_anew(&mut self, host: HostNo) {
+        let here = &mut self.hosts[host];
+        here.state = format!("{}, built anew", here.state);
+        here.disks.fill(Disk::default());
+        for (keeper, had) in here.keepers.iter_mut().zip(&mut here.had) {
+            *keeper = keeper.blank();
+            had.clear();
+        }
+        self.told(|| format!("h{host} is built anew"));
+        self.watch(|invariants, _| {
+            invariants.migrate_once.built_anew(host);
+            Ok(())
+        });
     }
 
     fn unfreeze(&mut self, host: HostNo, whole: bool) {
@@ -246,19 +270,24 @@ impl World {
         self.balancers_will_look(host);
     }
 
+    /// The disk of a host may be lost: it is there, and without it there are enough of the voters' disks.
+    fn may_lose(&self, host: HostNo) -> bool {
+        let here = |host: HostNo| !self.hosts[host].terminated && self.hosts[host].rebuilt.is_none();
+        let voters = self.voters();
+        let left = voters.iter().filter(|voter| **voter != host && here(**voter)).count();
+        here(host) && voters.len() < 2 * left
+    }
+
     /// A machine goes and never comes back. The last one that works stays, and what makes a majority of the voters.
     fn ends_for_good(&mut self, host: HostNo, removed: bool, told: Option<u64>) {
-        let voters = self.voters();
-        let left = voters.iter().filter(|voter| **voter != host && !self.hosts[**voter].terminated).count();
-        if self.hosts[host].terminated || 2 * left <= voters.len() {
+        if !self.may_lose(host) {
             return;
         }
         self.power_lost(host);
         self.hosts[host].terminated = true;
         self.hosts[host].removed = removed;
-        match told {
-            Some(told) => self.later(told, Happening::Evidence { host }),
-            None => self.hosts[host].vanished = true,
+        if let Some(told) = told {
+            self.later(told, Happening::Evidence { host });
         }
     }
 

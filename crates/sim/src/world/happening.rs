@@ -56,6 +56,10 @@ pub(crate) enum Happening {
     Start { host: HostNo },
     /// An agent is started again.
     Bounce { host: HostNo },
+    /// An operator sees that a host was built anew, and removes the one that it was.
+    Succeeds { host: HostNo },
+    /// An agent says again who it is.
+    Enrols { host: HostNo, run: u64 },
     /// The cloud has said that a host is terminated.
     Evidence { host: HostNo },
     /// After a reboot what was in service is to serve again, whoever can be reached.

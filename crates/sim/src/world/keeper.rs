@@ -88,6 +88,11 @@ impl Default for Keeper {
 }
 
 impl Keeper {
+    /// One that knows nothing of this one. What it starts can be told from what this one has started.
+    pub(super) fn blank(&self) -> Self {
+        Self { pid: self.pid, change: self.change, migrations: self.migrations, ..Self::default() }
+    }
+
     pub(crate) fn process(&self) -> Option<&Process> {
         match &self.runs {
             Runs::Running(process) => Some(process),
@@ -322,9 +327,8 @@ impl World {
         self.later(SERVES_AGAIN, Happening::Serves { host, boot });
         self.end_migration(host, service, ExitSeen::Unknown, false);
         let keeper = &mut self.hosts[host].keepers[service];
-        let (pid, change, migrations) = (keeper.pid, keeper.change, keeper.migrations);
         let waiting = std::mem::take(&mut keeper.waiting);
-        *keeper = Keeper { pid, change, migrations, ..Keeper::default() };
+        *keeper = keeper.blank();
         for (ticket, run) in waiting {
             let gone =
                 FaultSeen { kind: FaultWord::Transient, text: "ask the keeper: it is gone".to_owned() };

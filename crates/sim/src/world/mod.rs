@@ -263,6 +263,8 @@ impl World {
             Happening::Check { service, host } => self.check(service, host),
             Happening::Start { host } => self.start_agent(host),
             Happening::Bounce { host } => self.restart_agent(host),
+            Happening::Succeeds { host } => self.remove_old(host),
+            Happening::Enrols { host, run } => self.enrol_once_more(host, run),
             Happening::Evidence { host } => self.evidence(host),
             Happening::Serves { host, boot } => self.must_serve(host, boot),
             Happening::Asks { letter, tries } => self.asks(letter, tries),
@@ -273,7 +275,8 @@ impl World {
 
     /// A command in somebody's name. What his wall clock shows is anything: nothing may be decided by it.
     pub(crate) fn command(proposer: String, sequence: u64, act: Act) -> Command {
-        let drawn = proposer.bytes().fold(sequence, |all, byte| all.wrapping_mul(31).wrapping_add(byte.into()));
+        let drawn =
+            proposer.bytes().fold(sequence, |all, byte| all.wrapping_mul(31).wrapping_add(byte.into()));
         let at = WallTime(drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % WALL);
         Command { proposer, sequence, at, act }
     }
@@ -330,6 +333,12 @@ impl World {
     /// The place of a host.
     pub(crate) fn number(&self, host: &HostId) -> Option<HostNo> {
         self.names.get(host).copied()
+    }
+
+    /// Whether the fleet means this machine by its name, and not one that had it before.
+    pub(crate) fn is_meant(&self, host: HostNo) -> bool {
+        let here = &self.hosts[host];
+        self.fleet.hosts.get(&here.name).is_some_and(|known| known.state == here.state)
     }
 
     /// The place of a service.

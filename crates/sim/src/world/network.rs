@@ -64,9 +64,11 @@ impl World {
     pub(crate) fn voters(&self) -> Vec<HostNo> {
         let there: Vec<HostNo> = (0..self.hosts.len())
             .filter(|host| {
-                let name = &self.hosts[*host].name;
-                self.fleet.hosts.get(name).is_none_or(|record| record.departed.is_none())
-                    && (self.fleet.hosts.contains_key(name) || *host < self.scenario.hosts)
+                let here = &self.hosts[*host];
+                match self.fleet.hosts.get(&here.name) {
+                    Some(record) => record.departed.is_none() && record.state == here.state,
+                    None => *host < self.scenario.hosts,
+                }
             })
             .collect();
         let votes = match there.len() {

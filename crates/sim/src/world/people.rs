@@ -51,7 +51,12 @@ impl World {
 
     pub(super) fn asks(&mut self, letter: usize, tries: u32) {
         let (pause, most) = RETRY;
-        if self.letters[letter].done || most <= tries && !self.settling {
+        if self.letters[letter].done {
+            return;
+        }
+        if most <= tries && !self.settling {
+            // He gives up, without an answer.
+            self.letters[letter].done = true;
             return;
         }
         if self.working_leader().is_some() && !self.is_lost() {
@@ -59,6 +64,7 @@ impl World {
             let reply = self.commit(&command);
             if !self.is_lost() {
                 self.letters[letter].done = true;
+                self.letters[letter].reply = Some(reply.clone());
                 if let From::Person { push } = self.letters[letter].of {
                     self.person_hears(push, Some(reply));
                 }
@@ -146,6 +152,24 @@ impl World {
         for release in condemned {
             self.ask(service, Request::ReleaseQuarantine { release });
         }
+    }
+
+    /// An operator has seen that another machine has a host's name.
+    pub(super) fn remove_old(&mut self, host: HostNo) {
+        let here = &self.hosts[host];
+        let known = self.fleet.hosts.get(&here.name);
+        if !known.is_some_and(|known| known.departed.is_none() && known.state != here.state) {
+            return;
+        }
+        // While he waits for an answer he does not ask again: a second word would be about the new one.
+        let asked = here.removal.and_then(|letter| self.letters.get(letter));
+        if asked.is_some_and(|letter| !letter.done) {
+            return;
+        }
+        let by = Operator { name: "ann".into(), reason: "it was built anew".into() };
+        let act = Act::Depart { host: here.name.clone(), evidence: Evidence::Removed(by) };
+        self.hosts[host].removal = Some(self.letters.len());
+        self.somebody(act, None);
     }
 
     /// The cloud has said that a host is no more, or an operator has; the leader writes it down.

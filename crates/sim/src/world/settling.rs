@@ -30,7 +30,7 @@ impl World {
             let why = self.unsettled();
             return self.break_promise("liveness", why);
         }
-        self.remove_vanished();
+        self.remove_the_dead();
         for service in 0..self.services.len() {
             for request in self.what_helps(service) {
                 self.ask(service, request);
@@ -39,11 +39,12 @@ impl World {
         self.later(ROUND, Happening::Tidy);
     }
 
-    /// Who is called silent, and is no more, is removed.
-    fn remove_vanished(&mut self) {
+    /// Who is no more is removed: the cloud says so of those that it knows, as often as it is asked, and the operator of the others.
+    fn remove_the_dead(&mut self) {
         for host in 0..self.hosts.len() {
+            self.remove_old(host);
             let known = self.fleet.hosts.get(&self.hosts[host].name);
-            if self.hosts[host].vanished && known.is_some_and(|known| known.departed.is_none()) {
+            if self.hosts[host].terminated && known.is_some_and(|known| known.departed.is_none()) {
                 self.evidence(host);
             }
         }

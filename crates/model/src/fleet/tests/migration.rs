@@ -51,6 +51,23 @@ fn the_lock_is_given_on_each_host_one_after_the_other() {
 }
 
 #[test]
+fn another_machine_of_the_same_name_is_migrated_by_itself() {
+    let mut lab = Lab::serving_with(2, Policy { migrate: MigratePer::Host, ..policy(1) });
+    let rollout = lab.staged("m1");
+    lab.migrates(1, "m1", MigrationEnd::Succeeded);
+    lab.migrates(2, "m1", MigrationEnd::Succeeded);
+    assert_eq!(lab.step(Step::EndMigrating { rollout }), Ok(()));
+    lab.finishes();
+    lab.apply(Act::Depart { host: h(2), evidence: Evidence::Removed(by("it burns")) });
+    lab.apply(Act::Enrol(enrolment(2, "state-2")));
+    assert_eq!(state(&lab, "m1", 2), MigrationState::Succeeded, "it is back with its own disk");
+    lab.apply(Act::Depart { host: h(2), evidence: Evidence::Removed(by("it burns")) });
+    lab.apply(Act::Enrol(enrolment(2, "another state")));
+    assert_eq!(state(&lab, "m1", 2), MigrationState::Never);
+    assert_eq!(state(&lab, "m1", 1), MigrationState::Succeeded);
+}
+
+#[test]
 fn where_it_runs_is_settled_by_the_first_grant() {
     let mut lab = Lab::serving(2);
     lab.staged("m1");
