@@ -10,7 +10,9 @@ use crate::world::World;
 
 pub(crate) fn applied(world: &World, applied: &Applied<'_>) -> Verdict {
     let Applied { before, after, act, .. } = applied;
+    // What comes twice changes nothing.
     if let Act::Depart { host, evidence } = act
+        && before.hosts.get(host) != after.hosts.get(host)
         && !is_so(world, before, host, evidence)
     {
         return Err(("P5", format!("{host} departs as {evidence:?}, and is there")));
