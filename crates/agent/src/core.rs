@@ -299,7 +299,8 @@ fn enrolment(settings: &Settings, state: &StateDir) -> Result<Enrolment, FileErr
     })
 }
 
-/// Tells the fleet who this host is, at each start, and again whenever the fleet does not know it.
+/// Tells the fleet who this host is, at each start, and again whenever the fleet does not know it, or goes by what an earlier run of the agent said,
+/// which has come late.
 async fn enrol(
     link: Link,
     enrolment: Enrolment,
@@ -320,9 +321,8 @@ async fn enrol(
             }
             Ok((revision, _)) => {
                 knows.send_replace(true);
-                // Views older than the enrolment say nothing about it.
-                let forgotten = |now: &Arc<Assignment>| revision <= now.revision && !now.enrolled;
-                if assigned.wait_for(forgotten).await.is_err() {
+                let again = |now: &Arc<Assignment>| now.asks_who(link.proposer(), revision);
+                if assigned.wait_for(again).await.is_err() {
                     return;
                 }
             }

@@ -93,6 +93,12 @@ struct Inner {
 }
 
 impl Link {
+    /// What this run of the agent is called in what it proposes.
+    #[must_use]
+    pub fn proposer(&self) -> &str {
+        &self.inner.proposer
+    }
+
     /// The way of `host`, whose agent is run `proposer`.
     #[must_use]
     pub fn new(host: HostId, proposer: String, cluster: ClusterId, node: Node<Fleet>, ways: Ways) -> Self {

@@ -6,6 +6,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use model::{Release, ReleaseId};
@@ -19,6 +20,8 @@ pub(crate) struct Shelf {
     folder: PathBuf,
     keep: usize,
     limits: Limits,
+    /// What stands here and was found to be changed: it counts as not staged, until it is staged again.
+    changed: Mutex<BTreeSet<ReleaseId>>,
 }
 
 impl Shelf {
@@ -30,7 +33,7 @@ impl Shelf {
                 write::remove(&found.path())?;
             }
         }
-        Ok(Self { folder, keep, limits })
+        Ok(Self { folder, keep, limits, changed: Mutex::default() })
     }
 
     /// Which release `source` holds, and whether it migrates.
@@ -53,7 +56,9 @@ impl Shelf {
         let unfinished = self.unfinished(&release.id);
         write::remove(&unfinished)?;
         let made = self.make(release, &unfinished);
-        if made.is_err() {
+        if made.is_ok() {
+            self.changed().remove(&release.id);
+        } else {
             // The first trouble is the one to tell; what cannot be removed now is removed at the next attempt.
             let _ = write::remove(&unfinished);
         }
@@ -92,6 +97,21 @@ impl Shelf {
 
     /// The root of the staged release, if it is what was staged.
     pub(crate) fn verify(&self, id: &ReleaseId) -> Result<PathBuf, Trouble> {
+        let verified = self.look_through(id);
+        match &verified {
+            Ok(_) => drop(self.changed().remove(id)),
+            Err(Trouble::Tampered { .. }) => drop(self.changed().insert(id.clone())),
+            Err(_) => (),
+        }
+        verified
+    }
+
+    /// Whoever panicked with it held a whole set.
+    fn changed(&self) -> MutexGuard<'_, BTreeSet<ReleaseId>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_through(&self, id: &ReleaseId) -> Result<PathBuf, Trouble> {
         let place = self.place(id);
         let tampered = |why: String| Trouble::Tampered { path: place.clone(), why };
         match fs::symlink_metadata(&place) {
@@ -108,7 +128,16 @@ impl Shelf {
         if found == *id { Ok(place) } else { Err(tampered(format!("its content is {found}"))) }
     }
 
+    /// What is staged, as far as anybody knows.
     pub(crate) fn staged(&self) -> Result<BTreeSet<ReleaseId>, Trouble> {
+        let mut staged = self.standing()?;
+        let changed = self.changed();
+        staged.retain(|id| !changed.contains(id));
+        Ok(staged)
+    }
+
+    /// The releases that have a place here.
+    fn standing(&self) -> Result<BTreeSet<ReleaseId>, Trouble> {
         let listing = || Trouble::io("list", &self.folder);
         let mut staged = BTreeSet::new();
         for found in fs::read_dir(&self.folder).map_err(listing())? {
@@ -121,7 +150,7 @@ impl Shelf {
     }
 
     pub(crate) fn collect(&self, keep: &BTreeSet<ReleaseId>) -> Result<Vec<ReleaseId>, Trouble> {
-        let removed = surplus(&self.order()?, &self.staged()?, keep, self.keep);
+        let removed = surplus(&self.order()?, &self.standing()?, keep, self.keep);
         for id in &removed {
             self.remove(id)?;
         }

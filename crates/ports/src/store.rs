@@ -33,7 +33,8 @@ pub trait ReleaseStore: Send + Sync + 'static {
     fn stage(&self, release: &Release) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Verifies a staged release again, and says where its root is. Done before every use.
     fn verify(&self, release: &ReleaseId) -> impl Future<Output = Result<PathBuf, Fault>> + Send;
-    /// The releases that are staged.
+    /// The releases that are staged. One that [`Self::verify`] has found changed is none of them, until it is staged again: whoever needs it
+    /// is to see that.
     fn staged(&self) -> impl Future<Output = Result<BTreeSet<ReleaseId>, Fault>> + Send;
     /// Unpins and removes old releases, the least recently staged first, until the store's own limit holds. Those
     /// in `keep` are never removed. Returns what was removed.

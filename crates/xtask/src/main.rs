@@ -17,6 +17,7 @@ mod mutants;
 mod shell;
 mod sim;
 mod soak;
+mod survivors;
 mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -50,6 +51,8 @@ enum Task {
     },
     /// Plant bugs in a copy of what the simulator runs, one at a time, and say how many seeds it took to find each.
     Mutants(mutants::Options),
+    /// Change `model` in one place at a time, and say which changes its own tests do not notice.
+    Survivors(survivors::Options),
     /// Build the demo and run it; everything after the options is for the demo itself.
     #[command(disable_help_flag = true)]
     Demo {
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => Shell::new(false).and_then(|shell| soak::soak(&shell, &options)),
         Task::Sim { args } => Shell::new(true).and_then(|shell| sim::sim(&shell, &args)),
         Task::Mutants(options) => Shell::new(true).and_then(|shell| mutants::mutants(&shell, &options)),
+        Task::Survivors(options) => Shell::new(true).and_then(|shell| survivors::survivors(&shell, &options)),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

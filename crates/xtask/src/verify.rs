@@ -127,6 +127,9 @@ mod tests {
     #[test]
     fn a_step_that_is_not_there_is_refused_with_those_that_are() {
         let error = select(&["tests".to_owned()]).err().expect("it was found").to_string();
-        assert!(error.contains("\"tests\"") && error.contains("clippy, sim, mutants, test, doc"), "{error}");
+        assert!(
+            error.contains("\"tests\"") && error.contains("clippy, sim, mutants, test, survivors, doc"),
+            "{error}"
+        );
     }
 }

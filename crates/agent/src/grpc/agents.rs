@@ -203,7 +203,8 @@ async fn lead_along(core: Arc<Core>, host: HostId, to: mpsc::Sender<Result<Follo
         let assignment = state.borrow_and_update().assignment(&host);
         // A change elsewhere in the fleet is none for this host; its revision goes with the next beat.
         let unchanged = last.as_ref().is_some_and(|last: &model::fleet::Assignment| {
-            last.services == assignment.services && last.enrolled == assignment.enrolled
+            (&last.services, last.enrolled, &last.introduced_by)
+                == (&assignment.services, assignment.enrolled, &assignment.introduced_by)
         });
         if !unchanged && send(&core, &assignment, &to).await.is_err() {
             return;

@@ -23,6 +23,10 @@ async fn every_way_of_tampering_is_found() {
     for (what, tamper) in ways {
         around.store.stage(&release).await.unwrap_or_else(|fault| panic!("before {what}: {fault:?}"));
         let copy = around.store.verify(&release.id).await.expect("it was just staged");
+        assert!(
+            around.store.staged().await.is_ok_and(|staged| staged.contains(&release.id)),
+            "before {what}"
+        );
         for path in ["", "bin", "bin/serve"] {
             fs::set_permissions(copy.join(path), Permissions::from_mode(0o755)).unwrap();
         }
@@ -32,6 +36,8 @@ async fn every_way_of_tampering_is_found() {
         assert_eq!(fault.kind, FaultKind::Permanent, "{what}");
         let words = Chain(&fault).to_string();
         assert!(words.contains("was changed after it was staged: "), "{what}: {words}");
+        let staged = around.store.staged().await.expect("the folder can be listed");
+        assert!(!staged.contains(&release.id), "{what}: whoever needs it stages it again");
     }
 }
 

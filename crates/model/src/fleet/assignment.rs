@@ -18,6 +18,9 @@ pub struct Assignment {
     pub revision: Revision,
     /// Whether the fleet knows the host; otherwise it enrols (again).
     pub enrolled: bool,
+    /// The run of its agent that said last who it is. If that is an earlier one, its word has come late and counts: the host has to say it again.
+    #[serde(default)]
+    pub introduced_by: String,
     /// The state directory that it is for: another one under the same name is another host, and not meant.
     #[serde(default)]
     pub state: Option<String>,
@@ -81,6 +84,15 @@ pub struct ChangeGrant {
     pub phase: PhaseKind,
 }
 
+impl Assignment {
+    /// Whether the host has to say again who it is, whose agent's run `by` did so in the entry of `since`: the fleet does not know it, or goes by
+    /// what an earlier run said, whose word has come late. What is older than `since` says nothing about it.
+    #[must_use]
+    pub fn asks_who(&self, by: &str, since: Revision) -> bool {
+        since <= self.revision && (!self.enrolled || self.introduced_by != by)
+    }
+}
+
 impl Fleet {
     /// What `host` is to do now.
     #[must_use]
@@ -93,6 +105,7 @@ impl Fleet {
         Assignment {
             revision: self.revision,
             enrolled: true,
+            introduced_by: record.introduced_by.clone(),
             state: Some(record.state.clone()),
             services: services.collect(),
         }

@@ -13,7 +13,13 @@ use super::{
 use crate::{HostId, ServiceName};
 
 impl Fleet {
-    pub(super) fn enrol(&mut self, enrolment: &Enrolment, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+    /// As `by`, a run of the host's agent, says.
+    pub(super) fn enrol(
+        &mut self,
+        enrolment: &Enrolment,
+        by: &str,
+        scribe: &mut Scribe,
+    ) -> Result<Reply, Refusal> {
         let Enrolment { host, state, address, zone, declares, level, obeyed, migrated, migrated_before } =
             enrolment;
         self.check_level(host, *level)?;
@@ -45,12 +51,14 @@ impl Fleet {
                 address: *address,
                 zone: zone.clone(),
                 enrolled,
+                introduced_by: String::new(),
                 level: *level,
                 departed: None,
                 services: Default::default(),
             })
         });
         let record = Arc::make_mut(record);
+        record.introduced_by = by.to_owned();
         record.address = *address;
         record.zone.clone_from(zone);
         record.level = *level;

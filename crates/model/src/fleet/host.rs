@@ -33,6 +33,9 @@ pub struct Host {
     pub zone: Option<String>,
     /// When it enrolled first; lower is older.
     pub enrolled: Revision,
+    /// The run of its agent that said last who it is and what it declares.
+    #[serde(default)]
+    pub introduced_by: String,
     /// The `fleet_level` that its agent supports.
     pub level: u32,
     /// Why it is no more; kept, so that it stays a fact.

@@ -100,15 +100,15 @@ impl Fleet {
             return reply;
         }
         let mut scribe = Scribe::new(revision, self.incarnation, command.at);
-        let reply = self.decide(&command.act, &mut scribe).unwrap_or_else(Reply::Refused);
+        let reply = self.decide(&command.proposer, &command.act, &mut scribe).unwrap_or_else(Reply::Refused);
         self.keep(scribe);
         self.proposals.remember(command, revision, &reply);
         reply
     }
 
-    fn decide(&mut self, act: &Act, scribe: &mut Scribe) -> Result<Reply, Refusal> {
+    fn decide(&mut self, proposer: &str, act: &Act, scribe: &mut Scribe) -> Result<Reply, Refusal> {
         match act {
-            Act::Enrol(enrolment) => self.enrol(enrolment, scribe),
+            Act::Enrol(enrolment) => self.enrol(enrolment, proposer, scribe),
             Act::Depart { host, evidence } => self.depart(host, evidence, scribe),
             Act::Silent { host } => self.fall_silent(host, scribe),
             Act::Report { host, service, report } => self.scene(service, scribe)?.report(host, report),

@@ -93,8 +93,10 @@ async fn tampering_is_refused_and_staging_repairs_it<S: Surroundings>(around: &S
     store.stage(&release).await.expect("staging");
     around.tamper(&release.id).await;
     assert_permanent(store.verify(&release.id).await, "verifying what was tampered with");
+    assert!(!staged(around).await.contains(&release.id), "what was found changed passes for staged");
     store.stage(&release).await.expect("staging again");
     store.verify(&release.id).await.expect("what was staged again is whole");
+    assert!(staged(around).await.contains(&release.id), "what was staged again does not pass for staged");
 }
 
 async fn collects<S: Surroundings>(around: &S) {

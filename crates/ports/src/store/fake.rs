@@ -148,7 +148,8 @@ impl ReleaseStore for FakeStore {
     }
 
     async fn staged(&self) -> Result<BTreeSet<ReleaseId>, Fault> {
-        Ok(self.arrive("list the staged releases", None)?.staged.iter().cloned().collect())
+        let state = self.arrive("list the staged releases", None)?;
+        Ok(state.staged.iter().filter(|release| state.is_whole(release)).cloned().collect())
     }
 
     async fn collect(&self, keep: &BTreeSet<ReleaseId>) -> Result<Vec<ReleaseId>, Fault> {

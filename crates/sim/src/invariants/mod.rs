@@ -15,6 +15,7 @@ mod p09_staged_first;
 mod p10_reasons;
 mod p11_acknowledged;
 mod p12_caller;
+mod users;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub(crate) struct Invariants {
     failed: p06_failed_stays_failed::FailedStaysFailed,
     waits: p10_reasons::Waits,
     acknowledged: p11_acknowledged::Acknowledged,
+    pub(crate) users: users::Users,
 }
 
 impl Invariants {
@@ -61,6 +63,7 @@ impl Invariants {
             failed: p06_failed_stays_failed::FailedStaysFailed::default(),
             waits: p10_reasons::Waits::default(),
             acknowledged: p11_acknowledged::Acknowledged::default(),
+            users: users::Users::default(),
         }
     }
 

@@ -23,7 +23,8 @@ pub(crate) fn serves_again(world: &World, host: HostNo) -> Verdict {
         let ledger = &here.disks[service].ledger;
         let Some(serving) = ledger.serving.as_ref().filter(|_| ledger.change.is_none()) else { continue };
         let well = world.traits(service, &serving.id).ill_on(host).is_none();
-        let there = here.disks[service].staged.contains(&serving.id);
+        let disk = &here.disks[service];
+        let there = disk.staged.contains(&serving.id) && !disk.spoilt.contains(&serving.id);
         let keeper = &here.keepers[service];
         let runs = match &keeper.runs {
             Runs::Running(process) => process.release == serving.id,

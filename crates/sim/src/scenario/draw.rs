@@ -206,7 +206,8 @@ fn fault(chance: &mut Chance, scenario: &Scenario) -> Item {
         1 => of_the_network(chance, scenario.hosts, host, length),
         2 => of_the_balancer(chance, service, host, length),
         3 => Item::AgentDiesAt { host, effects: u32::try_from(chance.below(120)).unwrap_or(0), down: length },
-        _ => match chance.below(8) {
+        _ => match chance.below(9) {
+            8 => Item::StoreSpoilt { service, host },
             7 => Item::Misconfigured { service, host, length },
             6 => Item::CannotProbe { service, host, length },
             5 => Item::RecordLost { service, host },
@@ -272,12 +273,13 @@ fn removed(chance: &mut Chance) -> Length {
 }
 
 fn of_the_network(chance: &mut Chance, hosts: usize, host: HostNo, length: Length) -> Item {
-    match chance.below(7) {
+    match chance.below(8) {
         0 => Item::CutOff { host, length },
         1 => Item::Deaf { host, length },
         2 => Item::Mute { host, length },
         3 => Item::Apart { one: host, other: chance.index(hosts), length },
         4 => Item::Laggard { host, length },
+        6 => Item::Split { side: u16::try_from(chance.below(1 << hosts.min(15))).unwrap_or(0), length },
         5 => {
             let restarts = Length(u32::try_from(chance.below(length.ms() + 1)).unwrap_or(0));
             Item::Behind { host, restarts, length }

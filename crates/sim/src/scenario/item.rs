@@ -89,6 +89,8 @@ pub(crate) enum Item {
     Mute { host: HostNo, length: Length },
     /// Two hosts do not hear each other.
     Apart { one: HostNo, other: HostNo, length: Length },
+    /// The hosts whose numbers are in this set of bits, and all others, do not hear each other.
+    Split { side: u16, length: Length },
     /// For a while a host follows a member that learns nothing new; in the middle of it its agent is started again, and remembers nothing newer.
     Behind { host: HostNo, restarts: Length, length: Length },
     /// Another host leads; the old leader does not know it for a while.
@@ -117,6 +119,8 @@ pub(crate) enum Item {
     StoreLoses { service: ServiceNo, host: HostNo },
     /// An agent is started again with another port of the service in its configuration, and once more when that is mended.
     Misconfigured { service: ServiceNo, host: HostNo, length: Length },
+    /// What is staged on a host is spoilt, which shows when it is to be started.
+    StoreSpoilt { service: ServiceNo, host: HostNo },
     /// A host cannot ask whether its service is healthy.
     CannotProbe { service: ServiceNo, host: HostNo, length: Length },
     /// A service's process is killed from outside.
@@ -202,6 +206,7 @@ impl Item {
             | Self::Behind { length, .. }
             | Self::Rebuilt { down: length, .. }
             | Self::CannotProbe { length, .. }
+            | Self::Split { length, .. }
             | Self::Misconfigured { length, .. }
             | Self::Apart { length, .. }
             | Self::AnotherLeads { unaware: length }
@@ -257,6 +262,7 @@ words! {
     Item::Deaf { .. } => "a host is deaf",
     Item::Mute { .. } => "a host is mute",
     Item::Apart { .. } => "two hosts are apart",
+    Item::Split { .. } => "the hosts are split in two",
     Item::Behind { .. } => "a host follows one that is behind",
     Item::AnotherLeads { .. } => "another host leads",
     Item::Laggard { .. } => "a host sees late",
@@ -271,6 +277,7 @@ words! {
     Item::StoreSlow { .. } => "a store is slow",
     Item::StoreLoses { .. } => "a store loses releases",
     Item::Misconfigured { .. } => "a host is misconfigured",
+    Item::StoreSpoilt { .. } => "a store is spoilt",
     Item::CannotProbe { .. } => "a host cannot probe",
     Item::Killed { .. } => "a process is killed",
     Item::RecordLost { .. } => "a keeper loses its record",

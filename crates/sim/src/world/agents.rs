@@ -76,6 +76,8 @@ pub(crate) struct HostSim {
 pub(crate) struct Disk {
     pub(crate) ledger: Ledger,
     pub(crate) staged: std::collections::BTreeSet<ReleaseId>,
+    /// Those of them that are no longer what was staged, which nobody has found out.
+    pub(crate) spoilt: std::collections::BTreeSet<ReleaseId>,
 }
 
 /// One run of an agent.
@@ -83,6 +85,7 @@ pub(crate) struct Agent {
     pub(crate) machines: Vec<Machine>,
     /// The fleet has taken this host.
     pub(crate) enrolled: bool,
+
     enrolling: bool,
     /// Proposals so far.
     sequence: u64,
@@ -233,13 +236,18 @@ impl World {
         self.submit(host, From::Enrolment, Act::Enrol(enrolment));
     }
 
+    /// What the present run of an agent is called.
+    fn proposer(&self, host: HostNo) -> String {
+        format!("{}.{}", self.hosts[host].name, self.hosts[host].runs)
+    }
+
     /// An agent proposes, and asks again until it has its answer.
     pub(super) fn submit(&mut self, host: HostNo, of: From, act: Act) {
         let run = self.hosts[host].runs;
-        let name = self.hosts[host].name.clone();
+        let proposer = self.proposer(host);
         let Some(agent) = &mut self.hosts[host].agent else { return };
         agent.sequence += 1;
-        let command = Self::command(format!("{name}.{run}"), agent.sequence, act);
+        let command = Self::command(proposer, agent.sequence, act);
         let letter = self.letter(host, of, command);
         self.later(0, Happening::Offer { host, run, letter });
     }
@@ -301,12 +309,18 @@ impl World {
         let fleet = old.unwrap_or_else(|| self.fleet.clone());
         let assignment = fleet.assignment(&self.hosts[host].name);
         let mine = assignment.state.as_ref().is_none_or(|state| *state == self.hosts[host].state);
+        let proposer = self.proposer(host);
         let Some(agent) = &mut self.hosts[host].agent else { return };
         // Members are not all equally far: one run of an agent goes by the newest that it has seen.
         if !agent.enrolled || agent.view.is_some_and(|view| assignment.revision <= view) {
             return;
         }
         agent.view = Some(assignment.revision);
+        let again = !agent.enrolling && assignment.introduced_by != proposer;
+        if assignment.enrolled && mine && again {
+            self.enrol(host);
+        }
+        let Some(agent) = &mut self.hosts[host].agent else { return };
         if !assignment.enrolled || !mine {
             if !agent.enrolling && !self.hosts[host].terminated {
                 self.later(ENROL_PAUSE, Happening::Learn { host });

@@ -139,6 +139,7 @@ impl World {
             target.past.pop_front();
         }
         target.past.push_back((at, now));
+        self.users_see(host, service);
     }
 
     /// It looks at a target again, some time from now.

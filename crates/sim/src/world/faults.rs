@@ -105,6 +105,7 @@ impl World {
             Item::HostFrozen { host, .. } => {
                 self.hosts[host].frozen += 1;
                 self.hosts[host].stopped += 1;
+                self.services_fail(host);
                 self.balancers_will_look(host);
             }
             Item::DiskFull { host, .. } => self.hosts[host].full += 1,
@@ -120,6 +121,10 @@ impl World {
                 self.later(restarts.ms(), Happening::Bounce { host });
             }
             Item::StoreLoses { service, host } => self.store_loses(service, host),
+            Item::StoreSpoilt { service, host } => {
+                let disk = &mut self.hosts[host].disks[service];
+                disk.spoilt = disk.staged.clone();
+            }
             Item::Killed { service, host } => {
                 if let Some(process) = self.hosts[host].keepers[service].process() {
                     let (pid, release) = (process.pid, process.release.clone());
@@ -177,6 +182,7 @@ impl World {
             Item::Deaf { host, .. } => self.network.deaf(host, on),
             Item::Mute { host, .. } => self.network.mute(host, on),
             Item::Apart { one, other, .. } => self.network.apart(one, other, on),
+            Item::Split { side, .. } => self.network.split(side, on),
             Item::Throttled { service, .. } => step(&mut self.balancers[service].throttled),
             Item::Slow { service, .. } => step(&mut self.balancers[service].slow),
             Item::AnswersLost { service, .. } => step(&mut self.balancers[service].answers_lost),
@@ -196,6 +202,7 @@ impl World {
         let here = &mut self.hosts[host];
         let kept: BTreeSet<_> =
             here.keepers[service].process().map(|process| process.release.clone()).into_iter().collect();
+        here.disks[service].spoilt.retain(|release| kept.contains(release));
         here.disks[service].staged = kept;
     }
 
@@ -211,6 +218,7 @@ impl World {
             return;
         }
         self.hosts[host].power = false;
+        self.services_fail(host);
         for service in 0..self.services.len() {
             let keeper = &mut self.hosts[host].keepers[service];
             if let Runs::Running(process) = keeper.runs.clone() {
@@ -244,6 +252,12 @@ impl World {
         self.start_agent(host);
     }
 
+    fn services_fail(&mut self, host: HostNo) {
+        for service in 0..self.services.len() {
+            self.service_fails(host, service);
+        }
+    }
+
     /// Another machine, with the name of the old one and nothing of what was on it.
     fn build_anew(&mut self, host: HostNo) {
         let here = &mut self.hosts[host];
@@ -266,6 +280,9 @@ impl World {
         here.stopped -= u32::from(whole);
         if here.frozen == 0 {
             self.thaw(host);
+        }
+        for service in 0..self.services.len() {
+            self.users_see(host, service);
         }
         self.balancers_will_look(host);
     }

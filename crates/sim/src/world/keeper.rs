@@ -154,6 +154,19 @@ impl World {
             && here.keepers[service].process().is_some_and(|process| process.healthy && !process.stopping)
     }
 
+    /// Users send requests, whatever has changed.
+    pub(super) fn users_see(&mut self, host: HostNo, service: ServiceNo) {
+        self.watch(|invariants, world| invariants.users.look(world, host, service));
+    }
+
+    /// Not by our doing a host no longer answers, if it did.
+    pub(super) fn service_fails(&mut self, host: HostNo, service: ServiceNo) {
+        self.watch(|invariants, _| {
+            invariants.users.fails(host, service);
+            Ok(())
+        });
+    }
+
     /// A process is started. Returns its pid.
     pub(super) fn spawn(
         &mut self,
@@ -211,7 +224,10 @@ impl World {
         process.healthy = healthy;
         if healthy {
             process.healthy_since.get_or_insert(at);
+        } else {
+            self.service_fails(host, service);
         }
+        self.users_see(host, service);
         self.told(|| format!("h{host} {service}: {}", if healthy { "healthy" } else { "sick" }));
         self.balancer_will_look(service, host);
     }
@@ -228,6 +244,8 @@ impl World {
         }
         let exit = if keeper.adopted { ExitSeen::Unknown } else { exit };
         let process = process.clone();
+        self.service_fails(host, service);
+        let keeper = &mut self.hosts[host].keepers[service];
         keeper.runs =
             Runs::Exited { release: process.release, fence: process.fence, exit, restarts: process.restarts };
         if keeper.keep {
@@ -251,6 +269,7 @@ impl World {
         let Runs::Running(process) = &mut self.hosts[host].keepers[service].runs else { return };
         process.stopping = true;
         let (pid, release) = (process.pid, process.release.clone());
+        self.users_see(host, service);
         let after = if self.traits(service, &release).deaf { grace + 1 } else { OBEYS.min(grace + 1) };
         self.told(|| format!("h{host} {service}: pid {pid} is told to stop"));
         self.later(after, Happening::Gone { host, service, pid });
@@ -326,6 +345,7 @@ impl World {
         let boot = self.hosts[host].boots;
         self.later(SERVES_AGAIN, Happening::Serves { host, boot });
         self.end_migration(host, service, ExitSeen::Unknown, false);
+        self.service_fails(host, service);
         let keeper = &mut self.hosts[host].keepers[service];
         let waiting = std::mem::take(&mut keeper.waiting);
         *keeper = keeper.blank();
@@ -341,6 +361,7 @@ impl World {
 
     /// The keeper tells the agent, unasked, that something has changed.
     pub(super) fn keeper_news(&mut self, host: HostNo, service: ServiceNo) {
+        self.users_see(host, service);
         let keeper = &mut self.hosts[host].keepers[service];
         keeper.change += 1;
         let event = Box::new(Event::ProcessChanged(keeper.observed()));

@@ -11,6 +11,7 @@ pub(crate) struct Network {
     deaf: BTreeMap<HostNo, u32>,
     mute: BTreeMap<HostNo, u32>,
     apart: BTreeMap<(HostNo, HostNo), u32>,
+    split: BTreeMap<u16, u32>,
 }
 
 fn count<K: Ord>(map: &mut BTreeMap<K, u32>, key: K, more: bool) {
@@ -31,6 +32,10 @@ impl Network {
         count(&mut self.apart, (one.min(other), one.max(other)), begins);
     }
 
+    pub(crate) fn split(&mut self, side: u16, begins: bool) {
+        count(&mut self.split, side, begins);
+    }
+
     pub(crate) fn heal(&mut self) {
         *self = Self::default();
     }
@@ -38,10 +43,13 @@ impl Network {
     /// Whether what `from` sends comes to `to`, if both are up.
     pub(crate) fn carries(&self, from: HostNo, to: HostNo) -> bool {
         let zero = |times: Option<&u32>| times.copied().unwrap_or_default() == 0;
+        let on = |side: u16, host: HostNo| side >> (host % 16) & 1;
+        let apart = |(side, times): (&u16, &u32)| 0 < *times && on(*side, from) != on(*side, to);
         from == to
             || zero(self.mute.get(&from))
                 && zero(self.deaf.get(&to))
                 && zero(self.apart.get(&(from.min(to), from.max(to))))
+                && !self.split.iter().any(apart)
     }
 }
 

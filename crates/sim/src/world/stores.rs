@@ -22,18 +22,26 @@ impl World {
             let text = format!("stage {}: not found", release.id);
             return Err(FaultSeen { kind: FaultWord::Transient, text });
         }
+        here.disks[service].spoilt.remove(&release.id);
         here.disks[service].staged.insert(release.id.clone());
         here.had[service].insert(release.id.clone());
         Ok(())
     }
 
+    /// Whether it is what was staged. What is not is no longer listed.
     pub(super) fn is_staged(
-        &self,
+        &mut self,
         host: HostNo,
         service: ServiceNo,
         release: &ReleaseId,
     ) -> Result<(), FaultSeen> {
-        if self.hosts[host].disks[service].staged.contains(release) {
+        let disk = &mut self.hosts[host].disks[service];
+        if disk.spoilt.remove(release) {
+            disk.staged.remove(release);
+            let text = format!("verify {release}: its content is another one");
+            return Err(FaultSeen { kind: FaultWord::Permanent, text });
+        }
+        if disk.staged.contains(release) {
             return Ok(());
         }
         Err(FaultSeen { kind: FaultWord::Permanent, text: format!("verify {release}: it is not staged") })

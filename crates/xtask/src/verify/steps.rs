@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::report::Verdict;
-use crate::{dependencies, house, layers, mutants, shell::Shell, sim};
+use crate::{dependencies, house, layers, mutants, shell::Shell, sim, survivors};
 
 /// One check.
 pub(super) struct Step {
@@ -15,7 +15,7 @@ pub(super) struct Step {
 }
 
 /// All checks, in the order in which they are run.
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 10] = [
     Step { name: "fmt", about: "the formatting is rustfmt's", run: fmt },
     Step { name: "layers", about: "crates depend on each other only as the design says", run: layers::check },
     Step { name: "house", about: "lengths, docs, words, links, decisions, protos", run: house::check },
@@ -32,6 +32,11 @@ pub(super) const STEPS: [Step; 9] = [
     },
     Step { name: "mutants", about: "the simulator finds every planted bug", run: mutants::check },
     Step { name: "test", about: "all tests, with nextest where there is one", run: test },
+    Step {
+        name: "survivors",
+        about: "no place of what has changed in `model` can be changed unnoticed",
+        run: survivors::check,
+    },
     Step { name: "doc", about: "the documentation builds without a warning", run: doc },
 ];
 

@@ -23,6 +23,26 @@ fn a_restarted_agent_keeps_what_is_known_and_renews_what_it_says() {
 }
 
 #[test]
+fn a_word_of_an_earlier_run_that_comes_late_is_noticed() {
+    let mut lab = Lab::serving(1);
+    let mut says = |run: &str, port| {
+        let mut enrolment = enrolment(1, "state-1");
+        enrolment.declares.values_mut().for_each(|declaration| declaration.port = port);
+        let revision = Revision(lab.fleet.revision.0 + 1);
+        let command =
+            Command { proposer: run.into(), sequence: 1, at: WallTime(0), act: Act::Enrol(enrolment) };
+        assert_eq!(lab.fleet.apply(revision, &command), Reply::Done);
+        lab.fleet.assignment(&h(1))
+    };
+    let mine = says("h1/second", 80);
+    let since = mine.revision;
+    assert!(!mine.asks_who("h1/second", since));
+    assert!(!Assignment::default().asks_who("h1/second", since), "what is older says nothing");
+    assert!(says("h1/first", 81).asks_who("h1/second", since), "the fleet goes by the port of old");
+    assert!(!says("h1/third", 80).asks_who("h1/third", since));
+}
+
+#[test]
 fn a_host_that_is_back_after_its_departure_is_a_new_one() {
     let mut lab = Lab::serving(2);
     lab.terminate(2);
