@@ -316,7 +316,7 @@ impl World {
             return;
         }
         agent.view = Some(assignment.revision);
-        let again = !agent.enrolling && assignment.introduced_by != proposer;
+        let again = !agent.enrolling && assignment.asks_who(&proposer, Revision(0));
         if assignment.enrolled && mine && again {
             self.enrol(host);
         }
