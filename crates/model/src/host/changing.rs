@@ -23,8 +23,6 @@ const CHECKPOINT: Duration = Duration::from_secs(5);
 const INSIST: Duration = Duration::from_secs(10);
 /// Between two probes of a host that soaks.
 const PROBE_SOAKING: Duration = Duration::from_secs(1);
-/// Between two probes of a host that is stuck.
-const PROBE_STUCK: Duration = Duration::from_secs(3);
 /// Between two readings of the standing of a host that soaks.
 const STANDING_SOAKING: Duration = Duration::from_secs(2);
 /// The same while it gets well after it was frozen.
@@ -166,14 +164,16 @@ impl Host {
         let stuck = matches!(change.phase, Phase::Stuck { .. });
         match change.phase.step() {
             Some(Step::Checking) => self.calls.standing.plan(now),
-            Some(Step::Leaving | Step::Stopping | Step::Starting | Step::Joining) => self.calls.act.plan(now),
+            // A parked host finds nothing to do.
+            Some(Step::Leaving | Step::Stopping | Step::Starting | Step::Joining) | None => {
+                self.calls.act.plan(now);
+            }
             Some(Step::Probing) => self.calls.probe.plan(now),
             Some(Step::Soaking) => {
                 self.calls.probe.plan(now);
                 self.calls.standing.plan(now);
             }
-            None if matches!(change.phase, Phase::Aborting { .. }) => self.calls.act.plan(now),
-            Some(Step::Settling | Step::Idle) | None => {}
+            Some(Step::Settling | Step::Idle) => {}
         }
         if stuck && self.expected().is_some() {
             self.calls.keep.plan(now);
@@ -346,10 +346,10 @@ impl Host {
         }
     }
 
-    pub(super) fn change_deadline(&self) -> Option<Timestamp> {
-        let limit = self.limit().map(|limit| self.wait.reaches(limit)).filter(|due| self.at < *due);
-        let unasked = self.unasked_until().filter(|due| self.at < *due);
-        [limit, unasked, self.checkpoint_due()].into_iter().flatten().min()
+    /// What is to be looked at when, of a change.
+    pub(super) fn change_deadlines(&self) -> [Option<Timestamp>; 3] {
+        let limit = self.limit().map(|limit| self.wait.reaches(limit));
+        [limit, self.unasked_until(), self.checkpoint_due()]
     }
 
     /// The pause before the next reading of the standing; none where something is awaited.
@@ -366,7 +366,6 @@ impl Host {
     pub(super) fn probe_pause(&self, now: Timestamp) -> Duration {
         match &self.ledger.change {
             None => self.watch_probe_pause(now),
-            Some(change) if matches!(change.phase, Phase::Stuck { step: Step::Probing, .. }) => PROBE_STUCK,
             Some(change) if change.phase.step() == Some(Step::Soaking) => PROBE_SOAKING,
             Some(_) => self.wait.poll(self.wait.probing, now),
         }

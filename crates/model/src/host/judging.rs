@@ -34,7 +34,7 @@ impl Change {
     /// wants it out any more, and no other grant says what to do instead.
     pub(super) fn rests_for_nothing(&self, revision: Revision, assigned: &ServiceAssignment) -> bool {
         let newer = self.fence.revision <= revision;
-        self.phase == Phase::Parked && self.park && newer && assigned.change.is_none() && !assigned.parked
+        self.phase == Phase::Parked && newer && assigned.change.is_none() && !assigned.parked
     }
 
     fn is_stuck(&self) -> bool {
@@ -119,10 +119,7 @@ impl Host {
             }
             // One that is not in service is looked at in its time: two such looks are a verdict, and are not to be of the same moment.
             Some(Step::Soaking) => {
-                self.is_in_service()
-                    && self.setup.headful
-                    && self.calls.standing.fault().is_none()
-                    && !self.wait.seen_after(self.wait.read, limit)
+                self.is_in_service() && !self.wait.seen_after(self.wait.read, limit)
             }
             _ => false,
         }

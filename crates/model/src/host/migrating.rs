@@ -34,6 +34,10 @@ pub(super) struct Run {
 }
 
 impl Run {
+    fn new(now: Timestamp, before: Duration) -> Self {
+        Self { since: now, before, checkpoint: now, resumed: true, trouble: None }
+    }
+
     fn elapsed(&self, now: Timestamp) -> Duration {
         self.before + now.since(self.since)
     }
@@ -57,13 +61,10 @@ impl Host {
         }
     }
 
-    /// Another migration that runs here, under whatever grant.
-    fn another_migrates(&self, note: &MigrationNote) -> bool {
+    /// Whether one runs here, under whatever grant.
+    fn migrates(&self) -> bool {
         let record = self.seen.observed.as_ref().and_then(|observed| observed.migration.as_ref());
-        record.is_some_and(|(release, seen)| match seen {
-            MigrationSeen::Running { fence } => *release != note.release.id || *fence != note.fence,
-            MigrationSeen::NotStarted | MigrationSeen::Ended { .. } => false,
-        })
+        record.is_some_and(|(_, seen)| matches!(seen, MigrationSeen::Running { .. }))
     }
 
     /// Does what the grant and the record ask for.
@@ -102,15 +103,14 @@ impl Host {
         }
         let Some(note) = &mut self.remember().migration else { return };
         if note.frozen.count(gap) {
-            let run = &mut self.migration;
-            (run.since, run.checkpoint) = (run.since + gap, run.checkpoint + gap);
+            self.migration.since = self.migration.since + gap;
         }
     }
 
     fn resume_migration(&mut self, now: Timestamp) {
         if !self.migration.resumed {
             let before = self.ledger.migration.as_ref().map_or(Duration::ZERO, |note| note.elapsed);
-            self.migration = Run { since: now, before, checkpoint: now, resumed: true, trouble: None };
+            self.migration = Run::new(now, before);
         }
     }
 
@@ -129,7 +129,7 @@ impl Host {
             frozen: Freezes::default(),
         };
         self.remember().note(note);
-        self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
+        self.migration = Run::new(now, Duration::ZERO);
         self.calls.migrate.reset();
         self.calls.stop_migration.reset();
         self.calls.migrate.plan(now);
@@ -142,7 +142,7 @@ impl Host {
                 note.frozen = Freezes::default();
             }
         }
-        self.migration = Run { since: now, checkpoint: now, resumed: true, ..Run::default() };
+        self.migration = Run::new(now, Duration::ZERO);
         self.calls.stop_migration.reset();
         self.calls.stop_migration.plan(now);
     }
@@ -187,7 +187,8 @@ impl Host {
             _ if !since => return,
             _ => return self.note_migration(MigrationProgress::Ended, now),
         }
-        let waits_for = if self.another_migrates(note) {
+        // There is no record of this one: what runs is another.
+        let waits_for = if self.migrates() {
             Some("another migration still runs here".to_owned())
         } else if !self.is_staged(&note.release.id) {
             Some(format!("{} is not staged here", note.release.id))
@@ -331,16 +332,15 @@ impl Host {
         self.calls.stop_migration.failed(trouble, now, Backoff::KEEPER, self.setup.seed);
     }
 
-    pub(super) fn migration_deadline(&self) -> Option<Timestamp> {
-        let note = self.ledger.migration.as_ref()?;
-        let limit = match note.state {
-            MigrationProgress::Called => self.policy().deadlines.stage,
-            MigrationProgress::Started => self.policy().deadlines.migrate,
-            MigrationProgress::Overdue | MigrationProgress::Ended => return None,
+    /// What is to be looked at when, of a migration.
+    pub(super) fn migration_deadlines(&self) -> [Option<Timestamp>; 2] {
+        let limit = match self.ledger.migration.as_ref().map(|note| note.state) {
+            Some(MigrationProgress::Called) => self.policy().deadlines.stage,
+            Some(MigrationProgress::Started) => self.policy().deadlines.migrate,
+            Some(MigrationProgress::Overdue | MigrationProgress::Ended) | None => return [None; 2],
         };
         let over = self.migration.since + limit.saturating_sub(self.migration.before);
-        let checkpoint = self.migration.checkpoint + CHECKPOINT;
-        [over, checkpoint].into_iter().filter(|due| self.at < *due).min()
+        [Some(over), Some(self.migration.checkpoint + CHECKPOINT)]
     }
 }
 

@@ -173,14 +173,9 @@ impl Host {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let calls = self.calls.all().into_iter().filter_map(Call::deadline);
-        let others = [
-            self.change_deadline(),
-            self.migration_deadline(),
-            self.staging_deadline(),
-            self.reports.deadline(self.at),
-            self.heartbeat(),
-        ];
-        calls.chain(others.into_iter().flatten()).filter(|due| self.at < *due).min()
+        let steps = self.change_deadlines().into_iter().chain(self.migration_deadlines()).flatten();
+        let others = self.staging_deadlines().chain(self.reports.deadlines()).chain(self.heartbeat());
+        calls.chain(steps).chain(others).filter(|due| self.at < *due).min()
     }
 
     fn take(&mut self, event: Event, now: Timestamp) {

@@ -80,10 +80,11 @@ struct Tail {
 }
 
 impl Reports {
-    pub(super) fn deadline(&self, at: Timestamp) -> Option<Timestamp> {
+    /// When something is to be told, or told without what it waited for.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
         let tails = self.tails.iter().map(|tail| tail.until);
         let again = self.told.values().map(|told| *told + AGAIN);
-        tails.chain(again).chain([self.ask_at]).filter(|due| at < *due).min()
+        tails.chain(again).chain([self.ask_at])
     }
 
     /// A change or a migration has ended, and its report is on its way: what the fleet still believes meanwhile is no difference.

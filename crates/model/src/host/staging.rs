@@ -144,8 +144,8 @@ impl Host {
         }
     }
 
-    pub(super) fn staging_deadline(&self) -> Option<Timestamp> {
-        let waits = self.staging.troubles.values().map(|trouble| trouble.again);
-        waits.filter(|again| self.at < *again).min()
+    /// When what could not be staged is tried again.
+    pub(super) fn staging_deadlines(&self) -> impl Iterator<Item = Timestamp> {
+        self.staging.troubles.values().map(|trouble| trouble.again)
     }
 }

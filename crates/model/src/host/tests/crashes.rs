@@ -182,3 +182,26 @@ fn a_stuck_host_stays_stuck_and_recovers_wherever_the_agent_is_killed() {
         run(Some(at));
     }
 }
+
+#[test]
+fn what_an_agent_started_before_it_was_killed_is_neither_started_nor_verified_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.verify_ms = 300_000;
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| world.running() == Some("b")));
+    world.crash();
+    assert!(world.run_until(secs(20), settled), "{:?}", world.host.sighting(world.now));
+    assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
+
+    // It ended while nobody looked.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.behaves("b", Behaviour { exits: Some((Duration::from_millis(100), 7)), ..GOOD });
+    world.verify_ms = 2_000;
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| world.running() == Some("b")));
+    world.run(Duration::from_millis(500));
+    world.crash();
+    assert!(world.run_until(secs(60), settled));
+    assert_eq!(count(&world, "start b"), 1, "{:?}", world.acts);
+    assert_eq!((world.was_told("failed"), world.running()), (1, Some("a")));
+}

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     fleet::command::{Cause, Failure, Report},
-    host::{ExitSeen, ProcessSeen},
+    host::{ExitSeen, FaultWord, ProcessSeen},
 };
 
 fn settled(world: &World) -> bool {
@@ -177,7 +177,7 @@ fn what_is_gone_when_a_drain_does_not_end_is_started_before_anything_is_waited_f
 #[test]
 fn a_balancer_that_refuses_to_deregister_makes_the_host_give_up_at_once() {
     let mut world = serving(HEADFUL, Some("a"));
-    world.leave_forbidden = true;
+    world.leave_fault = Some(FaultWord::Permanent);
     assert!(world.change(Some("a"), Some("b")).run_until(secs(10), settled));
     assert_eq!(world.told(), ["granted > draining", "draining > aborting", "abandoned"]);
     let reason = world.reports.iter().find_map(|report| match report {
@@ -185,6 +185,11 @@ fn a_balancer_that_refuses_to_deregister_makes_the_host_give_up_at_once() {
         _ => None,
     });
     assert_eq!(reason.as_deref(), Some("deregister: access denied"));
+    let moved = world.reports.iter().find_map(|report| match report {
+        Report::Moved { to: PhaseKind::Aborting, reason, .. } => reason.clone(),
+        _ => None,
+    });
+    assert_eq!(moved, reason, "why it gives up is told as soon as it does");
 }
 
 #[test]
@@ -199,6 +204,9 @@ fn a_host_that_cannot_go_back_is_stuck_until_the_old_release_recovers() {
     assert!(0 < sighting.restarts, "the keeper goes on starting it");
     world.behaves("a", GOOD);
     world.exit_now();
+    let waits_for = |world: &World| world.host.sighting(world.now).waits_for.unwrap_or_default();
+    let soaks = |world: &World| waits_for(world).starts_with("the soak to be over, for ");
+    assert!(world.run_until(secs(30), soaks), "{}", waits_for(&world));
     assert!(world.run_until(secs(60), settled), "{:?}", world.host.sighting(world.now));
     assert_eq!(world.told().last().map(String::as_str), Some("reverted"));
 }

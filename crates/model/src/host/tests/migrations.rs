@@ -6,7 +6,7 @@ use crate::{
         assignment::MigrationGrant,
         command::{MigrationEnd, Report},
     },
-    host::{ExitSeen, MigrationSeen},
+    host::{ExitSeen, MigrationSeen, ledger::MigrationProgress},
 };
 
 fn end(world: &World) -> Option<&MigrationEnd> {
@@ -112,6 +112,11 @@ fn a_migration_whose_release_never_comes_is_given_back() {
     world.migrate("zz", 5);
     world.run(secs(700));
     assert!(matches!(end(&world), Some(MigrationEnd::NotStarted { .. })), "{:?}", world.reports);
+    let tails = world.reports.iter().filter_map(|report| match report {
+        Report::MigrationEnded { tail, .. } => Some(&**tail),
+        _ => None,
+    });
+    assert_eq!(tails.collect::<Vec<_>>(), [""], "it has written nothing");
     assert_eq!(world.acts, [""; 0]);
 }
 
@@ -126,6 +131,8 @@ fn a_lock_that_is_taken_away_before_the_start_is_let_go() {
     world.crash();
     world.run(secs(60));
     assert_eq!((world.acts.clone(), world.told()), (vec![], vec![]));
+    let state = world.host.ledger().migration.as_ref().map(|note| note.state);
+    assert_eq!(state, Some(MigrationProgress::Ended));
 }
 
 #[test]
@@ -219,4 +226,37 @@ fn a_host_remembers_the_migrations_that_it_was_granted_each_release_once_and_the
     }
     let known = known(&world);
     assert_eq!((known.len(), known[0].0, known[63].0), (64, 46, 109));
+}
+
+#[test]
+fn a_migration_ends_at_its_deadline_where_nothing_is_served_yet() {
+    for crashes in [false, true] {
+        let mut world = serving(HEADFUL, None);
+        world.migrate("b", 5);
+        world.run(secs(300));
+        if crashes {
+            world.crash();
+        }
+        world.run(secs(299));
+        assert_eq!(world.acts, ["migrate b"]);
+        // What it had lasted is written down every 10 s.
+        world.run(secs(if crashes { 12 } else { 2 }));
+        assert_eq!(world.acts, ["migrate b", "stop migration"], "crashes: {crashes}");
+    }
+}
+
+#[test]
+fn what_the_fleet_believes_to_be_started_is_not_started_though_this_host_has_only_just_been_able_to() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrate("zz", 5);
+    world.run(secs(5));
+    world.staged.insert(release("zz").id);
+    if let Some(grant) = &mut world.assignment.migrate {
+        grant.started = true;
+    }
+    world.assign();
+    world.crash();
+    world.run(secs(30));
+    assert!(matches!(end(&world), Some(MigrationEnd::Unknown { .. })), "{:?}", world.reports);
+    assert_eq!(world.acts, [""; 0]);
 }

@@ -11,6 +11,8 @@ mod migrations;
 mod outside;
 mod phases;
 mod process;
+mod refusals;
+mod registrations;
 mod steady;
 mod together;
 mod unasked;

@@ -82,14 +82,15 @@ impl World {
                 self.later(2, Event::Probed { ticket, result });
             }
             Effect::Migrate { ticket, fence, release } => {
-                self.start_migration(fence, release.id);
-                let result = Ok(self.observed());
+                let result = self.start_migration(fence, release.id).map(|()| self.observed());
                 self.later(10, Event::MigrateCalled { ticket, result });
             }
             Effect::StopMigration { ticket, .. } => {
                 self.acts.push("stop migration".into());
-                self.end_migration(ExitSeen::Signal(15));
-                let result = Ok(self.observed());
+                let result = self.denial("stop migration").map(|()| {
+                    self.end_migration(ExitSeen::Signal(15));
+                    self.observed()
+                });
                 self.later(10, Event::MigrationStopped { ticket, result });
             }
             Effect::ReadTail { ticket, fence, .. } => {
@@ -113,8 +114,8 @@ impl World {
 
     fn leave(&mut self) -> Result<(), FaultSeen> {
         self.balancer_says()?;
-        if self.leave_forbidden {
-            return Err(FaultSeen { kind: FaultWord::Permanent, text: "deregister: access denied".into() });
+        if let Some(kind) = self.leave_fault {
+            return Err(FaultSeen { kind, text: "deregister: access denied".into() });
         }
         self.acts.push("leave".into());
         if let Place::Joined(_) = self.place {
@@ -146,7 +147,16 @@ impl World {
         }
     }
 
+    /// Says no to `what`, if it is to, for this once.
+    fn denial(&mut self, what: &str) -> Result<(), Denied> {
+        match self.denies.iter().position(|(denied, _)| *denied == what) {
+            Some(at) => Err(self.denies.remove(at).1),
+            None => Ok(()),
+        }
+    }
+
     fn stop(&mut self, fence: Fence) -> Result<Observed, Denied> {
+        self.denial("stop")?;
         self.welcome(fence)?;
         if let ProcessSeen::Running { .. } = self.process {
             let gone = matches!(self.standing(), StandingSeen::Absent);
@@ -159,6 +169,7 @@ impl World {
     }
 
     fn start(&mut self, fence: Fence, id: ReleaseId) -> Result<Observed, Denied> {
+        self.denial("start")?;
         self.welcome(fence)?;
         if let ProcessSeen::Running { release, fence: under, .. } = &self.process {
             if (release, *under) == (&id, fence) {
@@ -177,17 +188,19 @@ impl World {
         Ok(self.observed())
     }
 
-    fn start_migration(&mut self, fence: Fence, id: ReleaseId) {
+    fn start_migration(&mut self, fence: Fence, id: ReleaseId) -> Result<(), Denied> {
+        self.denial("migrate")?;
         let again = self.migration.as_ref().is_some_and(|(release, seen)| {
             *release == id
                 && matches!(seen, MigrationSeen::Running { fence: under } | MigrationSeen::Ended { fence: under, .. } if *under == fence)
         });
         if again {
-            return;
+            return Ok(());
         }
         self.acts.push(format!("migrate {id}"));
         self.migration = Some((id, MigrationSeen::Running { fence }));
         self.news();
+        Ok(())
     }
 
     pub(super) fn end_migration(&mut self, how: ExitSeen) {

@@ -94,3 +94,48 @@ fn parked_hosts_come_back_the_way_they_are_asked_to() {
     assert_eq!(Phase::Parked.after(Outcome::Admitted, nothing), Ok(Next::End(Ending::Changed)));
     assert_eq!(Phase::Parked.after(Outcome::TurnBack, nothing), Ok(Next::End(Ending::Reverted)));
 }
+
+#[test]
+fn no_way_leads_back_to_a_release_that_may_not_run() {
+    let condemned = Terms { fallback: false, ..TERMS };
+    let first = Terms { from: false, fallback: false, ..TERMS };
+    for step in [Step::Stopping, Step::Starting, Step::Probing, Step::Joining, Step::Soaking] {
+        let turned = |terms| Phase::Going { step }.after(Outcome::TurnBack, terms);
+        let expected =
+            if matches!(step, Step::Joining | Step::Soaking) { Step::Leaving } else { Step::Checking };
+        let back = Ok(Next::Phase(Phase::Reverting { step: expected, why: Why::Asked }));
+        assert_eq!((turned(TERMS), turned(first)), (back.clone(), back), "{step}");
+        assert!(turned(condemned).is_err(), "{step}: it goes on, and the fleet decides what comes next");
+    }
+    let parked = |terms| Phase::Parked.after(Outcome::TurnBack, terms);
+    let starting = Phase::Reverting { step: Step::Starting, why: Why::Asked };
+    assert_eq!(parked(TERMS), Ok(Next::Phase(starting)));
+    assert!(parked(condemned).is_err());
+    let aborting = Phase::Aborting { reason: "slow".into() };
+    let starting = Phase::Reverting { step: Step::Starting, why: Why::Abandoned { reason: "slow".into() } };
+    assert_eq!(aborting.after(Outcome::Gone, TERMS), Ok(Next::Phase(starting)));
+    assert!(aborting.after(Outcome::Gone, condemned).is_err());
+}
+
+/// A probe comes before a join, also where the process is another one than the balancer knows.
+#[test]
+fn a_process_that_is_gone_is_started_after_the_host_has_left_where_it_may_be_registered() {
+    for step in STEPS {
+        let expected =
+            if matches!(step, Step::Joining | Step::Soaking) { Step::Leaving } else { Step::Starting };
+        let going = Phase::Going { step }.after(Outcome::Gone, TERMS);
+        assert_eq!(going, Ok(Next::Phase(Phase::Going { step: expected })), "{step}");
+        let back = Phase::Reverting { step, why: Why::Failed }.after(Outcome::Gone, TERMS);
+        assert_eq!(back, Ok(Next::Phase(Phase::Reverting { step: expected, why: Why::Failed })), "{step}");
+    }
+}
+
+#[test]
+fn another_release_may_be_wanted_until_one_is_started() {
+    for step in STEPS {
+        assert_eq!(Phase::Going { step }.has_started_nothing(), step <= Step::Stopping, "{step}");
+        assert!(!Phase::Reverting { step, why: Why::Asked }.has_started_nothing(), "{step}");
+    }
+    assert!(Phase::Parked.has_started_nothing());
+    assert!(!Phase::Aborting { reason: "slow".into() }.has_started_nothing());
+}

@@ -12,7 +12,7 @@ use crate::{
         assignment::{ChangeGrant, MigrationGrant, ServiceAssignment},
         command::Report,
     },
-    host::{Event, Host, Ledger, MigrationSeen, ProcessSeen, Setup},
+    host::{Denied, Event, FaultWord, Host, Ledger, MigrationSeen, ProcessSeen, Setup},
 };
 
 pub(super) enum Happening {
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) keep: bool,
     /// It cannot say whether the service is ready.
     pub(super) keeper_is_silent: bool,
+    /// What it says no to, once each: start, stop, migrate, stop migration.
+    pub(super) denies: Vec<(&'static str, Denied)>,
     /// It does not answer the agent at all.
     pub(super) supervisor_is_gone: bool,
     pub(super) newest: Option<Fence>,
@@ -52,7 +54,8 @@ pub(super) struct World {
     pub(super) place: Place,
     pub(super) drain: Duration,
     pub(super) api_down_until: Timestamp,
-    pub(super) leave_forbidden: bool,
+    /// What it says to every wish to leave.
+    pub(super) leave_fault: Option<FaultWord>,
     /// It has not seen yet that the host goes on after it was frozen.
     pub(super) unhealthy_until: Timestamp,
     // The store and the fleet.
@@ -94,6 +97,7 @@ impl World {
             note: None,
             keep: false,
             keeper_is_silent: false,
+            denies: vec![],
             supervisor_is_gone: false,
             newest: None,
             change: 0,
@@ -103,7 +107,7 @@ impl World {
             place: Place::Absent,
             drain: Duration::from_secs(3),
             api_down_until: Timestamp(0),
-            leave_forbidden: false,
+            leave_fault: None,
             unhealthy_until: Timestamp(0),
             staged,
             stage_faults: 0,
