@@ -118,9 +118,7 @@ impl Host {
                 self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
             // One that is not in service is looked at in its time: two such looks are a verdict, and are not to be of the same moment.
-            Some(Step::Soaking) => {
-                self.is_in_service() && !self.wait.seen_after(self.wait.read, limit)
-            }
+            Some(Step::Soaking) => self.is_in_service() && !self.wait.seen_after(self.wait.read, limit),
             _ => false,
         }
     }

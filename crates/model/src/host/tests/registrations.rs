@@ -98,7 +98,12 @@ fn a_moment_in_which_it_is_not_well_ends_no_soak() {
             world.unhealthy_until = world.now + Duration::from_millis(1_800);
         }
         assert!(world.run_until(secs(60), settled), "{:?}", world.host.sighting(world.now));
-        assert_eq!((world.was_told("failed"), world.running()), (0, Some("b")), "after {tenth}: {:?}", world.reports);
+        assert_eq!(
+            (world.was_told("failed"), world.running()),
+            (0, Some("b")),
+            "after {tenth}: {:?}",
+            world.reports
+        );
     }
 }
 
