@@ -68,8 +68,7 @@ impl Scene<'_> {
                 self.members().all(|(_, here)| same(here.current.as_ref()) || here.excluded.is_some());
             let mut completed = self.service.rollouts.values().rev();
             let last = completed.find(|rollout| rollout.outcome() == Some(&Outcome::Completed))?;
-            let last_is_it = same(self.service.last_completed()) && same(last.target.as_ref());
-            return (all_there && last_is_it).then_some(last.id);
+            return (all_there && same(last.target.as_ref())).then_some(last.id);
         };
         let moving = !active.is_rollback() && self.service.next.is_none();
         (moving && same(active.target.as_ref())).then_some(active.id)
@@ -335,12 +334,11 @@ impl Scene<'_> {
     }
 
     /// Who is let in again during a roll back takes part in it, if it serves what is taken back: else that would be said to be
-    /// rolled back (P12) while it serves.
+    /// rolled back (P12) while it serves. So does who is in mid-step: it may end there.
     fn goes_back_too(&mut self, host: &HostId) {
         let Some(rollout) = self.service.active() else { return };
         let takes_part = rollout.parts.get(host).is_some_and(|part| part.state != PartState::Dropped);
-        let busy = self.host(host).map_or(true, |here| here.change.is_some());
-        if takes_part || busy || !matches!(rollout.kind, RolloutKind::RollbackOf { .. }) {
+        if takes_part || !matches!(rollout.kind, RolloutKind::RollbackOf { .. }) {
             return;
         }
         let (id, kind, target) = (rollout.id, rollout.kind, rollout.target.clone());

@@ -227,8 +227,7 @@ impl Scene<'_> {
                 phase,
                 RolloutPhase::Rolling | RolloutPhase::Halted { why: Halt::SetBack { .. }, .. }
             );
-            let rolls = open && self.service.active == Some(id);
-            if rolls && !matches!(kind, RolloutKind::RollbackOf { .. }) {
+            if open && !matches!(kind, RolloutKind::RollbackOf { .. }) {
                 self.finish(id, &Outcome::Failed);
             }
             return;

@@ -51,7 +51,7 @@ impl Scene<'_> {
         self.in_phase(id, &RolloutPhase::Staging)?;
         let rollout = self.rollout(id)?;
         let target = rollout.target.clone();
-        let mut stay = 0;
+        let mut left = false;
         for (host, part) in &rollout.parts {
             if part.state == PartState::Dropped {
                 continue;
@@ -63,12 +63,12 @@ impl Scene<'_> {
                 }
                 continue;
             }
-            stay += 1;
+            left = true;
             if let Some(target) = target.as_ref().filter(|target| !here.staged.contains(&target.id)) {
                 return Err(Refusal::NotStaged { host: host.clone(), release: target.id.clone() });
             }
         }
-        if stay == 0 {
+        if !left {
             return Err(Refusal::NotNow("no host is left in the rollout".into()));
         }
         if self.service.active != Some(id) {

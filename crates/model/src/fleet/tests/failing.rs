@@ -326,3 +326,95 @@ fn who_names_no_rollout_means_the_one_that_is_taken_back() {
     let newer = lab.pushed("c");
     assert_eq!(lab.service().meant(), Some(newer));
 }
+
+#[test]
+fn a_host_that_fails_while_it_is_taken_back_does_not_end_the_roll_back() {
+    let (mut lab, rollout) = failing(policy(2));
+    lab.fails(2);
+    lab.reverts(2);
+    let by = rolling_back(&lab, rollout);
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.begins(1);
+    lab.fails(1);
+    assert_eq!((lab.part(by, 1), lab.outcome(by)), (PartState::Failed, None));
+    assert!(!lab.service().quarantine.contains_key(&id("a")), "it was good before");
+}
+
+#[test]
+fn a_halted_rollout_stays_halted_for_the_first_host_that_failed() {
+    let (mut lab, rollout) = failing(Policy { on_failure: OnFailure::Pause, ..policy(2) });
+    lab.grant(3).unwrap();
+    lab.begins(3);
+    lab.fails(2);
+    lab.ask(Request::SetPolicy { policy: policy(2) });
+    lab.fails(3);
+    let why = Halt::Failed { host: h(2) };
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Halted { during: Halting::Rolling, why });
+    assert_eq!(lab.part(rollout, 3), PartState::Failed);
+}
+
+#[test]
+fn what_failed_on_a_host_is_not_tried_again_when_its_slot_is_broken() {
+    let (mut lab, rollout) = failing(Policy { failure_tolerance: 1, ..policy(1) });
+    lab.fails(2);
+    assert_eq!(lab.ask(Request::BreakSlot { host: h(2) }), Reply::Done);
+    assert_eq!(lab.part(rollout, 2), PartState::Failed);
+}
+
+/// `h1` and `h2` have begun with `b`; `h2` fails on it.
+fn both_in_mid_step() -> Lab {
+    let mut lab = Lab::serving_with(3, policy(2));
+    lab.staged("b");
+    lab.wave(&[1, 2]);
+    for host in [1, 2] {
+        lab.grant(host).unwrap();
+        lab.begins(host);
+    }
+    lab
+}
+
+#[test]
+fn who_is_let_in_again_in_mid_step_of_what_is_taken_back_goes_back_too() {
+    for excluded_during in [false, true] {
+        let mut lab = both_in_mid_step();
+        if !excluded_during {
+            lab.ask(Request::Exclude { host: h(1) });
+        }
+        lab.fails(2);
+        lab.reverts(2);
+        let rollback = lab.active();
+        if excluded_during {
+            lab.ask(Request::Exclude { host: h(1) });
+        }
+        lab.ask(Request::Include { host: h(1) });
+        assert_eq!(lab.part(rollback, 1), PartState::Pending, "excluded during: {excluded_during}");
+        // It had come through before it heard that it was to turn back.
+        lab.changes(1);
+        assert_no(&lab.step(Step::Complete { rollout: rollback }), "host not free");
+        lab.finishes();
+        assert_eq!(lab.here(1).current_id(), Some(&id("a")), "P12: it is said to be rolled back");
+    }
+}
+
+#[test]
+fn who_is_let_in_twice_keeps_its_turn_in_the_roll_back() {
+    let mut lab = both_in_mid_step();
+    lab.changes(1);
+    lab.fails(2);
+    let rollback = lab.active();
+    lab.wave(&[1]);
+    lab.ask(Request::Include { host: h(1) });
+    assert_eq!(lab.grant(1), Ok(()));
+    lab.ask(Request::Include { host: h(1) });
+    assert_eq!(lab.part(rollback, 1), PartState::Changing);
+}
+
+#[test]
+fn who_is_admitted_during_a_push_is_not_put_into_it() {
+    let mut lab = Lab::serving(3);
+    let rollout = lab.staged("b");
+    lab.ask(Request::Drain { host: h(3) });
+    lab.ask(Request::Admit { host: h(3) });
+    assert_eq!(lab.part(rollout, 3), PartState::Dropped, "the planner adopts it when the canary wave has soaked");
+}

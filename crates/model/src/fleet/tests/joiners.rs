@@ -86,3 +86,20 @@ fn those_who_are_there_take_the_place_of_all_who_were() {
     lab.finishes();
     assert_eq!(lab.outcome(rollout), Some(&Outcome::Completed));
 }
+
+#[test]
+fn a_restart_and_a_return_to_an_earlier_release_are_for_those_who_were_there() {
+    for request in [Request::Restart, Request::Rollback] {
+        let mut lab = Lab::serving(2);
+        lab.completes("b");
+        let Reply::Accepted(rollout) = lab.ask(request.clone()) else { panic!("refused") };
+        lab.stages("a");
+        lab.step(Step::EndStaging { rollout, dropped: Vec::new() }).unwrap();
+        lab.wave(&[1]);
+        lab.grant(1).unwrap();
+        lab.changes(1);
+        lab.end_wave();
+        lab.enrol(3);
+        assert_no(&lab.step(Step::Adopt { rollout, host: h(3) }), "not now");
+    }
+}

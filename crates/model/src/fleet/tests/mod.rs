@@ -15,7 +15,9 @@ mod quarantine;
 mod queue;
 mod rebuild;
 mod recalls;
+mod reports;
 mod staging;
+mod waves;
 
 use super::*;
 use crate::policy::OnFailure;

@@ -250,3 +250,13 @@ fn a_host_that_still_goes_back_has_its_turn_after_the_resume() {
     lab.reverts(1);
     assert_eq!(lab.part(rollout, 1), PartState::Pending);
 }
+
+#[test]
+fn a_pause_takes_no_grant_back_that_is_not_of_the_rollout() {
+    let mut lab = Lab::serving_with(3, policy(2));
+    lab.staged("b");
+    lab.ask(Request::Drain { host: h(3) });
+    lab.step(Step::Park { host: h(3) }).unwrap();
+    lab.ask(Request::Pause);
+    assert!(lab.here(3).change.is_some(), "an operator waits for the host");
+}

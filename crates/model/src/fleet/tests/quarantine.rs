@@ -145,3 +145,19 @@ fn a_new_push_of_a_release_fails_with_the_old_one() {
         assert_eq!((rolls_back, lab.outcome(again).cloned()), (staged, (!staged).then_some(Outcome::Failed)));
     }
 }
+
+#[test]
+fn a_new_push_that_has_touched_nothing_ends_when_its_release_fails_in_the_old_one() {
+    let mut lab = Lab::serving(3);
+    lab.staged("b");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.begins(1);
+    lab.staged("c");
+    lab.ask(Request::Abort { leave: false });
+    let again = lab.pushed("b");
+    assert_eq!(lab.active(), again);
+    lab.fails(1);
+    assert_eq!(lab.outcome(again), Some(&Outcome::Failed), "there is nothing to roll back");
+    assert_eq!(lab.service().active, None);
+}

@@ -226,3 +226,32 @@ fn an_abort_takes_back_what_a_superseded_first_rollout_left() {
     lab.finishes();
     assert_eq!((lab.outcome(rollout), lab.here(1).current_id()), (Some(&Outcome::Aborted), None));
 }
+
+#[test]
+fn what_stages_already_does_not_take_over_while_a_migration_may_run() {
+    let mut lab = Lab::serving(2);
+    let migrating = lab.pushed("m1");
+    let next = lab.pushed("c");
+    lab.stages("m1");
+    lab.stages("c");
+    lab.step(Step::EndStaging { rollout: migrating, dropped: Vec::new() }).unwrap();
+    assert_eq!(lab.rollout(next).phase, RolloutPhase::Staging);
+    assert_no(&lab.step(Step::EndStaging { rollout: next, dropped: Vec::new() }), "busy");
+    lab.grant_migration(1, "m1").unwrap();
+    assert_no(&lab.step(Step::EndStaging { rollout: next, dropped: Vec::new() }), "busy");
+    assert_eq!(lab.active(), migrating);
+}
+
+#[test]
+fn resume_is_about_the_rollout_under_way_first() {
+    let mut lab = Lab::serving(2);
+    let active = lab.staged("b");
+    let next = lab.pushed("c");
+    lab.step(Step::Halt { rollout: next, why: Halt::NotStaged { hosts: Vec::new() } }).unwrap();
+    lab.ask(Request::Pause);
+    assert_eq!(lab.ask(Request::Resume), Reply::Done);
+    assert_eq!(lab.rollout(active).paused, None);
+    assert!(matches!(lab.rollout(next).phase, RolloutPhase::Halted { .. }));
+    assert_eq!(lab.ask(Request::Resume), Reply::Done);
+    assert_eq!(lab.rollout(next).phase, RolloutPhase::Staging);
+}
