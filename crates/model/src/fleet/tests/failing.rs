@@ -416,5 +416,9 @@ fn who_is_admitted_during_a_push_is_not_put_into_it() {
     let rollout = lab.staged("b");
     lab.ask(Request::Drain { host: h(3) });
     lab.ask(Request::Admit { host: h(3) });
-    assert_eq!(lab.part(rollout, 3), PartState::Dropped, "the planner adopts it when the canary wave has soaked");
+    assert_eq!(
+        lab.part(rollout, 3),
+        PartState::Dropped,
+        "the planner adopts it when the canary wave has soaked"
+    );
 }
