@@ -173,11 +173,6 @@ impl Call {
         self.failing
     }
 
-    /// How often it failed in a row.
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// What went wrong last.
     pub(super) fn fault(&self) -> Option<&str> {
         self.trouble.as_deref()
@@ -227,5 +222,37 @@ mod tests {
         call.supersede(Timestamp(0));
         call.plan(Timestamp(0));
         assert!(call.is_due(Timestamp(0) + SUPERSEDED_LIMIT));
+    }
+
+    #[test]
+    fn only_its_own_answer_frees_a_superseded_call() {
+        let mut call = Call::default();
+        call.sent(Ticket(1));
+        call.supersede(Timestamp(5));
+        call.plan(Timestamp(5));
+        assert!(!call.answered(Ticket(2)));
+        assert!(!call.is_due(Timestamp(5)), "the first call is still under way");
+    }
+
+    #[test]
+    fn a_fault_is_told_with_the_next_try_and_lasts_since_it_began_or_since_the_host_was_frozen() {
+        let mut call = Call::default();
+        let fails = |call: &mut Call, ms| {
+            call.sent(Ticket(1));
+            assert!(call.answered(Ticket(1)));
+            call.failed("no route".into(), Timestamp(ms), Backoff::STAGE, 7);
+        };
+        fails(&mut call, 10);
+        fails(&mut call, 5_000);
+        assert_eq!(call.failing(), Some(Timestamp(10)));
+        let due = call.deadline().unwrap();
+        let trouble = call.trouble(Timestamp(5_000)).unwrap();
+        assert!(trouble.starts_with("no route; next try in "), "{trouble}");
+        assert_eq!(call.trouble(due).as_deref(), Some("no route; tried again now"));
+        call.fails_anew(Timestamp(9_000));
+        assert_eq!(call.failing(), Some(Timestamp(9_000)));
+        call.worked();
+        call.fails_anew(Timestamp(9_500));
+        assert_eq!((call.failing(), call.fault()), (None, None));
     }
 }

@@ -153,7 +153,6 @@ impl Host {
         }
         self.log(format!("frozen for {}: that time does not count", words(gap)));
         self.wait.began = self.wait.began + gap;
-        self.wait.checkpoint = self.wait.checkpoint + gap;
         if matches!(step, Some(Step::Probing | Step::Joining)) {
             self.renew(now);
         }
@@ -225,5 +224,37 @@ impl Host {
 
     fn step(&self) -> Option<Step> {
         self.ledger.change.as_ref().and_then(|change| change.phase.step())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn resumed(times: u32) -> Frozen {
+        Frozen::resumed(Freezes { times, length: Duration::from_secs(9) }, Timestamp(1_000))
+    }
+
+    #[test]
+    fn an_agent_that_is_started_anew_knows_what_the_one_before_knew_of_freezes() {
+        let (now, over) = (Timestamp(1_000), Timestamp(1_000) + LIMIT);
+        let (never, once, too_often) = (resumed(0), resumed(1), resumed(RENEWALS + 1));
+        assert_eq!(never.blame(Cause::Release, LIMIT, now), Cause::Release);
+        assert!(once.excuses(LIMIT, now) && !once.excuses(LIMIT, over), "it has its time, and no more");
+        assert_eq!(once.blame(Cause::Release, LIMIT, now), Cause::Surroundings);
+        assert_eq!(once.blame(Cause::Release, LIMIT, over), Cause::Release);
+        assert!(!once.is_unfit_for(Duration::ZERO, over) && !once.hurries());
+        assert!(!too_often.excuses(LIMIT, now), "it has no time to get well any more");
+        assert_eq!(too_often.blame(Cause::Release, LIMIT, over), Cause::Surroundings);
+        assert!(too_often.is_unfit_for(LIMIT, over) && !too_often.is_unfit_for(LIMIT, now));
+    }
+
+    #[test]
+    fn that_it_was_too_often_is_written_down_and_what_comes_after_is_not() {
+        let news = |times| Freezes { times, length: Duration::ZERO }.are_news();
+        assert!(news(1) && news(RENEWALS + 1));
+        assert!(!news(RENEWALS + 2));
     }
 }

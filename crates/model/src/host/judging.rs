@@ -151,14 +151,14 @@ impl Host {
         if !self.setup.headful {
             return Some(Outcome::Done);
         }
-        let tried = self.wait.acted.is_some() || 0 < self.calls.act.failures();
         let drained = match &self.seen.standing {
             Some(StandingSeen::Absent) => true,
             // With its process, whatever was in flight is gone.
             Some(StandingSeen::Draining) => self.nothing_runs(),
             _ => false,
         };
-        if tried && self.wait.standing_ok && drained {
+        // The standing is read only after it has tried to leave, so a reading of this wait says that, too.
+        if self.wait.standing_ok && drained {
             return Some(Outcome::Done);
         }
         if let (Phase::Going { .. }, Some(denial)) = (&change.phase, &self.wait.denied) {
@@ -361,8 +361,7 @@ impl Host {
 
     /// The last reading of this wait says in service, or there is no balancer to ask.
     pub(super) fn is_in_service(&self) -> bool {
-        !self.setup.headful
-            || self.wait.standing_ok && 0 < self.wait.readings && self.wait.not_in_service == 0
+        !self.setup.headful || self.wait.standing_ok && self.wait.not_in_service == 0
     }
 
     fn judge_aborting(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
@@ -375,8 +374,8 @@ impl Host {
         }
         // A host that was out before need not come into service now; its availability is reported afterwards.
         let waited = self.over(self.policy().deadlines.join, now) && self.wait.standing_ok;
-        let joined = self.wait.acted.is_some() || 0 < self.calls.act.failures();
-        (waited || joined && self.wait.readings > 0 && self.is_in_service()).then_some(Outcome::Done)
+        // The standing is read only after it has tried to join.
+        (waited || self.is_in_service()).then_some(Outcome::Done)
     }
 }
 

@@ -136,9 +136,7 @@ impl Host {
         if before.is_some() {
             let report = self.availability_report(availability);
             let tail = match self.process() {
-                Some(ProcessSeen::Exited { fence, .. }) if availability == Availability::Out => {
-                    Some((*fence, false))
-                }
+                Some(ProcessSeen::Exited { fence, .. }) => Some((*fence, false)),
                 _ => None,
             };
             self.push_report(report, tail, now);

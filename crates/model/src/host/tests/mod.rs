@@ -16,6 +16,7 @@ mod registrations;
 mod steady;
 mod together;
 mod unasked;
+mod verdicts;
 mod waits;
 mod world;
 

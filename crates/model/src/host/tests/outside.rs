@@ -38,7 +38,11 @@ impl World {
                 let result = self.stage(release);
                 self.later(400, Event::StageEnded { ticket, result });
             }
-            Effect::Collect { ticket, .. } => self.later(5, Event::Collected { ticket, result: Ok(vec![]) }),
+            Effect::Collect { ticket, keep } => {
+                let removed: Vec<_> = self.staged.difference(&keep).cloned().collect();
+                self.staged.retain(|release| keep.contains(release));
+                self.later(5, Event::Collected { ticket, result: Ok(removed) });
+            }
             Effect::Leave { ticket } => {
                 let result = self.leave();
                 self.later(20, Event::Left { ticket, result });

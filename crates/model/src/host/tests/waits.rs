@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Timestamp,
-    host::{Event, FaultSeen, FaultWord, Miss, Stored, Ticket, words},
+    host::{Denied, Event, FaultSeen, FaultWord, Miss, Stored, Ticket, words},
 };
 
 #[test]
@@ -43,6 +43,7 @@ fn until_the_supervisor_has_said_what_runs_nothing_else_is_done() {
 
 #[test]
 fn answers_with_old_tickets_are_dropped_in_every_phase() {
+    let denied = || Denied::Exec { text: "late".into() };
     let mut world = serving(HEADFUL, Some("a"));
     world.change(Some("a"), Some("b"));
     for _ in 0..120 {
@@ -54,6 +55,13 @@ fn answers_with_old_tickets_are_dropped_in_every_phase() {
             Event::Probed { ticket, result: Err(Miss::Service("late".into())) },
             Event::StandingRead { ticket, result: Ok(crate::host::StandingSeen::Absent) },
             Event::TailRead { ticket, result: Ok("late".into()) },
+            Event::Stopped { ticket, result: Err(denied()) },
+            Event::Started { ticket, result: Err(denied()) },
+            Event::Kept { ticket, result: Err(denied()) },
+            Event::MigrateCalled { ticket, result: Err(denied()) },
+            Event::MigrationStopped { ticket, result: Err(denied()) },
+            Event::StageEnded { ticket, result: Ok(()) },
+            Event::Collected { ticket, result: Ok(vec![release("b").id]) },
         ] {
             let now = world.now;
             let effects = world.host.handle(event.clone(), now);
