@@ -368,12 +368,12 @@ impl fmt::Display for Why {
     }
 }
 
-/// The only host that has another value than all others, if there is one.
+/// The only host that has a value of its own, if there is one. Of two that differ, each has.
 fn odd_one(values: &[(HostId, String)]) -> Option<&HostId> {
     let alone =
         |(_, value): &&(HostId, String)| values.iter().filter(|(_, other)| other == value).count() == 1;
     let mut odd = values.iter().filter(alone);
-    let (host, _) = odd.next().filter(|_| 2 < values.len())?;
+    let (host, _) = odd.next()?;
     odd.next().is_none().then_some(host)
 }
 

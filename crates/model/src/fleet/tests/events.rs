@@ -85,3 +85,14 @@ fn ended_rollouts_and_completed_releases_are_kept_up_to_a_limit() {
     assert_eq!(lab.service().completed.len(), super::service::COMPLETED_KEPT);
     assert_eq!(lab.service().last_completed(), Some(&release("r59")));
 }
+
+#[test]
+fn what_a_process_wrote_at_its_end_is_found_again_in_the_events() {
+    let mut lab = Lab::serving(2);
+    lab.staged("m1");
+    lab.migrates(1, "m1", MigrationEnd::Unknown { reason: "nobody saw".into() });
+    assert_eq!(lab.fleet.events.iter().map(|event| event.kind.tail()).filter(|it| *it == "log").count(), 1);
+    let (availability, cause, reason) = (Availability::Out, Cause::Surroundings, "exit code 1".to_owned());
+    lab.report(2, Report::Availability { availability, cause, reason, tail: "oops".into() });
+    assert_eq!(lab.fleet.events.back().unwrap().kind.tail(), "oops");
+}

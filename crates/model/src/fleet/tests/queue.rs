@@ -9,6 +9,9 @@ fn pushes_are_checked_where_they_enter() {
     lab.enrol(1);
     lab.terminate(1);
     assert_refused(&lab.push("a"), "unknown service");
+    let asks = Act::Ask { service: "wbe".parse().unwrap(), by: by("because"), request: Request::Pause };
+    let Reply::Refused(refusal) = lab.apply(asks) else { panic!("there is no such service") };
+    assert_eq!(refusal.to_string(), "no host declares service wbe; declared are: web");
 }
 
 #[test]

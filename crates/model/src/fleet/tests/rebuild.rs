@@ -151,6 +151,12 @@ fn the_rollout_under_way_is_paused_until_an_operator_has_looked() {
     assert_eq!(lab.rollout(rollout).paused, None);
 
     let mut lab = mid_rollout();
+    lab.ask(Request::Pause);
+    rebuilt(&mut lab);
+    let rollout = lab.active();
+    assert_eq!(lab.rollout(rollout).paused, Some(by("because")), "the word of whoever had paused it stays");
+
+    let mut lab = mid_rollout();
     rebuilt(&mut lab);
     assert_eq!(lab.ask(Request::Abort { leave: false }), Reply::Done);
 }

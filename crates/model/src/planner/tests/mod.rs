@@ -11,6 +11,7 @@ mod preview;
 mod scale;
 mod script;
 mod sightings;
+mod turns;
 mod walk;
 
 macro_rules! scenarios {

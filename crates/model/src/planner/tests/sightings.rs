@@ -57,6 +57,17 @@ fn a_host_that_never_spoke_is_silent_an_interval_after_the_leader_learned_of_it(
 }
 
 #[test]
+fn silences_are_told_with_how_long_they_last() {
+    let (play, host, _) = play();
+    let mut sightings = Sightings::new(SILENT_AFTER, at(100));
+    sightings.observe(&play.fleet, at(100));
+    sightings.hear(&host, at(105));
+    assert!(sightings.silences(at(114)).is_empty());
+    assert_eq!(sightings.silences(at(115)), [(host.clone(), secs(10))].into());
+    assert_eq!(sightings.silences(at(125)), [(host, secs(20))].into());
+}
+
+#[test]
 fn a_new_leader_learns_for_one_interval() {
     let sightings = Sightings::new(SILENT_AFTER, at(100));
     assert!(sightings.is_learning(at(109)));
