@@ -30,6 +30,7 @@ fn a_migration_is_reported_as_it_starts_and_as_it_ends() {
             (world.acts.clone(), world.told()),
             (vec!["migrate b".into()], vec!["migration started".into()])
         );
+        assert_eq!(world.host.sighting(world.now).trouble, None);
         world.end_migration(exit);
         world.run(secs(5));
         let wanted = match reason {

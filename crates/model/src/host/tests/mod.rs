@@ -14,6 +14,7 @@ mod process;
 mod refusals;
 mod registrations;
 mod steady;
+mod tellings;
 mod together;
 mod unasked;
 mod verdicts;

@@ -31,7 +31,9 @@ impl World {
                 self.later(20, Event::StandingRead { ticket, result });
             }
             Effect::QueryStaged { ticket } => {
-                let result = Ok(self.staged.clone());
+                let text = "list the store: no such file".to_owned();
+                let gone = FaultSeen { kind: FaultWord::Transient, text };
+                let result = if self.store_is_gone { Err(gone) } else { Ok(self.staged.clone()) };
                 self.later(5, Event::StagedRead { ticket, result });
             }
             Effect::Stage { ticket, release } => {
@@ -110,7 +112,8 @@ impl World {
         self.acts.push(format!("stage {}", release.id));
         if 0 < self.stage_faults {
             self.stage_faults -= 1;
-            return Err(FaultSeen { kind: FaultWord::Transient, text: "fetch: no route".into() });
+            let text = format!("fetch: no route {}", self.stage_faults / 2);
+            return Err(FaultSeen { kind: FaultWord::Transient, text });
         }
         self.staged.insert(release.id);
         Ok(())
@@ -194,6 +197,10 @@ impl World {
 
     fn start_migration(&mut self, fence: Fence, id: ReleaseId) -> Result<(), Denied> {
         self.denial("migrate")?;
+        if 0 < self.migrations_forgotten {
+            self.migrations_forgotten -= 1;
+            return Ok(());
+        }
         let again = self.migration.as_ref().is_some_and(|(release, seen)| {
             *release == id
                 && matches!(seen, MigrationSeen::Running { fence: under } | MigrationSeen::Ended { fence: under, .. } if *under == fence)
@@ -227,6 +234,7 @@ impl World {
             self.believe(&report);
         }
         self.reports.push(report);
+        self.proposed.push(id.0);
         let took = self.slow_answer;
         let ms = u64::try_from(took.as_millis()).unwrap();
         self.later(ms, Event::ReportAnswered { id, answer, took });

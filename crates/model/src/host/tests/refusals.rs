@@ -134,6 +134,17 @@ fn a_migration_that_could_not_be_called_is_tried_again_and_started_once() {
 }
 
 #[test]
+fn a_migration_of_which_there_is_no_record_is_called_again_after_a_while() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.migrations_forgotten = 1;
+    world.migrate("b", 5);
+    let says = "the supervisor has no record of the migration yet; next try";
+    assert!(world.run_until(secs(2), |world| trouble(world).starts_with(says)), "{}", trouble(&world));
+    world.run(secs(10));
+    assert_eq!((world.acts.clone(), trouble(&world)), (vec!["migrate b".to_owned()], String::new()));
+}
+
+#[test]
 fn a_migration_that_was_refused_for_good_is_given_back_and_one_that_cannot_be_run_has_failed() {
     let stale = "the supervisor has seen fence 1.9, which is newer".to_owned();
     for (denied, expected) in [

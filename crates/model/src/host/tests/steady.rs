@@ -220,9 +220,9 @@ fn a_release_that_is_wanted_once_more_is_reported_at_once() {
 
 #[test]
 fn a_change_whose_end_was_lost_with_the_old_cluster_is_told_again() {
-    for (to, told) in [("a", "changed"), ("b", "abandoned")] {
+    for (number, to, told) in [(1, "a", "changed"), (1, "b", "abandoned"), (0, "b", "abandoned")] {
         let mut world = serving(HEADFUL, Some("a"));
-        world.grant(ChangeGrant { phase: PhaseKind::Soaking, ..grant(1, Some("z"), Some(to)) });
+        world.grant(ChangeGrant { phase: PhaseKind::Soaking, ..grant(number, Some("z"), Some(to)) });
         world.run(secs(8));
         assert_eq!(world.told().first().map(String::as_str), Some(told), "granted to go to {to}, serves a");
         assert_eq!(world.acts, [""; 0], "nothing is done under a grant that was used up");

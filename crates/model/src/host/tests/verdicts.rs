@@ -197,6 +197,9 @@ fn what_nobody_needs_is_collected_after_a_change_and_nothing_else() {
         "the one served before is the fleet's to keep"
     );
     assert_eq!(world.host.sighting(world.now).staged, world.staged);
+    world.assignment.stage.push(release("next"));
+    world.assign();
+    assert!(world.run_until(secs(5), |world| world.was_told("staged next") == 1), "{:?}", world.told());
 }
 
 #[test]

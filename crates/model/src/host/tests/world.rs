@@ -61,6 +61,10 @@ pub(super) struct World {
     // The store and the fleet.
     pub(super) staged: BTreeSet<ReleaseId>,
     pub(super) stage_faults: u32,
+    /// It does not say what it has.
+    pub(super) store_is_gone: bool,
+    /// So often a supervisor that is told to migrate says yes and forgets it.
+    pub(super) migrations_forgotten: u32,
     pub(super) cut_off: bool,
     pub(super) slow_answer: Duration,
     /// What verifying and starting takes.
@@ -69,6 +73,8 @@ pub(super) struct World {
     // What happened.
     pub(super) acts: Vec<String>,
     pub(super) reports: Vec<Report>,
+    /// The names under which they were proposed.
+    pub(super) proposed: Vec<u64>,
     pub(super) logs: Vec<String>,
     pub(super) effects: usize,
     pub(super) crash_at: Option<usize>,
@@ -111,12 +117,15 @@ impl World {
             unhealthy_until: Timestamp(0),
             staged,
             stage_faults: 0,
+            store_is_gone: false,
+            migrations_forgotten: 0,
             cut_off: false,
             slow_answer: Duration::from_millis(10),
             verify_ms: 10,
             refuses: false,
             acts: vec![],
             reports: vec![],
+            proposed: vec![],
             logs: vec![],
             effects: 0,
             crash_at: None,
