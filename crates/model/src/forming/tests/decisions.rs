@@ -216,3 +216,29 @@ fn late_and_foreign_answers_change_nothing() {
     }
     assert!(h1.heard.is_empty(), "{:?}", h1.heard);
 }
+
+#[test]
+fn no_host_becomes_a_member_of_another_group_than_the_one_it_began() {
+    let all = roster(1, "h1 h2 h3");
+    let (mine, other) = (all.cluster.clone(), cluster("c9"));
+    let refused = format!("refuse(nothing of the group {other} was begun here)");
+    for record in [
+        standing(1, Standing::Initialising(all.clone())),
+        standing(1, Standing::Member { cluster: mine.clone() }),
+        standing(1, Standing::Agreed(all)),
+    ] {
+        let began = !matches!(record.standing, Standing::Agreed(_));
+        let mut h1 = former_with("h1", 3, record);
+        let effects = short(&h1.handle(Event::Initialised { cluster: other.clone() }, at(1)));
+        assert!(effects.starts_with(&refused), "{effects}");
+        let again = short(&h1.handle(Event::Initialised { cluster: mine.clone() }, at(2)));
+        assert_eq!(again.contains("refuse("), !began, "{again}");
+    }
+}
+
+#[test]
+fn a_state_directory_is_named_by_the_same_text_that_it_is_read_from() {
+    let text = serde_json::to_string(&identity("h7").state).unwrap();
+    assert_eq!(text, r#""00000000-0000-0000-0000-000000000007""#);
+    assert_eq!(serde_json::from_str::<StateUuid>(&text).unwrap(), identity("h7").state);
+}

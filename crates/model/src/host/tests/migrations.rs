@@ -233,12 +233,13 @@ fn a_host_remembers_the_migrations_that_it_was_granted_each_release_once_and_the
 fn a_migration_ends_at_its_deadline_where_nothing_is_served_yet() {
     for crashes in [false, true] {
         let mut world = serving(HEADFUL, None);
+        world.assignment.policy.deadlines.migrate = secs(605);
         world.migrate("b", 5);
         world.run(secs(300));
         if crashes {
             world.crash();
         }
-        world.run(secs(299));
+        world.run(secs(304));
         assert_eq!(world.acts, ["migrate b"]);
         // What it had lasted is written down every 10 s.
         world.run(secs(if crashes { 12 } else { 2 }));

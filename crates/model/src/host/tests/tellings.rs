@@ -89,3 +89,14 @@ fn a_process_is_kept_running_after_every_change() {
         assert_eq!(world.running(), Some(to), "the keeper has started it again");
     }
 }
+
+#[test]
+fn what_runs_is_not_told_in_the_middle_of_a_change_that_the_fleet_has_lost() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(10), |world| world.acts == ["leave"]));
+    (world.assignment.change, world.assignment.current) = (None, Some(release("z")));
+    world.assign();
+    world.run(secs(2));
+    assert_eq!(world.was_told("runs"), 0, "{:?}", world.told());
+}

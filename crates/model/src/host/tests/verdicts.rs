@@ -161,6 +161,17 @@ fn what_was_seen_before_a_freeze_counts_no_more() {
     assert!(!wait.standing_ok && wait.read.is_none() && wait.probed.is_none());
 }
 
+#[test]
+fn an_answer_from_before_a_freeze_says_nothing_of_what_is_after_it() {
+    let mut world = serving(HEADFUL, Some("a"));
+    assert!(world.run_until(secs(5), |world| world.host.calls.probe.is_out()));
+    world.behaves("a", ILL);
+    world.freeze(secs(60), secs(0));
+    world.run(Duration::from_millis(500));
+    assert_eq!(world.host.wait.passes, 0);
+    assert_ne!(world.host.wait.probed, None, "it was looked at anew");
+}
+
 /// Nothing is watched there that would wake it.
 #[test]
 fn a_host_that_serves_nothing_yet_tries_again_by_itself() {
