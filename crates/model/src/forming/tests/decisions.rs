@@ -242,3 +242,18 @@ fn a_state_directory_is_named_by_the_same_text_that_it_is_read_from() {
     assert_eq!(text, r#""00000000-0000-0000-0000-000000000007""#);
     assert_eq!(serde_json::from_str::<StateUuid>(&text).unwrap(), identity("h7").state);
 }
+
+#[test]
+fn a_host_that_joins_is_bound_by_the_group_it_was_told_of_and_by_no_other() {
+    let mut h3 = former("h3", 3);
+    let _ = h3.handle(list("h1 h2 h3"), at(0));
+    let told = says("h2", Said::Group { cluster: cluster("c1") });
+    let effects = short(&h3.handle(told, at(1)));
+    assert!(effects.contains("join(c1)"), "{effects}");
+    let contact = |name: &str| Event::Contacted { cluster: cluster(name), from: id("h1") };
+    let effects = short(&h3.handle(contact("c9"), at(2)));
+    assert!(effects.starts_with("refuse(nothing of the group c9 was begun here)"), "{effects}");
+    assert_eq!(h3.cluster(), None);
+    let _ = h3.handle(contact("c1"), at(3));
+    assert_eq!(h3.cluster(), Some(&cluster("c1")));
+}

@@ -172,6 +172,24 @@ fn an_answer_from_before_a_freeze_says_nothing_of_what_is_after_it() {
     assert_ne!(world.host.wait.probed, None, "it was looked at anew");
 }
 
+/// The balancer finds it ill only a while after it goes on: that is no time in service, and no word against the release.
+#[test]
+fn a_soak_stands_still_while_its_host_is_not_well_after_a_freeze() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.assignment.policy.soak = secs(60);
+    world.change(Some("a"), Some("b"));
+    let soaks = |world: &World| world.host.sighting(world.now).phase == PhaseKind::Soaking;
+    assert!(world.run_until(secs(60), soaks));
+    world.run(secs(1));
+    world.freeze(secs(10), secs(0));
+    world.run(secs(3));
+    world.unhealthy_until = world.now + secs(40);
+    world.run(secs(77));
+    assert_eq!((world.was_told("changed"), world.was_told("failed")), (0, 0), "{:?}", world.told());
+    assert!(world.run_until(secs(30), settled), "{}", waits_for(&world));
+    assert_eq!(world.running(), Some("b"));
+}
+
 /// Nothing is watched there that would wake it.
 #[test]
 fn a_host_that_serves_nothing_yet_tries_again_by_itself() {
