@@ -175,7 +175,8 @@ fn an_agent_that_does_not_know_what_is_switched_on_is_refused_and_changes_nothin
 #[test]
 fn an_assignment_is_the_hosts_own_view() {
     let mut lab = Lab::serving(2);
-    assert!(!lab.fleet.assignment(&h(9)).enrolled);
+    let nobodys = Assignment { revision: lab.fleet.revision, ..Assignment::default() };
+    assert_eq!(lab.fleet.assignment(&h(9)), nobodys, "not enrolled, and as new as the fleet");
     let rollout = lab.staged("m1");
     lab.grant_migration(1, "m1").unwrap();
     let view = lab.fleet.assignment(&h(1)).services.remove(&web()).unwrap();

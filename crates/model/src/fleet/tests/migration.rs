@@ -286,3 +286,15 @@ fn what_a_failed_migration_wrote_is_kept_as_long_as_its_rollout_and_its_outcome_
     assert_eq!((tail("m1"), tail("m60")), (String::new(), "log".to_owned()));
     assert!(lab.service().quarantine.contains_key(&id("m1")));
 }
+
+#[test]
+fn what_is_known_of_a_migration_is_told_once_for_the_fleet_or_for_each_host() {
+    let running = |host| MigrationState::Running { host: h(host), started: false };
+    for (migrate, expected) in [(MigratePer::Fleet, None), (MigratePer::Host, Some(h(1)))] {
+        let mut lab = Lab::serving_with(2, Policy { migrate, ..policy(1) });
+        lab.staged("m1");
+        lab.grant_migration(1, "m1").unwrap();
+        let known = &lab.service().migrations[&id("m1")];
+        assert_eq!(known.states().collect::<Vec<_>>(), [(expected.as_ref(), &running(1))]);
+    }
+}
