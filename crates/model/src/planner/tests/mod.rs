@@ -61,6 +61,7 @@ scenarios! {
     preview
     preview_first
     preview_held
+    preview_in_mid_change
     preview_in_the_way
     push_behind_a_good_one
     queue
