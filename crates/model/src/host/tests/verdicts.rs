@@ -190,6 +190,17 @@ fn a_soak_stands_still_while_its_host_is_not_well_after_a_freeze() {
     assert_eq!(world.running(), Some("b"));
 }
 
+#[test]
+fn a_soak_goes_on_after_a_freeze_also_where_there_is_nothing_to_look_at() {
+    for setup in [HEADLESS, BARE] {
+        let mut world = carried_to(setup, PhaseKind::Soaking);
+        world.run(secs(1));
+        world.freeze(secs(10), secs(0));
+        assert!(world.run_until(secs(10), settled), "{setup:?}: {}", waits_for(&world));
+        assert_eq!((world.was_told("failed"), world.running()), (0, Some("b")), "{setup:?}");
+    }
+}
+
 /// Nothing is watched there that would wake it.
 #[test]
 fn a_host_that_serves_nothing_yet_tries_again_by_itself() {
