@@ -191,7 +191,7 @@ impl Shelf {
         if order.last() == Some(id) {
             return Ok(());
         }
-        let staged = self.staged()?;
+        let staged = self.standing()?;
         order.retain(|known| known != id && staged.contains(known));
         order.push(id.clone());
         let text: String = order.iter().map(|id| format!("{id}\n")).collect();

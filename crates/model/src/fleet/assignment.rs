@@ -18,7 +18,8 @@ pub struct Assignment {
     pub revision: Revision,
     /// Whether the fleet knows the host; otherwise it enrols (again).
     pub enrolled: bool,
-    /// The run of its agent that said last who it is. If that is an earlier one, its word has come late and counts: the host has to say it again.
+    /// The run of its agent that enrolled it last; empty where who tells this does not know. If it is not the present run, the word of another one came
+    /// late and took its place: the host enrols again.
     #[serde(default)]
     pub introduced_by: String,
     /// The state directory that it is for: another one under the same name is another host, and not meant.
@@ -89,7 +90,8 @@ impl Assignment {
     /// what an earlier run said, whose word has come late. What is older than `since` says nothing about it.
     #[must_use]
     pub fn asks_who(&self, by: &str, since: Revision) -> bool {
-        since <= self.revision && (!self.enrolled || self.introduced_by != by)
+        let late = !self.introduced_by.is_empty() && self.introduced_by != by;
+        since <= self.revision && (!self.enrolled || late)
     }
 }
 

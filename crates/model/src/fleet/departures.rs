@@ -6,11 +6,11 @@ use super::{
     Fleet,
     command::{Evidence, Refusal, Reply},
     event::EventKind,
-    migration::MigrationState,
+    migration::{MigrationState, Migrations},
     rollout::PartState,
     scene::{Scene, Scribe},
 };
-use crate::{HostId, ServiceName};
+use crate::{HostId, ReleaseId, ServiceName};
 
 /// Departed hosts that are remembered.
 const DEPARTED_KEPT: usize = 256;
@@ -41,22 +41,53 @@ impl Fleet {
                 scene.without(host, "the host departed");
             }
         }
-        self.forget_departed();
+        self.forget_departed(scribe);
         Ok(Reply::Done)
     }
 
-    fn forget_departed(&mut self) {
+    /// Who is no longer remembered is another machine when the name comes again: nobody could tell any more.
+    fn forget_departed(&mut self, scribe: &mut Scribe) {
         let mut departed: Vec<_> = self.hosts.iter().filter(|(_, host)| host.departed.is_some()).collect();
         departed.sort_by_key(|(_, host)| host.enrolled);
         let surplus = departed.len().saturating_sub(DEPARTED_KEPT);
         let surplus: Vec<HostId> = departed.into_iter().take(surplus).map(|(id, _)| id.clone()).collect();
         for host in surplus {
             self.hosts.remove(&host);
+            self.forget_migrated(&host, scribe);
+        }
+    }
+
+    /// The name is another machine's: what was migrated on the disk of the one that departed was not on its own, and what nobody knows of that one
+    /// matters no more.
+    pub(super) fn forget_migrated(&mut self, host: &HostId, scribe: &mut Scribe) {
+        let names: Vec<ServiceName> = self.services.keys().cloned().collect();
+        for name in names {
+            if let Ok(mut scene) = self.scene(&name, scribe) {
+                scene.forget_migrated(host);
+            }
         }
     }
 }
 
 impl Scene<'_> {
+    fn forget_migrated(&mut self, host: &HostId) {
+        let migrated = |known: &Arc<Migrations>| known.hosts.contains_key(host);
+        let known = self.service.migrations.iter().filter(|(_, known)| migrated(known));
+        let releases: Vec<ReleaseId> = known.map(|(release, _)| release.clone()).collect();
+        for release in releases {
+            let known = self.service.migrations.get_mut(&release).map(Arc::make_mut);
+            let before = known.and_then(|known| known.hosts.remove(host));
+            if matches!(before, Some(MigrationState::Unknown { .. })) {
+                self.note(
+                    None,
+                    Some(host),
+                    EventKind::Migration { release: release.clone(), state: MigrationState::Never },
+                );
+                self.goes_on_migrating(&release);
+            }
+        }
+    }
+
     /// The service goes on without the host. A migration that it may have started is unknown, never "not run".
     pub(super) fn without(&mut self, host: &HostId, why: &str) {
         self.touch();

@@ -7,7 +7,6 @@ use super::{
     command::{Enrolment, Evidence, Refusal, Reply},
     event::EventKind,
     host::{Availability, Host, HostService},
-    migration::MigrationState,
     scene::Scribe,
 };
 use crate::{HostId, ServiceName};
@@ -41,7 +40,7 @@ impl Fleet {
         }
         // A host that departed and is back under its name is a new host: nothing of the old record speaks for it.
         if self.hosts.get(host).is_some_and(|known| known.departed.is_some() && known.state != *state) {
-            self.forget_migrated(host);
+            self.forget_migrated(host, scribe);
         }
         self.hosts.retain(|id, known| id != host || known.departed.is_none());
         let enrolled = scribe.revision;
@@ -101,18 +100,6 @@ impl Fleet {
         #[cfg(feature = "next-level")]
         self.tell_services_of(host, scribe);
         Ok(Reply::Done)
-    }
-
-    /// Another machine has the name now: what was migrated on the old one's disk was not on its own. What nobody knows still waits for a word.
-    fn forget_migrated(&mut self, host: &HostId) {
-        for service in self.services.values_mut() {
-            for migrations in service.migrations.values_mut() {
-                let known = migrations.hosts.get(host);
-                if known.is_some_and(|state| !matches!(state, MigrationState::Unknown { .. })) {
-                    Arc::make_mut(migrations).hosts.remove(host);
-                }
-            }
-        }
     }
 
     /// Silence is no evidence: locks and slots stay where they are, and the host counts as out.

@@ -271,13 +271,22 @@ impl Scene<'_> {
                 self.migration_failed(release, host, &format!("{} said so", by.name));
             }
         }
+        self.goes_on_migrating(release);
+        Ok(Reply::Done)
+    }
+
+    /// A rollout that waits for a word on a migration of this release waits no longer, if nothing of it is unknown.
+    pub(super) fn goes_on_migrating(&mut self, release: &ReleaseId) {
+        let unknown = |(_, state): (_, &MigrationState)| matches!(state, MigrationState::Unknown { .. });
+        if self.service.migrations.get(release).is_some_and(|known| known.states().any(unknown)) {
+            return;
+        }
         let waits = |rollout: &&Rollout| {
             matches!(rollout.phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. })
         };
         if let Some(id) = self.rollout_to(release).filter(waits).map(|rollout| rollout.id) {
             self.set_phase(id, RolloutPhase::Migrating);
         }
-        Ok(Reply::Done)
     }
 
     /// The release may be used again, which includes another try of a migration that failed.

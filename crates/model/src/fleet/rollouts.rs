@@ -126,16 +126,16 @@ impl Scene<'_> {
         }
         if self.service.active == Some(id) {
             self.service.active = None;
+            self.forget_setbacks();
             self.promote_next();
         } else if self.service.next == Some(id) {
             self.service.next = None;
         }
         self.forget_staged();
-        self.forget_setbacks();
     }
 
-    /// How often a host was set back counts within one rollout.
-    fn forget_setbacks(&mut self) {
+    /// How often a host was set back counts within one rollout, however often what waits behind it is replaced.
+    pub(super) fn forget_setbacks(&mut self) {
         let name = self.name;
         let had = |record: &Arc<Host>| record.services.get(name).is_some_and(|here| here.setbacks != 0);
         for record in self.hosts.values_mut().filter(|record| had(record)) {

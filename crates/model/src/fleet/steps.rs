@@ -107,6 +107,7 @@ impl Scene<'_> {
         self.service.next = None;
         self.service.active = Some(id);
         self.finish(active, &Outcome::Superseded { by: id });
+        self.forget_setbacks();
         let rollout = self.rollout(id)?;
         let mut now = self.parts(rollout.target.as_ref(), rollout.kind);
         for (host, part) in &mut self.rollout_mut(id)?.parts {

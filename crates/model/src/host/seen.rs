@@ -194,6 +194,11 @@ impl Host {
             // Another process: what was known of the one before does not count.
             (self.wait.passes, self.wait.misses, self.wait.miss) = (0, 0, None);
             self.seen.probe = None;
+            // An answer that is on its way is about that one, too.
+            if self.calls.probe.is_out() {
+                self.calls.probe.supersede(now);
+                self.calls.probe.plan(now);
+            }
         } else if is_ready(&observed.process) != self.process().is_some_and(is_ready) {
             // It has said so just now: the next probe need not wait for its turn.
             self.calls.probe.advance(now);

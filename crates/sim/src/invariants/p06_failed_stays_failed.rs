@@ -126,8 +126,14 @@ fn is_excused(world: &World, service: ServiceNo, release: &ReleaseId, act: &Act)
                 *at <= world.at && set
             })
     };
+    // Who reports, has seen it; what somebody else does is about all that hosts have reported before.
+    let seen_on: Vec<HostNo> = match act {
+        Act::Report { host, .. } => world.number(host).into_iter().collect(),
+        _ => (0..world.hosts.len()).collect(),
+    };
     let policies = spec.policies.iter().enumerate().filter(|(number, _)| counted(*number));
-    let well = policies.into_iter().all(|(_, policy)| traits.is_good(policy));
+    let well =
+        policies.into_iter().all(|(_, policy)| seen_on.iter().all(|host| traits.is_good_on(*host, policy)));
     let said =
         matches!(act, Act::Ask { request: Request::ResolveMigration { verdict: Word::Failed, .. }, .. });
     let killed = world.killed.contains(&(service, release.clone()));

@@ -279,7 +279,10 @@ fn of_the_network(chance: &mut Chance, hosts: usize, host: HostNo, length: Lengt
         2 => Item::Mute { host, length },
         3 => Item::Apart { one: host, other: chance.index(hosts), length },
         4 => Item::Laggard { host, length },
-        6 => Item::Split { side: u16::try_from(chance.below(1 << hosts.min(15))).unwrap_or(0), length },
+        6 if 1 < hosts => {
+            let side = chance.between(1, (1 << hosts.min(15)) - 2);
+            Item::Split { side: u16::try_from(side).unwrap_or(1), length }
+        }
         5 => {
             let restarts = Length(u32::try_from(chance.below(length.ms() + 1)).unwrap_or(0));
             Item::Behind { host, restarts, length }

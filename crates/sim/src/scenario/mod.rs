@@ -146,11 +146,13 @@ impl Traits {
         })
     }
 
-    /// Whether nothing is wrong with it anywhere, so that nothing may ever condemn it.
+    /// Whether nothing is wrong with it on this host, so that nothing there may condemn it.
     #[must_use]
-    pub(crate) fn is_good(&self, policy: &Policy) -> bool {
-        self.ill.is_none()
-            && self.migrates_well(policy)
+    pub(crate) fn is_good_on(&self, host: HostNo, policy: &Policy) -> bool {
+        let (takes, code) = self.migrates_on(host);
+        self.ill_on(host).is_none()
+            && code == 0
+            && takes.ms() < ms(policy.deadlines.migrate) / 2
             && self.healthy_after.ms() < ms(policy.deadlines.healthy) / 2
     }
 }

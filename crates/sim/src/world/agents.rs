@@ -85,7 +85,8 @@ pub(crate) struct Agent {
     pub(crate) machines: Vec<Machine>,
     /// The fleet has taken this host.
     pub(crate) enrolled: bool,
-
+    /// In this entry, as far as it knows.
+    enrolled_in: Revision,
     enrolling: bool,
     /// Proposals so far.
     sequence: u64,
@@ -179,7 +180,14 @@ impl World {
         let here = &mut self.hosts[host];
         here.runs += 1;
         here.learning = false;
-        here.agent = Some(Agent { machines, enrolled: false, enrolling: false, sequence: 0, view: None });
+        here.agent = Some(Agent {
+            machines,
+            enrolled: false,
+            enrolled_in: Revision(0),
+            enrolling: false,
+            sequence: 0,
+            view: None,
+        });
         let run = here.runs;
         self.told(|| format!("the agent of h{host} starts (run {run})"));
         for service in 0..self.services.len() {
@@ -283,6 +291,7 @@ impl World {
                 if !agent.enrolled {
                     return self.later(REFUSED_PAUSE, Happening::Enrols { host, run });
                 }
+                agent.enrolled_in = self.letters[letter].revision;
                 self.later(1, Happening::Learn { host });
             }
             From::Person { .. } | From::Nobody => (),
@@ -316,7 +325,7 @@ impl World {
             return;
         }
         agent.view = Some(assignment.revision);
-        let again = !agent.enrolling && assignment.asks_who(&proposer, Revision(0));
+        let again = !agent.enrolling && assignment.asks_who(&proposer, agent.enrolled_in);
         if assignment.enrolled && mine && again {
             self.enrol(host);
         }

@@ -82,6 +82,8 @@ pub(crate) struct Letter {
     /// When it was offered first, by the host's clock.
     pub(crate) began: model::Timestamp,
     pub(crate) reply: Option<Reply>,
+    /// The entry that it became.
+    pub(crate) revision: model::Revision,
     pub(crate) done: bool,
 }
 

@@ -290,7 +290,16 @@ impl World {
     pub(super) fn letter(&mut self, host: HostNo, of: From, command: Command) -> usize {
         let run = self.hosts[host].runs;
         let began = self.hosts[host].clock.read(self.at);
-        self.letters.push(Letter { command, host, run, of, began, reply: None, done: false });
+        self.letters.push(Letter {
+            command,
+            host,
+            run,
+            of,
+            began,
+            reply: None,
+            revision: Revision(0),
+            done: false,
+        });
         self.letters.len() - 1
     }
 
@@ -331,6 +340,7 @@ impl World {
             return;
         }
         self.letters[letter].reply = Some(reply);
+        self.letters[letter].revision = self.fleet.revision;
         let run = self.letters[letter].run;
         let after = self.message() + 1;
         self.later(after, Happening::Answered { letter, run });

@@ -90,7 +90,10 @@ impl World {
                 let begins = here.change.is_none() && ledger.change.is_some();
                 let ends = here.change.is_some() && ledger.change.is_none();
                 *here = *ledger;
-                if ends {
+                let wants = self.hosts[host].disks[service].ledger.serving.as_ref();
+                let runs = self.hosts[host].keepers[service].process().map(|process| &process.release);
+                // What is not there at the end of its change has to come back in its time.
+                if ends && wants.map(|release| &release.id) != runs {
                     self.hosts[host].disturbed = self.at;
                 }
                 if begins {

@@ -131,6 +131,18 @@ fn setbacks_count_within_one_rollout() {
 }
 
 #[test]
+fn what_waits_behind_a_rollout_and_is_replaced_forgives_no_setback() {
+    let mut lab = Lab::serving(2);
+    let rollout = lab.staged("b");
+    lab.wave(&[1]);
+    for next in ["c", "d", "e", "f", "c"] {
+        is_set_back(&mut lab, 1);
+        lab.pushed(next);
+    }
+    assert!(matches!(lab.rollout(rollout).phase, RolloutPhase::Halted { why: Halt::SetBack { .. }, .. }));
+}
+
+#[test]
 fn a_restart_that_is_halted_for_a_host_fails_with_the_release_on_another() {
     let mut lab = Lab::serving_with(2, policy(2));
     let Reply::Accepted(restart) = lab.ask(Request::Restart) else { panic!("a restart") };

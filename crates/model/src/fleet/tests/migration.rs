@@ -68,6 +68,22 @@ fn another_machine_of_the_same_name_is_migrated_by_itself() {
 }
 
 #[test]
+fn what_nobody_knows_of_a_machine_that_is_gone_is_not_said_of_the_next_one() {
+    let mut lab = Lab::serving_with(2, Policy { migrate: MigratePer::Host, ..policy(1) });
+    let rollout = lab.staged("m1");
+    lab.migrates(1, "m1", MigrationEnd::Succeeded);
+    lab.grant_migration(2, "m1").unwrap();
+    lab.terminate(2);
+    assert!(matches!(state(&lab, "m1", 2), MigrationState::Unknown { .. }));
+    let phase = lab.rollout(rollout).phase.clone();
+    assert!(matches!(phase, RolloutPhase::Halted { why: Halt::MigrationUnknown { .. }, .. }), "{phase}");
+    lab.apply(Act::Enrol(enrolment(2, "another state")));
+    assert_eq!(state(&lab, "m1", 2), MigrationState::Never);
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Migrating, "nothing waits for a word any more");
+    assert_refused(&lab.ask(resolve(Verdict::Succeeded)), "not now");
+}
+
+#[test]
 fn where_it_runs_is_settled_by_the_first_grant() {
     let mut lab = Lab::serving(2);
     lab.staged("m1");

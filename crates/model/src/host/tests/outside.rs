@@ -85,7 +85,7 @@ impl World {
             }
             Effect::Probe { ticket } => {
                 let result = self.probe();
-                self.later(2, Event::Probed { ticket, result });
+                self.later(self.probe_ms, Event::Probed { ticket, result });
             }
             Effect::Migrate { ticket, fence, release } => {
                 let result = self.start_migration(fence, release.id).map(|()| self.observed());

@@ -117,6 +117,21 @@ fn what_is_started_anew_after_a_freeze_may_take_its_time() {
 }
 
 #[test]
+fn an_answer_of_the_process_before_is_none_of_the_next_one() {
+    for after in (0..6_000).step_by(100) {
+        let mut world = serving(HEADFUL, Some("a"));
+        world.probe_ms = 250;
+        world.run(Duration::from_millis(after));
+        world.process = ProcessSeen::Stopped;
+        world.news();
+        assert!(world.run_until(secs(10), |world| world.acts == ["start a"]), "{:?}", world.acts);
+        world.run(Duration::from_millis(270));
+        let probe = world.host.sighting(world.now).health.probe;
+        assert!(!world.is_healthy() && probe.is_none_or(|probe| !probe.passed), "{after} ms");
+    }
+}
+
+#[test]
 fn a_host_that_someone_deregistered_is_reported_and_not_registered_again() {
     let mut world = serving(HEADFUL, Some("a"));
     world.run(secs(5));

@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) migrations_forgotten: u32,
     pub(super) cut_off: bool,
     pub(super) slow_answer: Duration,
+    /// What a probe takes.
+    pub(super) probe_ms: u64,
     /// What verifying and starting takes.
     pub(super) verify_ms: u64,
     pub(super) refuses: bool,
@@ -121,6 +123,7 @@ impl World {
             migrations_forgotten: 0,
             cut_off: false,
             slow_answer: Duration::from_millis(10),
+            probe_ms: 2,
             verify_ms: 10,
             refuses: false,
             acts: vec![],
