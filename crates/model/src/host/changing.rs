@@ -75,7 +75,7 @@ impl Host {
             (None, Some(Life::Gone | Life::Ended(_)))
                 if change.fallback && change.phase.kind() == PhaseKind::Aborting =>
             {
-                self.proceed(Outcome::Gone, now);
+                self.proceed(self.gone(), now);
             }
             _ => {}
         }

@@ -364,10 +364,15 @@ impl Host {
         !self.setup.headful || self.wait.standing_ok && self.wait.not_in_service == 0
     }
 
+    /// What should run does not.
+    pub(super) fn gone(&self) -> Outcome {
+        if self.nothing_runs() { Outcome::Gone } else { Outcome::Occupied }
+    }
+
     fn judge_aborting(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
         let Some(from) = &change.from else { return Some(Outcome::Done) };
         if self.life(&from.id, None) == Life::Gone && change.fallback {
-            return Some(Outcome::Gone);
+            return Some(self.gone());
         }
         if !self.setup.headful {
             return Some(Outcome::Done);

@@ -94,6 +94,8 @@ pub(super) enum Outcome {
     Admitted,
     /// The process that should run does not, and was not seen to fail: the host was rebooted, say.
     Gone,
+    /// Another one runs in its place.
+    Occupied,
 }
 
 /// Where a step leads.
@@ -171,7 +173,7 @@ impl Phase {
 
     /// Where `outcome` leads. The one table of transitions.
     pub(super) fn after(&self, outcome: Outcome, terms: Terms) -> Result<Next, OutOfTurn> {
-        use Outcome::{Admitted, Done, Failed, GaveUp, Gone, Registered, TurnBack};
+        use Outcome::{Admitted, Done, Failed, GaveUp, Gone, Occupied, Registered, TurnBack};
         let back = terms.from && terms.fallback;
         let going = |step| Self::Going { step };
         let reverting = |step, why: &Why| Self::Reverting { step, why: why.clone() };
@@ -220,6 +222,11 @@ impl Phase {
             (Self::Stuck { failure, .. }, Gone) => stuck(Step::Starting, failure),
             (Self::Aborting { reason }, Gone) if terms.fallback => {
                 reverting(Step::Starting, &Why::Abandoned { reason: reason.clone() })
+            }
+
+            // What runs is stopped before the old release is started, and the host leaves before that.
+            (Self::Aborting { reason }, Occupied) if terms.fallback => {
+                reverting(Step::Leaving, &Why::Abandoned { reason: reason.clone() })
             }
 
             (Self::Parked, Admitted) if terms.goal => going(Step::Starting),

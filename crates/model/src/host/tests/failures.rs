@@ -175,6 +175,24 @@ fn what_is_gone_when_a_drain_does_not_end_is_started_before_anything_is_waited_f
 }
 
 #[test]
+fn what_runs_in_place_of_the_old_release_is_stopped_before_that_is_started() {
+    // An operator broke the slot of a host that came through all the same: the fleet believes that it still has what it had.
+    let mut world = serving(HEADFUL, Some("b"));
+    let wrong = grant(5, Some("a"), Some("c"));
+    world.grant(wrong.clone());
+    assert!(
+        world.run_until(secs(2), |world| world.was_told("granted > draining") == 1),
+        "{:?}",
+        world.told()
+    );
+    world.run(Duration::from_millis(100));
+    world.grant(ChangeGrant { revert: true, ..wrong });
+    assert!(world.run_until(secs(120), settled), "{:?}", world.host.sighting(world.now));
+    assert_eq!((world.running(), world.was_told("stuck")), (Some("a"), 0), "{:?}", world.told());
+    assert!(world.acts.ends_with(&["stop".into(), "start a".into(), "join".into()]), "{:?}", world.acts);
+}
+
+#[test]
 fn a_balancer_that_refuses_to_deregister_makes_the_host_give_up_at_once() {
     let mut world = serving(HEADFUL, Some("a"));
     world.leave_fault = Some(FaultWord::Permanent);
