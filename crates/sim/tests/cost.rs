@@ -160,7 +160,7 @@ impl Stand {
             let availability = [Availability::Out, Availability::In][turn % 2];
             turn += 1;
             let (cause, reason) = (Cause::Surroundings, "unplugged".into());
-            let report = Report::Availability { availability, cause, reason, tail: "".into() };
+            let report = Report::Availability { availability, cause, reason, tail: "".into(), of: None };
             let reader = self.fleet.clone();
             self.report(host, &service, report);
             drop(reader);

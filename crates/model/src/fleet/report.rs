@@ -85,6 +85,9 @@ pub enum Report {
         reason: String,
         /// The end of the process's output, when it exited.
         tail: Arc<str>,
+        /// The release that it serves: only that one is to blame. A report may come long after the host has gone on to another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<ReleaseId>,
     },
     /// `bin/migrate` was started under this grant.
     MigrationStarted {

@@ -30,8 +30,8 @@ impl Scene<'_> {
             Report::Stuck { fence, failure } => self.stuck(host, *fence, failure)?,
             Report::Abandoned { fence, reason } => self.abandoned(host, *fence, reason)?,
             Report::Parked { fence } => self.parked(host, *fence)?,
-            Report::Availability { availability, cause, reason, tail } => {
-                self.availability(host, *availability, *cause, reason, tail)?;
+            Report::Availability { availability, cause, reason, tail, of } => {
+                self.availability(host, *availability, (*cause, of.as_ref()), reason, tail)?;
             }
             Report::MigrationStarted { fence } => self.migration_started(host, *fence)?,
             Report::MigrationEnded { fence, end, tail } => self.migration_ended(host, *fence, end, tail)?,
@@ -330,7 +330,7 @@ impl Scene<'_> {
         &mut self,
         host: &HostId,
         availability: Availability,
-        cause: Cause,
+        (cause, of): (Cause, Option<&ReleaseId>),
         reason: &str,
         tail: &Arc<str>,
     ) -> Result<(), Refusal> {
@@ -349,7 +349,8 @@ impl Scene<'_> {
         });
         let changed_by = changed_by.map(|active| active.id);
         // A host that is out already may find out later that its release is to blame. That counts once.
-        let condemns = availability == Availability::Out && cause == Cause::Release;
+        let of_this = of.is_none() || of == current.as_ref().map(|current| &current.id);
+        let condemns = availability == Availability::Out && cause == Cause::Release && of_this;
         if known && !(condemns && changed_by.is_some()) {
             return Ok(());
         }

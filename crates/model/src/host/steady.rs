@@ -146,7 +146,8 @@ impl Host {
 
     pub(super) fn availability_report(&self, availability: Availability) -> Report {
         let (cause, reason) = self.watch.why.clone().unwrap_or((Cause::Surroundings, String::new()));
-        Report::Availability { availability, cause, reason, tail: "".into() }
+        let of = self.ledger.serving.as_ref().map(|release| release.id.clone());
+        Report::Availability { availability, cause, reason, tail: "".into(), of }
     }
 
     fn go_on_returning(&mut self, now: Timestamp) {

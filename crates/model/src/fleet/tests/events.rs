@@ -93,6 +93,6 @@ fn what_a_process_wrote_at_its_end_is_found_again_in_the_events() {
     lab.migrates(1, "m1", MigrationEnd::Unknown { reason: "nobody saw".into() });
     assert_eq!(lab.fleet.events.iter().map(|event| event.kind.tail()).filter(|it| *it == "log").count(), 1);
     let (availability, cause, reason) = (Availability::Out, Cause::Surroundings, "exit code 1".to_owned());
-    lab.report(2, Report::Availability { availability, cause, reason, tail: "oops".into() });
+    lab.report(2, Report::Availability { availability, cause, reason, tail: "oops".into(), of: None });
     assert_eq!(lab.fleet.events.back().unwrap().kind.tail(), "oops");
 }

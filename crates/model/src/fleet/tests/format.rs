@@ -153,7 +153,7 @@ fn every_report(fence: Fence) -> Vec<Report> {
     }
     for availability in [Availability::In, Availability::Out, Availability::Unknown] {
         let (cause, reason, tail) = (Cause::Release, reason.clone(), "log".into());
-        reports.push(Report::Availability { availability, cause, reason, tail });
+        reports.push(Report::Availability { availability, cause, reason, tail, of: None });
     }
     let ends = [
         MigrationEnd::Succeeded,

@@ -170,7 +170,7 @@ impl Lab {
 
     pub(super) fn availability(&mut self, host: u32, availability: Availability, cause: Cause) -> Reply {
         let reason = "it was seen".to_owned();
-        self.report(host, Report::Availability { availability, cause, reason, tail: "".into() })
+        self.report(host, Report::Availability { availability, cause, reason, tail: "".into(), of: None })
     }
 
     pub(super) fn service(&self) -> &Service {

@@ -150,3 +150,24 @@ fn a_roll_back_goes_on_without_a_host_whose_migration_ends_badly_in_it() {
         assert!(!lab.service().quarantine.contains_key(&id("m1")), "{end:?}");
     }
 }
+
+#[test]
+fn what_comes_late_about_the_release_before_is_not_held_against_the_next_one() {
+    let mut lab = Lab::serving(2);
+    let rollout = lab.staged("b");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.changes(1);
+    let ill = |of: &str| Report::Availability {
+        availability: Availability::Out,
+        cause: Cause::Release,
+        reason: "exited with code 1".into(),
+        tail: "".into(),
+        of: Some(id(of)),
+    };
+    assert_eq!(lab.report(1, ill("a")), Reply::Done);
+    assert!(lab.service().quarantine.is_empty(), "a had exited, before it was changed to b");
+    assert_eq!(lab.rollout(rollout).phase, RolloutPhase::Rolling);
+    assert_eq!(lab.report(1, ill("b")), Reply::Done);
+    assert!(lab.service().quarantine.contains_key(&id("b")));
+}

@@ -87,6 +87,15 @@ fn what_is_out_of_turn_is_refused_and_named() {
 }
 
 #[test]
+fn what_runs_in_place_of_the_old_release_is_stopped_only_for_one_that_may_run() {
+    let aborting = Phase::Aborting { reason: "x".into() };
+    let why = Why::Abandoned { reason: "x".into() };
+    let leaves = Next::Phase(Phase::Reverting { step: Step::Leaving, why });
+    assert_eq!(aborting.after(Outcome::Occupied, TERMS), Ok(leaves));
+    assert!(aborting.after(Outcome::Occupied, Terms { fallback: false, ..TERMS }).is_err());
+}
+
+#[test]
 fn parked_hosts_come_back_the_way_they_are_asked_to() {
     let admitted = Phase::Parked.after(Outcome::Admitted, TERMS);
     assert_eq!(admitted, Ok(Next::Phase(Phase::Going { step: Step::Starting })));

@@ -348,7 +348,13 @@ impl Actor {
         let mine = if self.in_service { Availability::In } else { Availability::Out };
         if view.availability != mine {
             let (cause, reason) = (self.cause, "it was seen".to_owned());
-            return Some(Report::Availability { availability: mine, cause, reason, tail: "".into() });
+            return Some(Report::Availability {
+                availability: mine,
+                cause,
+                reason,
+                tail: "".into(),
+                of: None,
+            });
         }
         self.quiet_until = NEVER;
         None

@@ -120,7 +120,7 @@ fn a_copy_of_the_state_shares_all_but_what_has_changed() {
     let host = before.hosts.keys().next().unwrap().clone();
     let (availability, cause) = (crate::fleet::Availability::Out, crate::fleet::Cause::Surroundings);
     let (service, reason) = (leader.web.clone(), "unplugged".into());
-    let report = Report::Availability { availability, cause, reason, tail: "".into() };
+    let report = Report::Availability { availability, cause, reason, tail: "".into(), of: None };
     leader.apply(host.as_str(), Act::Report { host: host.clone(), service, report });
     let after = &leader.fleet;
     let apart: Vec<&HostId> =

@@ -37,7 +37,11 @@ fn says(play: &mut Play, name: &str, report: Report) {
 
 fn falls_out(play: &mut Play, name: &str) {
     let (availability, cause) = (Availability::Out, Cause::Surroundings);
-    says(play, name, Report::Availability { availability, cause, reason: "ill".into(), tail: "".into() });
+    says(
+        play,
+        name,
+        Report::Availability { availability, cause, reason: "ill".into(), tail: "".into(), of: None },
+    );
 }
 
 fn room(fleet: &Fleet) -> Room {
@@ -75,7 +79,8 @@ fn who_is_on_the_failed_release_goes_back_before_who_is_on_another() {
     play.enrols(&host("h0"), std::slice::from_ref(&web), 80);
     says(&mut play, "h0", Report::Runs { release: Some(super::script::release("r0")) });
     let (availability, cause) = (Availability::In, Cause::Surroundings);
-    let serves = Report::Availability { availability, cause, reason: "it was seen".into(), tail: "".into() };
+    let serves =
+        Report::Availability { availability, cause, reason: "it was seen".into(), tail: "".into(), of: None };
     says(&mut play, "h0", serves);
     play.sightings.hear(&host("h0"), play.now);
     play.ask(&web, Request::Abort { leave: false });
