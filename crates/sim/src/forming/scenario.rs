@@ -229,6 +229,15 @@ pub(super) const WALKS: &[Scenario] = &[
 
 const AGREED: Scenario = Scenario { begun: Some((0b111, 0b111)), ..BASE };
 
+const SET_ASIDE: Scenario = Scenario {
+    about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
+    lists: Lists::These(&[&[0b001], &[], &[]]),
+    crashes: at(1, 0b001),
+    terminated: at(1, 0b100),
+    set_aside: at(1, 0b001),
+    ..AGREED
+};
+
 /// For each rule, where two groups form without it. The names are those of `crates/sim/mutants.toml`.
 pub(super) const RULES: &[Scenario] = &[
     Scenario { name: "forming-expected", about: "any lists", ..BASE },
@@ -258,15 +267,7 @@ pub(super) const RULES: &[Scenario] = &[
         ..AGREED
     },
     Scenario { name: "forming-group-is-final", about: "any lists", ..BASE },
-    Scenario {
-        name: "forming-withdrawn-by-all",
-        about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
-        lists: Lists::These(&[&[0b001], &[], &[]]),
-        crashes: at(1, 0b001),
-        terminated: at(1, 0b100),
-        set_aside: at(1, 0b001),
-        ..AGREED
-    },
+    Scenario { name: "forming-withdrawn-by-all", ..SET_ASIDE },
     Scenario {
         name: "forming-withdrawn-for-good",
         about: "h1 has agreed to h1 h2, whom it proposed; h2 is given h2 h3; h1 crashes once and h2 twice",
@@ -276,15 +277,7 @@ pub(super) const RULES: &[Scenario] = &[
         limit: 300_000,
         ..BASE
     },
-    Scenario {
-        name: "forming-gone-unheard",
-        about: "all have agreed; one host crashes, one is terminated, which an operator sets aside",
-        lists: Lists::These(&[&[0b001], &[], &[]]),
-        crashes: at(1, 0b001),
-        terminated: at(1, 0b100),
-        set_aside: at(1, 0b001),
-        ..AGREED
-    },
+    Scenario { name: "forming-gone-unheard", ..SET_ASIDE },
     Scenario {
         name: "forming-same-state",
         about: "all have agreed, one is terminated, which an operator sets aside; one host crashes, one loses its disk",

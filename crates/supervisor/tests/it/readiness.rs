@@ -174,21 +174,6 @@ fn unheard(now: &Observation) -> bool {
     matches!(now.process, Process::Running { unheard: true, .. })
 }
 
-/// The name, once the kernel has taken it from the keeper: a process is gone a moment before its sockets are.
-async fn bound(taken: &str) -> UnixDatagram {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    loop {
-        match UnixDatagram::bind_addr(&name(taken)) {
-            Ok(socket) => return socket,
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                assert!(std::time::Instant::now() < deadline, "waited until {taken} is nobody's");
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("take {taken}: {error}"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_may_have_been_said_to_nobody_is_told_as_such() {
     let world = World::new();
@@ -197,7 +182,9 @@ async fn what_may_have_been_said_to_nobody_is_told_as_such() {
     let taken = address(&world).await;
     world.kill_keeper(Signal::KILL).await;
     // A stranger takes the name while it is nobody's, and gets what was meant for the keeper.
-    let stranger = bound(&taken).await;
+    // A process is gone a moment before its sockets are.
+    let stranger =
+        world::until("the name to be nobody's", || UnixDatagram::bind_addr(&name(&taken)).ok()).await;
     assert!(unheard(&world.client.observe().await.unwrap()));
     tell(&world, 0, "READY=1");
     let mut bytes = [0; 64];

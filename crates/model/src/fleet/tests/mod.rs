@@ -1,5 +1,6 @@
 //! The fleet machine as tables of command and reply.
 
+mod admissions;
 mod capacity;
 mod changes;
 mod events;
@@ -16,6 +17,7 @@ mod queue;
 mod rebuild;
 mod recalls;
 mod reports;
+mod setbacks;
 mod staging;
 mod waves;
 
@@ -246,6 +248,15 @@ impl Lab {
     /// Lets a host that has a slot begin.
     pub(super) fn begins(&mut self, host: u32) {
         self.moves(host, &[PhaseKind::Draining]);
+    }
+
+    /// Takes a host that serves out for maintenance.
+    pub(super) fn parks(&mut self, host: u32) {
+        self.ask(Request::Drain { host: h(host) });
+        self.step(Step::Park { host: h(host) }).unwrap();
+        self.moves(host, &[PhaseKind::Draining, PhaseKind::Stopping]);
+        let fence = self.fence(host);
+        self.report(host, Report::Parked { fence });
     }
 
     /// Lets a host that has a slot come through.

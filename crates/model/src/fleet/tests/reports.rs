@@ -26,11 +26,7 @@ fn who_has_nothing_to_come_back_to_after_its_maintenance_counts_as_out() {
     lab.wave(&[1]);
     lab.grant(1).unwrap();
     lab.changes(1);
-    lab.ask(Request::Drain { host: h(1) });
-    lab.step(Step::Park { host: h(1) }).unwrap();
-    lab.begins(1);
-    let fence = lab.fence(1);
-    lab.report(1, Report::Parked { fence });
+    lab.parks(1);
     lab.ask(Request::Abort { leave: false });
     lab.ask(Request::Admit { host: h(1) });
     assert_eq!(lab.here(1).change.as_ref().unwrap().to, None, "the first release is taken back everywhere");
