@@ -253,17 +253,12 @@ impl Scene<'_> {
             Some(host),
             EventKind::HostFailed { release: from, failure: failure.clone() },
         );
-        // A roll back, its own or one that began meanwhile, has to do without it. Any other rollout fails with it, unless it has
-        // already, or holds when the surroundings are at fault.
+        // A roll back, its own or one that began meanwhile, has to do without it. Any other rollout holds: it may have failed on this host
+        // before, and what went wrong on the way back is no fault of its release.
         for id in [purpose.rollout(), self.service.active].into_iter().flatten() {
             if self.rollout(id).is_ok_and(|rollout| rollout.is_rollback()) {
                 self.set_part(id, host, PartState::Failed);
             }
-        }
-        if let Some(rollout) = purpose.rollout().filter(|_| failure.cause == Cause::Release)
-            && self.part(rollout, host) == Some(PartState::Changing)
-        {
-            self.count_failure(rollout, host, failure);
         }
         Ok(())
     }

@@ -224,7 +224,7 @@ impl Host {
                 Life::Runs => Some(Outcome::Done),
                 Life::Ended(_) if change.is_stuck() => Some(Outcome::Done),
                 Life::Ended(exit) => Some(self.exited(change, exit, now)),
-                Life::Gone if change.is_stuck() => None,
+                Life::Gone if change.is_stuck() => Some(Outcome::Gone),
                 Life::Gone => Some(not_there(change)),
                 Life::Unsure => self.judge_unsure(change, now),
             };

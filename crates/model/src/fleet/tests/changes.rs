@@ -139,15 +139,19 @@ fn a_stuck_host_is_out_and_keeps_its_slot_until_it_is_healthy_again() {
 }
 
 #[test]
-fn a_host_that_is_stuck_by_its_surroundings_holds_the_rollout_and_condemns_nothing() {
-    let mut lab = granted();
-    let (rollout, fence) = (lab.active(), lab.fence(1));
-    lab.begins(1);
-    lab.report(1, Report::Failed { fence, failure: failure(Cause::Surroundings) });
-    lab.stuck(1, Cause::Surroundings);
-    assert_eq!(lab.part(rollout, 1), PartState::Changing);
-    assert!(lab.service().quarantine.is_empty());
-    assert_no(&lab.step(Step::EndWave { rollout }), "outdated");
+fn a_host_that_goes_back_for_its_surroundings_and_is_stuck_holds_the_rollout_and_condemns_nothing() {
+    // The release that it goes back to may be ill itself, which says nothing about the one that it comes from.
+    for back in [Cause::Surroundings, Cause::Release] {
+        let mut lab = granted();
+        let (rollout, fence) = (lab.active(), lab.fence(1));
+        lab.begins(1);
+        lab.report(1, Report::Failed { fence, failure: failure(Cause::Surroundings) });
+        lab.stuck(1, back);
+        assert_eq!(lab.part(rollout, 1), PartState::Changing);
+        assert!(lab.service().quarantine.is_empty());
+        assert!(lab.rollout(rollout).failures.is_empty());
+        assert_no(&lab.step(Step::EndWave { rollout }), "outdated");
+    }
 }
 
 #[test]

@@ -248,6 +248,7 @@ fn a_host_that_may_not_go_back_and_fails_is_a_failure_too() {
     lab.wave(&[1]);
     lab.grant(1).unwrap();
     lab.begins(1);
+    lab.fails(1);
     lab.stuck(1, Cause::Release);
     rolling_back(&lab, rollout);
 }

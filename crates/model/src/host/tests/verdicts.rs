@@ -107,6 +107,27 @@ fn a_stuck_host_says_why_and_starts_what_its_keeper_has_lost() {
 }
 
 #[test]
+fn a_stuck_host_starts_again_what_its_keeper_loses_as_soon_as_it_has_started_it() {
+    let mut world = serving(HEADFUL, Some("a"));
+    (world.behaviours) = [("a".into(), ILL), ("b".into(), ILL)].into();
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(300), |world| world.was_told("stuck") == 1));
+    world.run(secs(10));
+    world.behaves("a", GOOD);
+    world.process = ProcessSeen::Stopped;
+    world.forget();
+    world.news();
+    assert!(world.run_until(secs(30), |world| world.acts == ["start a"]), "{:?}", world.acts);
+    world.process = ProcessSeen::Stopped;
+    world.news();
+    assert!(world.run_until(secs(30), settled), "{}", waits_for(&world));
+    assert_eq!(
+        (world.acts.clone(), world.running()),
+        (vec!["start a".into(), "start a".into(), "join".into()], Some("a"))
+    );
+}
+
+#[test]
 fn why_a_host_could_not_go_back_is_seen() {
     let mut world = serving(HEADFUL, Some("a"));
     let given = ChangeGrant { fallback: false, ..grant(5, Some("a"), Some("b")) };
