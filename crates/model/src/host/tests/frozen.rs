@@ -24,17 +24,17 @@ fn carried_to(phase: PhaseKind, good: Behaviour) -> World {
     world
 }
 
-fn to_the_end(world: &mut World) {
+pub(super) fn to_the_end(world: &mut World) {
     assert!(world.run_until(secs(900), |world| world.host.ledger().change.is_none()), "it never ends");
 }
 
-fn assert_changed(world: &World, about: &str) {
+pub(super) fn assert_changed(world: &World, about: &str) {
     assert_eq!(world.acts, ["leave", "stop", "start b", "join"], "{about}: {:?}", world.told());
     assert_eq!(world.was_told("changed"), 1, "{about}: {:?}", world.told());
 }
 
 /// Whose fault it is said to be.
-fn blamed(world: &World) -> Cause {
+pub(super) fn blamed(world: &World) -> Cause {
     let failure = world.reports.iter().find_map(|report| match report {
         Report::Failed { failure, .. } => Some(failure.cause),
         _ => None,
@@ -318,84 +318,4 @@ fn a_migration_on_a_host_that_is_frozen_again_and_again_ends_and_condemns_nothin
     });
     let Some(MigrationEnd::Unknown { reason }) = end else { panic!("{end:?}") };
     assert!(reason.contains("passed; the host was frozen 6 times meanwhile"), "{reason}");
-}
-
-/// What was told of a steady service, and whose fault it was said to be.
-fn fell_out(world: &World) -> Vec<Cause> {
-    let out = world.reports.iter().filter_map(|report| match report {
-        Report::Availability { availability: Availability::Out, cause, .. } => Some(*cause),
-        _ => None,
-    });
-    out.collect()
-}
-
-#[test]
-fn the_freezes_of_a_long_life_are_held_against_nobody() {
-    let mut world = serving(HEADLESS, Some("a"));
-    // Each is long past when the next one comes.
-    for _ in 0..9 {
-        world.freeze(secs(20), secs(0));
-        world.run(secs(3_600));
-    }
-    world.freeze(secs(20), secs(0));
-    world.behaves("a", Behaviour { healthy: None, ..GOOD });
-    assert!(world.run_until(secs(10), |world| world.was_told("out") == 1), "{:?}", world.told());
-    assert_eq!(fell_out(&world), [Cause::Surroundings]);
-}
-
-#[test]
-fn a_steady_service_is_not_to_blame_on_a_host_that_is_frozen_again_and_again() {
-    let mut world = serving(HEADLESS, Some("a"));
-    for _ in 0..9 {
-        world.freeze(secs(20), secs(0));
-        world.run(secs(2));
-    }
-    // Longer after than it has to get well.
-    world.run(secs(100));
-    world.behaves("a", Behaviour { healthy: None, ..GOOD });
-    world.run(secs(100));
-    assert_eq!(fell_out(&world), [Cause::Surroundings], "{:?}", world.told());
-    // And when the host has run for long without a freeze, it is a host like any other.
-    world.run(secs(600));
-    assert_eq!(fell_out(&world), [Cause::Surroundings, Cause::Release], "{:?}", world.told());
-}
-
-#[test]
-fn a_steady_service_that_does_not_get_well_after_a_freeze_is_to_blame_in_the_end() {
-    let mut world = serving(HEADLESS, Some("a"));
-    world.freeze(secs(600), secs(0));
-    world.behaves("a", Behaviour { healthy: None, ..GOOD });
-    world.run(secs(50));
-    assert_eq!(fell_out(&world), [Cause::Surroundings]);
-    world.run(secs(20));
-    assert_eq!(fell_out(&world), [Cause::Surroundings, Cause::Release]);
-    world.run(secs(600));
-    assert_eq!(world.told(), ["out", "out"], "once");
-    world.behaves("a", GOOD);
-    world.run(secs(10));
-    assert_eq!(world.told(), ["out", "out", "in"]);
-}
-
-#[test]
-fn a_steady_process_that_ends_after_a_freeze_is_not_to_blame() {
-    let mut world = serving(HEADFUL, Some("a"));
-    world.freeze(secs(60), secs(0));
-    world.run(secs(2));
-    world.exit_now();
-    world.run(secs(120));
-    assert_eq!(fell_out(&world), [Cause::Surroundings]);
-    assert_eq!(world.told(), ["out", "in"]);
-}
-
-#[test]
-fn a_steady_service_that_takes_a_while_after_a_freeze_is_not_to_blame() {
-    let mut world = serving(HEADLESS, Some("a"));
-    world.freeze(secs(600), secs(0));
-    world.behaves("a", Behaviour { healthy: None, ..GOOD });
-    assert!(world.run_until(secs(10), |world| world.was_told("out") == 1), "{:?}", world.told());
-    let cause = world.reports.iter().find_map(|report| match report {
-        Report::Availability { cause, .. } => Some(*cause),
-        _ => None,
-    });
-    assert_eq!(cause, Some(Cause::Surroundings));
 }

@@ -5,6 +5,7 @@ mod changes;
 mod crashes;
 mod disorder;
 mod failures;
+mod freezes;
 mod frozen;
 mod health;
 mod migrations;
