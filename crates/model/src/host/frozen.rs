@@ -201,21 +201,23 @@ impl Host {
         self.calls.observe.fails_anew(now);
     }
 
-    /// Lets the clock of a soak go on once the host is well again, and stops it where it turns out that it is not well yet.
+    /// Lets the clock of a soak go on once the host is well again, and stops it where it turns out that it is not well yet, or has left
+    /// service for a moment.
     pub(super) fn recover(&mut self, now: Timestamp) {
-        if self.wait.frozen.thawed.is_none() || self.step() != Some(Step::Soaking) {
+        if self.step() != Some(Step::Soaking) {
             return;
         }
         let healthy = !self.setup.probe || 0 < self.wait.passes;
         let well = healthy && self.is_in_service();
         let deadlines = &self.policy().deadlines;
         let excused = self.wait.frozen.excuses(deadlines.healthy.max(deadlines.join), now);
+        let stands = excused || 0 < self.wait.not_in_service;
         match self.wait.frozen.recovers {
             Some(since) if well => {
                 self.wait.began = self.wait.began + now.since(since);
                 self.wait.frozen.recovers = None;
             }
-            None if !well && excused && self.wait.frozen.unfit.is_none() => {
+            None if !well && stands && self.wait.frozen.unfit.is_none() => {
                 self.wait.frozen.recovers = Some(now);
             }
             _ => {}

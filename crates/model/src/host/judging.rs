@@ -19,8 +19,11 @@ use crate::{
     },
 };
 
-/// Probes that fail in a row before a host that soaks has failed; also readings of the standing, as one may be stale.
+/// Probes that fail in a row before a host that soaks has failed.
 const SOAK_MISSES: u32 = 2;
+/// Readings in a row that do not say in service before a host that soaks has left it: five seconds' worth. A host may have stood still for a
+/// moment that was too short to be noticed; until its balancer has found it well again, and says so, it says nothing about the release.
+const SOAK_READINGS: u32 = 10;
 /// What is said of probes that could not be made.
 const UNASKED: &str = "the probe could not be made";
 
@@ -117,7 +120,7 @@ impl Host {
             Some(Step::Checking | Step::Leaving | Step::Joining) => {
                 self.calls.standing.fault().is_none() && !self.wait.seen_after(self.wait.read, limit)
             }
-            // One that is not in service is looked at in its time: two such looks are a verdict, and are not to be of the same moment.
+            // One that is not in service is looked at in its time: so many such looks are a verdict, and are not to be of the same moment.
             Some(Step::Soaking) => self.is_in_service() && !self.wait.seen_after(self.wait.read, limit),
             _ => false,
         }
@@ -332,7 +335,7 @@ impl Host {
             let reason = format!("the probe failed again after it had passed: {why}{}", frozen.words());
             return Some(change.failed(frozen.blame(Cause::Release, deadlines.healthy, now), reason));
         }
-        if SOAK_MISSES <= self.wait.not_in_service
+        if SOAK_READINGS <= self.wait.not_in_service
             && !frozen.excuses(deadlines.join, now)
             && let Some(standing) = &self.seen.standing
         {

@@ -287,3 +287,23 @@ fn a_host_that_the_balancer_finds_ill_is_out_after_a_second_look() {
     world.unhealthy_until = world.now + secs(100);
     assert!(world.run_until(secs(13), |world| world.told() == ["out"]), "{:?}", world.told());
 }
+
+#[test]
+fn a_host_that_is_out_for_a_moment_has_left_service_only_if_it_stays_out() {
+    // A moment that is too short to be taken for a freeze, and for as long again the balancer tells of it.
+    for moment in [1_000, 2_500, 4_500] {
+        let mut world = carried_to(HEADFUL, PhaseKind::Soaking);
+        world.run(secs(1));
+        world.unhealthy_until = world.now + Duration::from_millis(moment);
+        let began = world.unhealthy_until;
+        assert!(world.run_until(secs(60), settled), "{moment} ms: {}", waits_for(&world));
+        assert_eq!((world.was_told("changed"), world.was_told("failed")), (1, 0), "{moment} ms");
+        assert!(began + secs(2) <= world.now, "{moment} ms: it was out, and that is no soak");
+    }
+    let mut world = carried_to(HEADFUL, PhaseKind::Soaking);
+    world.unhealthy_until = world.now + secs(3_600);
+    assert!(world.run_until(secs(10), |world| failure(world).is_some()), "{}", waits_for(&world));
+    let failed = failure(&world).unwrap();
+    assert_eq!(failed.cause, Cause::Release);
+    assert!(failed.reason.starts_with("left service while soaking: the balancer says"), "{}", failed.reason);
+}
