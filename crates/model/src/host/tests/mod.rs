@@ -14,12 +14,15 @@ mod phases;
 mod process;
 mod refusals;
 mod registrations;
+mod staging;
 mod steady;
+mod stuck;
 mod tellings;
 mod together;
 mod unasked;
 mod verdicts;
 mod waits;
+mod words;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
