@@ -136,6 +136,13 @@ mod tests {
     }
 
     #[test]
+    fn so_many_hosts_want_so_many_voters() {
+        for (hosts, voters) in [(0, 0), (1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (100, 5)] {
+            assert_eq!(voters_wanted(hosts), voters, "{hosts} hosts");
+        }
+    }
+
+    #[test]
     fn voters_by_table() {
         #[rustfmt::skip]
         let table = [

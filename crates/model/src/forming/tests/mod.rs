@@ -5,6 +5,7 @@ mod bootstrap;
 mod decisions;
 mod disorder;
 mod holds;
+mod rosters;
 mod world;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::host::{Denied, FaultSeen, FaultWord, Phase, ProcessSeen};
 
-const ILL: Behaviour = Behaviour { healthy: None, ..GOOD };
 /// Why the hosts of these tests are stuck.
 const WHY: &str = "run a: no such file";
 
