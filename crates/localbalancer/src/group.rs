@@ -3,13 +3,16 @@
 //! Promise: only a target in service is ever picked, and each pick is matched by one end.
 //! Absent on purpose: I/O and clocks. Health checks and the deregistration delay report here from outside.
 
-use std::{collections::VecDeque, net::SocketAddr, time::SystemTime};
+use std::{collections::VecDeque, time::SystemTime};
 
 use model::HostId;
 use ports::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::wire::{Change, Counters, GroupOptions, TargetState, TargetView};
+use crate::{
+    proxy::{End, Way},
+    wire::{Change, Counters, GroupOptions, TargetState, TargetView},
+};
 
 /// Changes of targets that are kept, the oldest forgotten first.
 const CHANGES_LIMIT: usize = 10_000;
@@ -59,20 +62,7 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Pick {
     pub(crate) member: MemberId,
-    pub(crate) address: SocketAddr,
-    /// Cancelled when the target is removed while the request is in flight.
-    pub(crate) cut: CancellationToken,
-}
-
-/// What became of a request that was picked a target for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Completed,
-    Unreachable,
-    NoAnswer,
-    BrokenAnswer,
-    Cut,
-    CallerGone,
+    pub(crate) way: Way,
 }
 
 impl Group {
@@ -185,7 +175,7 @@ impl Group {
         self.turn = (self.turn + 1) % in_service;
         let member = self.members.iter_mut().filter(|m| m.phase == Phase::InService).nth(self.turn)?;
         member.in_flight += 1;
-        Some(Pick { member: member.id, address: member.target.address, cut: member.cut.clone() })
+        Some(Pick { member: member.id, way: Way { address: member.target.address, cut: member.cut.clone() } })
     }
 
     /// A request that was picked a target for came to its end.

@@ -16,21 +16,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unanswered {
+pub enum Unanswered {
+    /// No connection.
     #[error("connect")]
     Connect(#[source] io::Error),
+    /// The connection ended before the answer began.
     #[error("exchange")]
     Exchange(#[source] hyper::Error),
 }
 
 /// An answer, and the connection that its body comes over: dropping that closes it.
-pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) connection: AbortOnDropHandle<()>,
+#[derive(Debug)]
+pub struct Answer {
+    /// Its head, and its body as it comes in.
+    pub response: Response<Incoming>,
+    /// The connection.
+    pub connection: AbortOnDropHandle<()>,
 }
 
 /// Sends one request to `address` over a connection of its own.
-pub(crate) async fn send<B>(address: impl ToSocketAddrs, request: Request<B>) -> Result<Answer, Unanswered>
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send<B>(address: impl ToSocketAddrs, request: Request<B>) -> Result<Answer, Unanswered>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

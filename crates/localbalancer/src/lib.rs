@@ -10,13 +10,12 @@ mod admin;
 mod client;
 mod group;
 mod health;
-mod http;
-mod proxy;
+pub mod http;
+pub mod proxy;
 mod server;
 mod shared;
 mod wire;
 
 pub use client::{Client, Unusable};
-pub use proxy::GROUP_HEADER;
-pub use server::{Options, Server};
+pub use server::{GROUP_HEADER, Options, Server, Tasks};
 pub use wire::{Change, Counters, Faults, GroupOptions, TargetState, TargetView};

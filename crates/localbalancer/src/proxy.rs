@@ -1,11 +1,10 @@
 //! The data path: one request to one target, and its answer back, both streamed.
 
 use std::{
-    convert::Infallible,
     error::Error,
+    fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -19,49 +18,99 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Body, Frame, Incoming, SizeHint},
 };
-use tokio_util::{sync::WaitForCancellationFutureOwned, task::AbortOnDropHandle};
-
-use crate::{
-    group::{End, Pick},
-    http::{self, Answer, Unanswered},
-    shared::{Flight, Shared},
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::AbortOnDropHandle,
 };
 
-/// Names the target group of a request. Without it, the group that was made first gets the request.
-pub const GROUP_HEADER: &str = "x-target-group";
+use crate::http::{self, Answer, Unanswered};
 
 type BoxError = Box<dyn Error + Send + Sync>;
-pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The body of what a caller is answered.
+pub type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Headers that are about one connection and are not passed on.
 const HOP_BY_HOP: [HeaderName; 7] =
     [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// Answers one request with what a target says to it.
-pub(crate) async fn forward(
-    shared: Arc<Shared>,
+/// Where one request goes.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// The target.
+    pub address: SocketAddr,
+    /// Cancelled when the target is removed while the request is in flight.
+    pub cut: CancellationToken,
+}
+
+/// What became of a request that was sent to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Answered in full, whatever the status was.
+    Completed,
+    /// The target did not take the connection.
+    Unreachable,
+    /// The target broke off before its answer began.
+    NoAnswer,
+    /// The target broke off in its answer.
+    BrokenAnswer,
+    /// Still in flight when the target was removed.
+    Cut,
+    /// The caller broke off.
+    CallerGone,
+}
+
+/// A request in flight. Whoever drops it before its end was the caller breaking off.
+pub struct Flight(Option<Box<dyn FnOnce(End) + Send>>);
+
+impl Flight {
+    /// A flight whose end is told to `ended`, once.
+    pub fn new(ended: impl FnOnce(End) + Send + 'static) -> Self {
+        Self(Some(Box::new(ended)))
+    }
+
+    /// Says what became of the request. Only the first word counts.
+    pub fn end(&mut self, end: End) {
+        if let Some(ended) = self.0.take() {
+            ended(end);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.end(End::CallerGone);
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("is_over", &self.0.is_none()).finish()
+    }
+}
+
+/// Answers one request with what a target says to it; 502 where the target says nothing.
+pub async fn pass(
+    way: Way,
+    mut flight: Flight,
     request: Request<Incoming>,
     caller: SocketAddr,
-) -> Result<Response<AnswerBody>, Infallible> {
-    let group = request.headers().get(GROUP_HEADER).and_then(|value| value.to_str().ok());
-    let Some((pick, mut flight)) = shared.pick(group) else {
-        return Ok(refuse(StatusCode::SERVICE_UNAVAILABLE, "no target in service"));
-    };
+) -> Response<AnswerBody> {
     let asked = tokio::select! {
-        () = pick.cut.cancelled() => Err((End::Cut, "the target was removed")),
-        asked = ask(&pick, request, caller) => asked,
+        () = way.cut.cancelled() => Err((End::Cut, "the target was removed")),
+        asked = ask(way.address, request, caller) => asked,
     };
-    Ok(match asked {
-        Ok(answer) => pass_on(answer, flight, pick),
+    match asked {
+        Ok(answer) => pass_on(answer, flight, way.cut),
         Err((end, why)) => {
             flight.end(end);
             refuse(StatusCode::BAD_GATEWAY, why)
         }
-    })
+    }
 }
 
 async fn ask(
-    pick: &Pick,
+    address: SocketAddr,
     request: Request<Incoming>,
     caller: SocketAddr,
 ) -> Result<Answer, (End, &'static str)> {
@@ -73,8 +122,8 @@ async fn ask(
     if let Ok(caller) = HeaderValue::from_str(&caller.ip().to_string()) {
         head.headers.insert("x-forwarded-for", caller);
     }
-    http::send(pick.address, Request::from_parts(head, body)).await.map_err(|error| {
-        tracing::debug!(target = %pick.address, error = %ports::fault::Chain(&error), "no answer");
+    http::send(address, Request::from_parts(head, body)).await.map_err(|error| {
+        tracing::debug!(target = %address, error = %ports::fault::Chain(&error), "no answer");
         match error {
             Unanswered::Connect(_) => (End::Unreachable, "the target cannot be reached"),
             Unanswered::Exchange(_) => (End::NoAnswer, "the target broke off before it answered"),
@@ -82,7 +131,7 @@ async fn ask(
     })
 }
 
-fn pass_on(answer: Answer, mut flight: Flight, pick: Pick) -> Response<AnswerBody> {
+fn pass_on(answer: Answer, mut flight: Flight, cut: CancellationToken) -> Response<AnswerBody> {
     let Answer { response, connection } = answer;
     let (mut head, inner) = response.into_parts();
     head.version = Version::HTTP_11;
@@ -90,7 +139,7 @@ fn pass_on(answer: Answer, mut flight: Flight, pick: Pick) -> Response<AnswerBod
     if inner.is_end_stream() {
         flight.end(End::Completed);
     }
-    let cut = Box::pin(pick.cut.cancelled_owned());
+    let cut = Box::pin(cut.cancelled_owned());
     let body = Passing { inner, flight, cut, _connection: connection };
     Response::from_parts(head, body.boxed_unsync())
 }
@@ -109,7 +158,9 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
-fn refuse(status: StatusCode, why: &'static str) -> Response<AnswerBody> {
+/// Answers a caller in the target's place.
+#[must_use]
+pub fn refuse(status: StatusCode, why: &'static str) -> Response<AnswerBody> {
     let body = Full::new(Bytes::from(format!("{why}\n"))).map_err(|never| match never {});
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = status;

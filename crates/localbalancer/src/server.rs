@@ -1,22 +1,27 @@
 //! The balancer as a thing to start and to stop.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::{Body, Incoming},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin, proxy,
+    admin,
+    proxy::{self, AnswerBody},
     shared::Shared,
     wire::{Change, Counters, Faults, GroupOptions, TargetView},
 };
+
+/// Names the target group of a request. Without it, the group that was made first gets the request.
+pub const GROUP_HEADER: &str = "x-target-group";
 
 /// How long requests may go on after a shutdown began.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -63,13 +68,9 @@ impl Server {
         let (data, admin) = (data_listener.local_addr()?, admin_listener.local_addr()?);
         let shared = Arc::new(Shared::new(options.groups));
         let state = shared.clone();
-        shared.spawn(accept(shared.clone(), data_listener, move |request, caller| {
-            proxy::forward(state.clone(), request, caller)
-        }));
+        shared.tasks.listen(data_listener, move |request, caller| forward(state.clone(), request, caller));
         let state = shared.clone();
-        shared.spawn(accept(shared.clone(), admin_listener, move |request, _| {
-            admin::answer(state.clone(), request)
-        }));
+        shared.tasks.listen(admin_listener, move |request, _| admin::answer(state.clone(), request));
         Ok(Self { shared, data, admin })
     }
 
@@ -132,45 +133,86 @@ impl Server {
 
     /// Stops listening and checking, and lets requests in flight go on for up to 2 s.
     pub async fn shutdown(self) {
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        self.shared.tasks.end().await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.shared.tasks.stop();
     }
 }
 
-/// Accepts connections until the server stops, and serves each with `answer`.
-async fn accept<H, F, B, E>(shared: Arc<Shared>, listener: TcpListener, answer: H)
-where
-    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    E: std::error::Error + Send + Sync + 'static,
-{
-    loop {
-        match listener.accept().await {
-            Ok((stream, caller)) => {
-                let stop = shared.stop.clone();
-                let answer = answer.clone();
-                shared
-                    .tasks
-                    .spawn(async move { serve(stop, stream, move |request| answer(request, caller)).await });
+/// Answers one request with what a target says to it.
+async fn forward(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    caller: SocketAddr,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let group = request.headers().get(GROUP_HEADER).and_then(|value| value.to_str().ok());
+    let Some((way, flight)) = shared.pick(group) else {
+        return Ok(proxy::refuse(StatusCode::SERVICE_UNAVAILABLE, "no target in service"));
+    };
+    Ok(proxy::pass(way, flight, request, caller).await)
+}
+
+/// The tasks of a server, and their end.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+impl Tasks {
+    /// Runs `work` until the server stops.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.running.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+
+    /// Accepts connections until the server stops, and serves each with `answer`. An error of `answer` closes the
+    /// connection without a word.
+    pub fn listen<H, F, B, E>(&self, listener: TcpListener, answer: H)
+    where
+        H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let (stop, running) = (self.stop.clone(), self.running.clone());
+        self.spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, caller)) => {
+                        let (stop, answer) = (stop.clone(), answer.clone());
+                        running.spawn(
+                            async move { serve(stop, stream, move |request| answer(request, caller)).await },
+                        );
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        });
+    }
+
+    /// Stops listening and all work, without waiting. Requests in flight go on for up to 2 s.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops, and waits for the end of what is in flight.
+    pub async fn end(&self) {
+        self.stop.cancel();
+        self.running.close();
+        self.running.wait().await;
     }
 }
 
-async fn serve<H, F, B, E>(stop: tokio_util::sync::CancellationToken, stream: TcpStream, answer: H)
+async fn serve<H, F, B, E>(stop: CancellationToken, stream: TcpStream, answer: H)
 where
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<B>, E>>,

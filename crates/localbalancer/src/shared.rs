@@ -7,19 +7,19 @@ use std::{
 };
 
 use ports::Target;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    group::{self, End, Group, MemberId, Pick, Stay},
+    group::{self, Group, Pick, Stay},
     health,
+    proxy::{Flight, Way},
+    server::Tasks,
     wire::{Change, Counters, Faults, GroupOptions, TargetView},
 };
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) tasks: TaskTracker,
+    pub(crate) tasks: Tasks,
 }
 
 #[derive(Debug)]
@@ -44,13 +44,7 @@ pub(crate) enum Treatment {
 impl Shared {
     pub(crate) fn new(defaults: GroupOptions) -> Self {
         let state = State { groups: BTreeMap::new(), first: None, defaults, faults: Faults::default() };
-        Self { state: Mutex::new(state), stop: CancellationToken::new(), tasks: TaskTracker::new() }
-    }
-
-    /// Runs `work` until the server stops.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+        Self { state: Mutex::new(state), tasks: Tasks::default() }
     }
 
     pub(crate) fn configure(&self, group: &str, options: GroupOptions) {
@@ -61,7 +55,7 @@ impl Shared {
         let address = target.address;
         let stay = self.lock().group(group).changed(|members| members.register(target));
         if let Some(stay) = stay {
-            self.spawn(health::check(self.clone(), group.to_owned(), stay, address));
+            self.tasks.spawn(health::check(self.clone(), group.to_owned(), stay, address));
         }
     }
 
@@ -75,7 +69,7 @@ impl Shared {
         if let Some(stay) = members.changed(|members| members.deregister(target)) {
             let (shared, group) = (self.clone(), group.to_owned());
             let delay = members.options.deregistration_delay;
-            self.spawn(async move {
+            self.tasks.spawn(async move {
                 tokio::time::sleep(delay).await;
                 if let Some(members) = shared.lock().groups.get_mut(&group) {
                     members.changed(|members| members.expire(stay));
@@ -154,12 +148,17 @@ impl Shared {
     }
 
     /// Picks a target of `group`, or of the group that was made first.
-    pub(crate) fn pick(self: &Arc<Self>, group: Option<&str>) -> Option<(Pick, Flight)> {
+    pub(crate) fn pick(self: &Arc<Self>, group: Option<&str>) -> Option<(Way, Flight)> {
         let mut state = self.lock();
         let group = group.or(state.first.as_deref())?.to_owned();
-        let pick = state.groups.get_mut(&group)?.pick()?;
-        let flight = Flight { shared: self.clone(), group, member: pick.member, ended: false };
-        Some((pick, flight))
+        let Pick { member, way } = state.groups.get_mut(&group)?.pick()?;
+        let shared = self.clone();
+        let flight = Flight::new(move |end| {
+            if let Some(members) = shared.lock().groups.get_mut(&group) {
+                members.changed(|members| members.ended(member, end));
+            }
+        });
+        Some((way, flight))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,32 +180,5 @@ impl State {
     fn group(&mut self, name: &str) -> &mut Group {
         self.first.get_or_insert_with(|| name.to_owned());
         self.groups.entry(name.to_owned()).or_insert_with(|| Group::new(self.defaults.clone()))
-    }
-}
-
-/// A request in flight. Whoever drops it before its end was the caller breaking off.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    shared: Arc<Shared>,
-    group: String,
-    member: MemberId,
-    ended: bool,
-}
-
-impl Flight {
-    /// Says what became of the request. Only the first word counts.
-    pub(crate) fn end(&mut self, end: End) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        if let Some(members) = self.shared.lock().groups.get_mut(&self.group) {
-            members.changed(|members| members.ended(self.member, end));
-        }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.end(End::CallerGone);
     }
 }

@@ -31,7 +31,7 @@ fn requests_go_round_robin_to_targets_in_service_only() {
     let stay = group.register(target(5)).unwrap();
     group.checked(stay, failed());
     group.checked(stay, failed());
-    let mut ports: Vec<u16> = (0..6).map(|_| group.pick().unwrap().address.port()).collect();
+    let mut ports: Vec<u16> = (0..6).map(|_| group.pick().unwrap().way.address.port()).collect();
     assert_eq!(ports[..3], ports[3..]);
     ports.sort_unstable();
     assert_eq!(ports, [1, 1, 2, 2, 3, 3]);
@@ -80,7 +80,7 @@ fn a_drain_lasts_until_the_last_request_has_ended() {
     assert_eq!(state(&group, 1), TargetState::Draining);
     group.ended(second.member, End::BrokenAnswer);
     assert_eq!(state(&group, 1), TargetState::Absent);
-    assert!(!second.cut.is_cancelled());
+    assert!(!second.way.cut.is_cancelled());
     assert_eq!((group.counters().completed, group.counters().broken_answer), (1, 1));
 }
 
@@ -89,9 +89,9 @@ fn a_delay_that_is_over_cuts_what_is_in_flight() {
     let mut group = group(&[1]);
     let pick = group.pick().unwrap();
     let stay = group.deregister(&target(1)).unwrap();
-    assert!(!pick.cut.is_cancelled());
+    assert!(!pick.way.cut.is_cancelled());
     group.expire(stay);
-    assert!(pick.cut.is_cancelled());
+    assert!(pick.way.cut.is_cancelled());
     assert_eq!(state(&group, 1), TargetState::Absent);
     group.ended(pick.member, End::Cut);
     assert_eq!(group.counters().cut, 1);
@@ -120,7 +120,7 @@ fn removal_without_a_drain_cuts_at_once() {
     let picks = [group.pick().unwrap(), group.pick().unwrap()];
     group.remove(&target(1));
     for pick in picks {
-        assert_eq!(pick.cut.is_cancelled(), pick.address.port() == 1);
+        assert_eq!(pick.way.cut.is_cancelled(), pick.way.address.port() == 1);
     }
 }
 
