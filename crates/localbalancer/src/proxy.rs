@@ -89,6 +89,10 @@ impl fmt::Debug for Flight {
     }
 }
 
+/// Marks, in its extensions, an answer that a target gave: without it, the answer is the balancer's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered;
+
 /// Answers one request with what a target says to it; 502 where the target says nothing.
 pub async fn pass(
     way: Way,
@@ -136,6 +140,7 @@ fn pass_on(answer: Answer, mut flight: Flight, cut: CancellationToken) -> Respon
     let (mut head, inner) = response.into_parts();
     head.version = Version::HTTP_11;
     strip(&mut head.headers);
+    head.extensions.insert(Answered);
     if inner.is_end_stream() {
         flight.end(End::Completed);
     }

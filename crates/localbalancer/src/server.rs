@@ -186,9 +186,9 @@ impl Tasks {
                 match listener.accept().await {
                     Ok((stream, caller)) => {
                         let (stop, answer) = (stop.clone(), answer.clone());
-                        running.spawn(
-                            async move { serve(stop, stream, move |request| answer(request, caller)).await },
-                        );
+                        running.spawn(async move {
+                            serve(stop, stream, move |request| answer(request, caller)).await
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%error, "accept a connection");

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every crate of ours, with those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("api", &["model"]),
@@ -30,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
         &["api", "config", "directory", "localbalancer", "model", "ports", "probe", "raft", "supervisor"],
     ),
     ("cli", &["api", "config", "model"]),
+    ("fakeaws", &["localbalancer", "ports"]),
     ("demo", &["api", "localbalancer", "model", "ports"]),
     ("bench", &["api", "demo", "localbalancer", "model", "raft"]),
     ("tests", &["api", "demo", "localbalancer", "model", "ports"]),

@@ -1,0 +1,1 @@
+//! Instances, groups and targets through time.
