@@ -187,7 +187,7 @@ impl Tasks {
                     Ok((stream, caller)) => {
                         let (stop, answer) = (stop.clone(), answer.clone());
                         running.spawn(async move {
-                            serve(stop, stream, move |request| answer(request, caller)).await
+                            serve(stop, stream, move |request| answer(request, caller)).await;
                         });
                     }
                     Err(error) => {

@@ -94,7 +94,10 @@ async fn instances(shared: &Arc<Shared>, method: &Method, path: &[&str], body: &
         }
         (&Method::PUT, [id, "tags"]) => {
             let tags = parse(body)?;
-            let set = |cloud: &mut Cloud, now| Ok(cloud.instance_mut(id, now)?.made.tags = tags);
+            let set = |cloud: &mut Cloud, now| {
+                cloud.instance_mut(id, now)?.made.tags = tags;
+                Ok(())
+            };
             json(&shared.change(set).map_err(refused)?)
         }
         (&Method::POST, [id, "metadata"]) => {
@@ -234,8 +237,8 @@ fn no_such_call(method: &Method, path: &[&str]) -> Outcome {
     Err((StatusCode::NOT_FOUND, format!("no such call: {method} .../{}", path.join("/"))))
 }
 
-fn refused(refusal: Refusal) -> (StatusCode, String) {
-    (StatusCode::CONFLICT, format!("{}: {}", refusal.code, refusal.message))
+fn refused(Refusal { code, message, .. }: Refusal) -> (StatusCode, String) {
+    (StatusCode::CONFLICT, format!("{code}: {message}"))
 }
 
 fn not_bound(address: SocketAddr) -> impl Fn(std::io::Error) -> (StatusCode, String) {
