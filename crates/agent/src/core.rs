@@ -41,6 +41,7 @@ use crate::{
     services,
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
+    stores::Stores,
 };
 
 /// Pause between two tries to enrol.
@@ -61,7 +62,7 @@ pub struct Parts {
     /// What is known while this agent leads.
     pub reign: Reign,
     /// Where releases are kept.
-    pub store: Arc<directory::Store>,
+    pub store: Arc<Stores>,
     /// Where cgroups of services are made, or why there are none.
     pub cgroups: Result<Delegation, NoCgroups>,
     /// Room for streams.

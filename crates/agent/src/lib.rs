@@ -24,6 +24,7 @@ pub mod run;
 pub mod shell;
 pub mod state;
 pub mod static_inventory;
+pub mod stores;
 
 mod installed;
 mod order;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Inventory as InventorySettings, Settings, Store};
+use config::{Inventory as InventorySettings, Settings};
 use futures_util::FutureExt as _;
 use model::forming::Record;
 use supervisor::cgroup::Delegation;
@@ -31,6 +31,7 @@ use crate::{
     room::Room,
     state::{StateDir, StateError},
     static_inventory::StaticInventory,
+    stores::Stores,
 };
 
 /// How long callers may still get their answers once the agent stops.
@@ -94,6 +95,8 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let (knocks, knocked) = mpsc::channel(64);
     let ends = Ends { failed, stop: stop.clone(), knocks: knocks.clone() };
     let parts = parts(settings.clone(), state, open_files, ends)?;
+    let store = parts.store.clone();
+    tokio::spawn(async move { store.warn().await });
     let cell = Cell::new(parts);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
     driver.resume().await?;
@@ -161,8 +164,7 @@ fn parts(
     let record: Record = durable::read(&state.forming())?.unwrap_or_default();
     let InventorySettings::Static { hosts } = &settings.inventory;
     let inventory = Arc::new(StaticInventory::new(hosts.clone()));
-    let Store::Directory { keep_releases } = settings.store;
-    let store = directory::Store::open(state.releases(), keep_releases).map_err(RunError::Store)?;
+    let store = Stores::open(&settings.store, &state).map_err(RunError::Store)?;
     let members = Members::open(state.peers());
     let channels = Channels::of(settings.agent.listen.ip());
     let cgroups = Delegation::find().and_then(|found| found.enable().map(|()| found));

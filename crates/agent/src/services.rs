@@ -27,6 +27,7 @@ use crate::{
     order::Order,
     shell::{self, Wiring, World},
     state::StateDir,
+    stores::Stores,
 };
 
 /// The keeper's own program, which is smaller than the agent's.
@@ -107,12 +108,8 @@ fn ledger_of(dir: &Path) -> PathBuf {
     dir.join("ledger.json")
 }
 
-type ThisWorld = World<
-    Balancers<localbalancer::Client>,
-    directory::Store,
-    Supervisors<KeeperClient>,
-    Probers<probe::ServiceProber>,
->;
+type ThisWorld =
+    World<Balancers<localbalancer::Client>, Stores, Supervisors<KeeperClient>, Probers<probe::ServiceProber>>;
 
 fn world(
     parts: &Parts,

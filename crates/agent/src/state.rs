@@ -204,6 +204,12 @@ impl StateDir {
         self.path.join("releases")
     }
 
+    /// What is kept about releases that are Nix store paths.
+    #[must_use]
+    pub fn nix(&self) -> PathBuf {
+        self.path.join("nix")
+    }
+
     /// Where the directory of a service is, if it has one.
     #[must_use]
     pub fn place_of(&self, service: &ServiceName) -> PathBuf {

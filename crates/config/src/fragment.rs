@@ -53,9 +53,20 @@ pub(crate) struct HostFragment {
     pub(crate) zone: Field<String>,
 }
 
+/// Where releases come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    Directory,
+    Nix,
+}
+
 pub(crate) struct StoreFragment {
-    pub(crate) kind: Field<()>,
+    pub(crate) kind: Field<StoreKind>,
     pub(crate) keep_releases: Field<usize>,
+    pub(crate) substituters: Field<Vec<String>>,
+    pub(crate) trusted_public_keys: Field<Vec<String>>,
+    pub(crate) nix_bin: Field<PathBuf>,
+    pub(crate) store_dir: Field<PathBuf>,
 }
 
 pub(crate) struct TimersFragment {
@@ -144,11 +155,51 @@ fn listed(mut section: Section<'_>) -> HostFragment {
 
 fn store(mut section: Section<'_>) -> StoreFragment {
     let fragment = StoreFragment {
-        kind: section.read("kind", one_of([("directory", ())])),
+        kind: section.read("kind", one_of([("directory", StoreKind::Directory), ("nix", StoreKind::Nix)])),
         keep_releases: section.read("keep_releases", number(2..=1000)),
+        substituters: section.read("substituters", caches),
+        trusted_public_keys: section.read("trusted_public_keys", public_keys),
+        nix_bin: section.read("nix_bin", absolute_path),
+        store_dir: section.read("store_dir", absolute_path),
     };
     section.finish(|_| None);
     fragment
+}
+
+/// Addresses of caches, as Nix knows them.
+fn caches(value: &Value) -> Result<Vec<String>, String> {
+    let caches = values::texts(value)?;
+    if caches.is_empty() {
+        return Err(
+            "must list one cache or more; leave it out to ask those that Nix itself is configured for".into(),
+        );
+    }
+    match caches.iter().find(|cache| cache.contains(char::is_whitespace)) {
+        Some(cache) => Err(format!("{cache:?} is no address: each cache is a text of its own")),
+        None => Ok(caches),
+    }
+}
+
+/// Keys as `nix-store --generate-binary-cache-key` writes them.
+fn public_keys(value: &Value) -> Result<Vec<String>, String> {
+    let keys = values::texts(value)?;
+    if keys.is_empty() {
+        return Err(
+            "must list one key or more; leave it out to trust those that Nix itself is configured for".into(),
+        );
+    }
+    match keys.iter().find(|key| !is_public_key(key)) {
+        Some(key) => Err(format!("{key:?} is no public key, such as \"cache-1:\" and 44 letters of base64")),
+        None => Ok(keys),
+    }
+}
+
+/// A name, and 32 bytes of base64.
+fn is_public_key(key: &str) -> bool {
+    let Some((name, bytes)) = key.split_once(':') else { return false };
+    let named = !name.is_empty() && !name.contains(char::is_whitespace);
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    named && bytes.len() == 44 && bytes.strip_suffix('=').is_some_and(|bytes| bytes.bytes().all(is_letter))
 }
 
 fn timers(mut section: Section<'_>) -> TimersFragment {

@@ -27,8 +27,8 @@ pub use policy::policy;
 pub use problem::Problem;
 pub use reference::{EXAMPLE, POLICY_EXAMPLE, reference};
 pub use settings::{
-    Agent, Balancer, Cluster, DEFAULTS, Defaults, Inventory, LogFormat, Programs, Service, Settings, Store,
-    Timers, Transport,
+    Agent, Balancer, Cluster, DEFAULTS, Defaults, Inventory, LogFormat, NixStore, Programs, Service,
+    Settings, Store, Timers, Transport,
 };
 
 /// Makes settings of `sources`, which are (file name, text) pairs in the order of merging: a later one wins key

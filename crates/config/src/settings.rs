@@ -87,13 +87,30 @@ pub enum Inventory {
 }
 
 /// Where releases come from and are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
     /// Directories, copied into the state directory.
     Directory {
         /// How many staged releases are kept. At least 2.
         keep_releases: usize,
     },
+    /// Nix store paths, fetched from caches.
+    Nix(NixStore),
+}
+
+/// Releases that are Nix store paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NixStore {
+    /// How many staged releases are kept. At least 2.
+    pub keep_releases: usize,
+    /// The caches that are asked, in this order; none: what Nix itself is configured for.
+    pub substituters: Option<Vec<String>>,
+    /// The keys that are trusted; none: what Nix itself is configured for.
+    pub trusted_public_keys: Option<Vec<String>>,
+    /// The directory with Nix's programs. Absolute; none: `PATH`, then the usual places.
+    pub nix_bin: Option<PathBuf>,
+    /// The store's directory. Absolute.
+    pub store_dir: PathBuf,
 }
 
 /// How fast things are noticed.
@@ -180,6 +197,8 @@ pub struct Defaults {
     pub insecure: bool,
     /// `store.keep_releases`.
     pub keep_releases: usize,
+    /// `store.store_dir`.
+    pub store_dir: &'static str,
     /// `timers`.
     pub timers: Timers,
     /// `service.NAME.stop_signal`.
@@ -208,6 +227,7 @@ pub const DEFAULTS: Defaults = Defaults {
     bootstrap_expect: 1,
     insecure: false,
     keep_releases: 5,
+    store_dir: "/nix/store",
     timers: Timers {
         heartbeat: Duration::from_millis(250),
         election_min: Duration::from_millis(1000),

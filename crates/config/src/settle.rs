@@ -14,12 +14,13 @@ use crate::{
     fragment::{AgentFragment, ClusterFragment, Fragment, HostFragment, InventoryFragment, TimersFragment},
     problem::{Place, Sink},
     section::Field,
-    settings::{Agent, Cluster, DEFAULTS, Inventory, Settings, Store, Timers, Transport},
+    settings::{Agent, Cluster, DEFAULTS, Inventory, Settings, Timers, Transport},
     values::shown,
 };
 
 mod order;
 mod service;
+mod store;
 
 pub(crate) fn settle(fragment: Fragment, sink: &Sink) -> Option<Settings> {
     let transport = fragment.insecure.or(DEFAULTS.insecure).map(|insecure| Transport { insecure });
@@ -29,8 +30,7 @@ pub(crate) fn settle(fragment: Fragment, sink: &Sink) -> Option<Settings> {
     let agent = agent(fragment.agent, must_be_loopback, sink);
     let inventory = inventory(fragment.inventory, agent.as_ref(), must_be_loopback, sink);
     let cluster = cluster(fragment.cluster, inventory.as_deref(), sink);
-    let store_kind = fragment.store.kind.required(sink);
-    let keep_releases = fragment.store.keep_releases.or(DEFAULTS.keep_releases);
+    let store = store::store(fragment.store, sink);
     let timers = timers(fragment.timers, sink);
     let services = service::services(fragment.services, agent.as_ref(), must_be_loopback, sink);
 
@@ -38,13 +38,12 @@ pub(crate) fn settle(fragment: Fragment, sink: &Sink) -> Option<Settings> {
     if agent.zone.is_none() {
         agent.zone = hosts.iter().find(|listed| listed.host == agent.host).and_then(|own| own.zone.clone());
     }
-    let () = store_kind?;
     Some(Settings {
         agent,
         cluster: cluster?,
         transport: transport?,
         inventory: Inventory::Static { hosts },
-        store: Store::Directory { keep_releases: keep_releases? },
+        store: store?,
         timers: timers?,
         services: services?,
     })

@@ -198,7 +198,7 @@ fn values_are_checked_by_themselves() {
         kind = "ec2"
         hosts = "h1"
         [store]
-        kind = "nix"
+        kind = "s3"
         keep_releases = 1
         [timers]
         heartbeat = "0s"
@@ -217,7 +217,7 @@ fn values_are_checked_by_themselves() {
         20.toml: transport.insecure: must be true or false, not text
         20.toml: inventory.kind: must be "static"
         20.toml: inventory.hosts: must be a list of tables, such as [{ host = "h1", … }]
-        20.toml: store.kind: must be "directory"
+        20.toml: store.kind: must be "directory" or "nix"
         20.toml: store.keep_releases: must be 2 to 1000
         20.toml: timers.heartbeat: must be 10ms to 10m
         20.toml: timers.sighting: must be text with a unit, such as "5s", not a whole number

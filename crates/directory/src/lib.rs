@@ -88,7 +88,12 @@ async fn blocking<T: Send + 'static>(
 
 impl ReleaseStore for Store {
     async fn resolve(&self, source: &str) -> Result<Release, NotARelease> {
-        let invalid = |problem: String| NotARelease::Invalid { source_name: source.to_owned(), problem };
+        let next = "push a directory that every host can read, with an executable bin/serve";
+        let invalid = |problem: String| NotARelease::Invalid {
+            source_name: source.to_owned(),
+            problem,
+            next: next.to_owned(),
+        };
         if !Path::new(source).is_absolute() {
             return Err(invalid("must be the absolute path of a directory".into()));
         }

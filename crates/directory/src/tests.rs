@@ -61,7 +61,7 @@ impl Around {
     /// What is wrong with the release, in the words that a push is refused with.
     async fn refusal(&self, root: &Path) -> String {
         match self.store.resolve(text(root)).await {
-            Err(NotARelease::Invalid { source_name, problem }) => {
+            Err(NotARelease::Invalid { source_name, problem, .. }) => {
                 assert_eq!(source_name, text(root));
                 problem
             }

@@ -19,6 +19,8 @@ pub enum NotARelease {
         source_name: String,
         /// What is wrong, and what a release must have.
         problem: String,
+        /// What to do instead.
+        next: String,
     },
     /// It could not be found out.
     #[error(transparent)]

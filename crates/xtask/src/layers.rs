@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every crate of ours, with those of ours that it may use.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("ports", &["model"]),
     ("api", &["model"]),
@@ -23,11 +23,23 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("config", &["model", "ports"]),
     ("directory", &["model", "ports"]),
     ("localbalancer", &["model", "ports"]),
+    ("nixstore", &["model", "ports"]),
     ("probe", &["model", "ports"]),
     ("supervisor", &["model", "ports"]),
     (
         "agent",
-        &["api", "config", "directory", "localbalancer", "model", "ports", "probe", "raft", "supervisor"],
+        &[
+            "api",
+            "config",
+            "directory",
+            "localbalancer",
+            "model",
+            "nixstore",
+            "ports",
+            "probe",
+            "raft",
+            "supervisor",
+        ],
     ),
     ("cli", &["api", "config", "model"]),
     ("fakeaws", &["localbalancer", "ports"]),

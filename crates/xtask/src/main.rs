@@ -14,6 +14,8 @@ mod house;
 mod layers;
 mod metadata;
 mod mutants;
+mod nix;
+mod setup;
 mod shell;
 mod sim;
 mod soak;
@@ -53,6 +55,10 @@ enum Task {
     Mutants(mutants::Options),
     /// Change `model` in one place at a time, and say which changes its own tests do not notice.
     Survivors(survivors::Options),
+    /// Run the tests that need Nix.
+    Nix,
+    /// Install what some tests need besides Rust.
+    Setup(setup::Options),
     /// Build the demo and run it; everything after the options is for the demo itself.
     #[command(disable_help_flag = true)]
     Demo {
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         Task::Sim { args } => Shell::new(true).and_then(|shell| sim::sim(&shell, &args)),
         Task::Mutants(options) => Shell::new(true).and_then(|shell| mutants::mutants(&shell, &options)),
         Task::Survivors(options) => Shell::new(true).and_then(|shell| survivors::survivors(&shell, &options)),
+        Task::Nix => Shell::new(true).and_then(|shell| nix::nix(&shell)),
+        Task::Setup(options) => setup::setup(&options),
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

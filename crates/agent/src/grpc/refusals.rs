@@ -15,11 +15,10 @@ pub(super) fn not_a_release(error: &NotARelease) -> Status {
             Exit::Unavailable,
             text,
             Some(
-                "nothing was changed: push again, or ask another agent with --agent; the disk of the one that was asked may be in trouble",
+                "nothing was changed: push again, or ask another agent with --agent; the disk of the one that was asked, or its way to the caches, may be in trouble",
             ),
         ),
-        _ => {
-            let next = "push a directory that every host can read, with an executable bin/serve";
+        NotARelease::Invalid { next, .. } => {
             refusal::status(Code::InvalidArgument, Exit::Rejected, text, Some(next))
         }
     }

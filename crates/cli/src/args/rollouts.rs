@@ -8,7 +8,8 @@ use model::{RolloutId, ServiceName};
 
 #[derive(Debug, Args)]
 pub(crate) struct Push {
-    /// The release: a directory with bin/serve and, optionally, bin/migrate.
+    /// The release: a directory with bin/serve and, optionally, bin/migrate; or a Nix store path, or a link to one such as ./result; or -
+    /// for what `nix build --json` prints, on standard input.
     pub(crate) source: PathBuf,
     /// The service.
     #[arg(long)]

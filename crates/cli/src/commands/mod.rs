@@ -12,6 +12,7 @@ mod policy;
 mod recovery;
 mod rollouts;
 mod shell;
+mod source;
 mod stopping;
 
 use api::{Client, view::ServiceStatus};

@@ -1,17 +1,12 @@
 //! `push`, `rollback` and `restart`: what begins rollouts.
 
-use std::path::Path;
-
-use api::{
-    Exit,
-    view::{self, Pushed},
-};
+use api::view::{self, Pushed};
 use model::ServiceName;
 
 use super::{
     Context,
     follow::{What, follow},
-    operator, policy,
+    operator, policy, source,
 };
 use crate::{
     args::{Begin, Push, Wait},
@@ -19,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failure> {
-    let source = absolute(&args.source)?;
+    let source = source::of(&args.source)?;
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
     let push = view::Push { service: args.service.clone(), source, policy, by: operator(args.by) };
     if args.dry_run {
@@ -53,20 +48,4 @@ async fn begun(
     // Joined late: everything of the rollout that is kept is shown.
     let what = What { service, rollout: Some(pushed.rollout), after: pushed.after, until };
     follow(context, &what, wait.timeout).await
-}
-
-/// The agents' working directory is not ours.
-fn absolute(source: &Path) -> Result<String, Failure> {
-    let failed = |why: &dyn std::fmt::Display| {
-        Failure::new(
-            Exit::Rejected,
-            format!("push {}: {why}", source.display()),
-            Some("push a directory with an executable bin/serve"),
-        )
-    };
-    let absolute = source.canonicalize().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(&"no such directory"),
-        _ => failed(&error),
-    })?;
-    absolute.into_os_string().into_string().map_err(|_| failed(&"the path is not valid UTF-8"))
 }

@@ -23,8 +23,12 @@ const ALL_KEYS: &str = r#"
     kind = "static"
     hosts = [{ host = "h1", address = "127.0.0.1:7400", zone = "a" }]
     [store]
-    kind = "directory"
+    kind = "nix"
     keep_releases = 2
+    substituters = ["https://cache.example.com"]
+    trusted_public_keys = ["cache-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+    nix_bin = "/n"
+    store_dir = "/s"
     [timers]
     heartbeat = "1s"
     election_min = "2s"

@@ -339,3 +339,51 @@ fn a_balancers_address_is_taken_in_every_usual_form() {
         );
     }
 }
+
+#[test]
+fn what_only_nix_knows_is_only_for_nix() {
+    check(
+        r#"
+        [store]
+        kind = "directory"
+        substituters = ["file:///cache"]
+        nix_bin = "/run/current-system/sw/bin"
+        "#,
+        r#"
+        20.toml: store.substituters: is only for store.kind = "nix"
+        20.toml: store.nix_bin: is only for store.kind = "nix"
+        "#,
+    );
+    check(
+        r#"
+        [store]
+        kind = "nix"
+        substituters = []
+        trusted_public_keys = ["cache-1:short", "x"]
+        nix_bin = "bin"
+        store_dir = "nix/store"
+        "#,
+        r#"
+        20.toml: store.substituters: must list one cache or more; leave it out to ask those that Nix itself is configured for
+        20.toml: store.trusted_public_keys: "cache-1:short" is no public key, such as "cache-1:" and 44 letters of base64
+        20.toml: store.nix_bin: must be an absolute path
+        20.toml: store.store_dir: must be an absolute path
+        "#,
+    );
+}
+
+#[test]
+fn a_store_of_nix_is_read() {
+    let text = r#"
+        [store]
+        kind = "nix"
+        keep_releases = 3
+        substituters = ["https://one", "s3://two?region=x"]
+        trusted_public_keys = ["cache-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+    "#;
+    let settings = read(&[("10.toml", EXAMPLE), ("20.toml", text)]).unwrap();
+    let Store::Nix(store) = settings.store else { panic!("{:?}", settings.store) };
+    assert_eq!((store.keep_releases, store.store_dir.to_str()), (3, Some("/nix/store")));
+    assert_eq!(store.substituters.unwrap(), ["https://one", "s3://two?region=x"]);
+    assert_eq!((store.trusted_public_keys.map(|keys| keys.len()), store.nix_bin), (Some(1), None));
+}

@@ -51,9 +51,10 @@ async fn resolves<S: Surroundings>(around: &S) {
     assert_ne!(first.id, second.id, "two contents share an id");
     let bad = around.not_a_release().await;
     match store.resolve(&bad).await {
-        Err(NotARelease::Invalid { source_name, problem }) => {
+        Err(NotARelease::Invalid { source_name, problem, next }) => {
             assert_eq!(source_name, bad, "another source was blamed");
             assert!(!problem.is_empty(), "it does not say what is wrong");
+            assert!(!next.is_empty(), "it does not say what to do");
         }
         other => panic!("{bad} was {other:?}"),
     }

@@ -116,6 +116,7 @@ impl ReleaseStore for FakeStore {
         state.sources.get(source).cloned().ok_or_else(|| NotARelease::Invalid {
             source_name: source.to_owned(),
             problem: "is not on offer".to_owned(),
+            next: "push what is on offer".to_owned(),
         })
     }
 

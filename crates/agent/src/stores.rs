@@ -1,0 +1,91 @@
+//! The release store that the configuration asks for.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use config::{NixStore, Store as Settings};
+use model::{Release, ReleaseId};
+use ports::{Fault, ReleaseStore, fault::Chain, store::NotARelease};
+use tracing::warn;
+
+use crate::state::StateDir;
+
+/// One of the stores there are.
+#[derive(Debug, Clone)]
+pub enum Stores {
+    /// Releases are directories.
+    Directory(directory::Store),
+    /// Releases are Nix store paths.
+    Nix(nixstore::Store),
+}
+
+impl Stores {
+    /// Opens the one that is configured, below the state directory.
+    ///
+    /// # Errors
+    /// Its folders cannot be used.
+    pub fn open(settings: &Settings, state: &StateDir) -> Result<Self, Fault> {
+        match settings {
+            Settings::Directory { keep_releases } => {
+                directory::Store::open(state.releases(), *keep_releases).map(Self::Directory)
+            }
+            Settings::Nix(settings) => nixstore::Store::open(options(settings, state)).map(Self::Nix),
+        }
+    }
+
+    /// Says at once what would keep every release from being staged. The services that run do not need it, so the agent goes on.
+    pub async fn warn(&self) {
+        if let Self::Nix(store) = self
+            && let Err(fault) = store.check().await
+        {
+            warn!(error = %Chain(&fault), "no release can be staged or started");
+        }
+    }
+}
+
+fn options(settings: &NixStore, state: &StateDir) -> nixstore::Options {
+    nixstore::Options {
+        store_dir: settings.store_dir.clone(),
+        keep_releases: settings.keep_releases,
+        substituters: settings.substituters.clone(),
+        trusted_public_keys: settings.trusted_public_keys.clone(),
+        nix_bin: settings.nix_bin.clone(),
+        ..nixstore::Options::of(&state.nix())
+    }
+}
+
+impl ReleaseStore for Stores {
+    async fn resolve(&self, source: &str) -> Result<Release, NotARelease> {
+        match self {
+            Self::Directory(store) => store.resolve(source).await,
+            Self::Nix(store) => store.resolve(source).await,
+        }
+    }
+
+    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+        match self {
+            Self::Directory(store) => store.stage(release).await,
+            Self::Nix(store) => store.stage(release).await,
+        }
+    }
+
+    async fn verify(&self, release: &ReleaseId) -> Result<PathBuf, Fault> {
+        match self {
+            Self::Directory(store) => store.verify(release).await,
+            Self::Nix(store) => store.verify(release).await,
+        }
+    }
+
+    async fn staged(&self) -> Result<BTreeSet<ReleaseId>, Fault> {
+        match self {
+            Self::Directory(store) => store.staged().await,
+            Self::Nix(store) => store.staged().await,
+        }
+    }
+
+    async fn collect(&self, keep: &BTreeSet<ReleaseId>) -> Result<Vec<ReleaseId>, Fault> {
+        match self {
+            Self::Directory(store) => store.collect(keep).await,
+            Self::Nix(store) => store.collect(keep).await,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What does not: each class has its own words.

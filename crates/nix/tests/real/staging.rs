@@ -1,0 +1,1 @@
+//! What works: fetched, there already, checked, mended, pinned, collected.
