@@ -65,8 +65,8 @@ impl Failed {
     /// The line that tells most: the last that is an error, or else the last.
     fn complaint(&self) -> String {
         let Self::Ended { how, said } = self else { return String::new() };
-        let errors = said.iter().filter_map(|line| line.strip_prefix("error: "));
-        match errors.last().or(said.last().map(String::as_str)) {
+        let error = said.iter().rev().find_map(|line| line.strip_prefix("error: "));
+        match error.or(said.last().map(String::as_str)) {
             Some(line) => line.to_owned(),
             None => how.clone(),
         }
