@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod programs;
+mod store;
 
 /// A complete configuration: everything that has no default, a service, and a few words on each.
 pub const EXAMPLE: &str = include_str!("reference/example.toml");
@@ -43,7 +44,7 @@ pub fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
     let sections = [
         ("## The host", host()),
-        ("## The fleet", fleet()),
+        ("## The fleet", fleet().into_iter().chain(store::keys()).collect()),
         ("## The timers", timers()),
         ("## The services", services()),
     ];
@@ -146,42 +147,6 @@ fn fleet() -> Vec<Key> {
         key("inventory.hosts[].host", "name", REQUIRED, "The host's id."),
         key("inventory.hosts[].address", "`IP:PORT`", REQUIRED, "What it advertises."),
         key("inventory.hosts[].zone", "name", "none", "Its failure domain."),
-        key(
-            "store.kind",
-            "`\"directory\"` or `\"nix\"`",
-            REQUIRED,
-            "Where releases come from: directories of this host, or Nix store paths from caches.",
-        ),
-        key(
-            "store.keep_releases",
-            "number, 2 to 1000",
-            code(DEFAULTS.keep_releases),
-            "How many staged releases are kept. Those in use are never removed.",
-        ),
-        key(
-            "store.substituters",
-            "list of addresses",
-            "Nix's own",
-            "With `nix`: the caches that are asked, in this order: `https://`, `file://`, `ssh-ng://`, `s3://`, as far as this host's Nix can.",
-        ),
-        key(
-            "store.trusted_public_keys",
-            "list of keys",
-            "Nix's own",
-            "With `nix`: who must have signed what is fetched.",
-        ),
-        key(
-            "store.nix_bin",
-            "absolute path",
-            "found",
-            "With `nix`: the directory with Nix's programs. Without it: `PATH`, then the usual places.",
-        ),
-        key(
-            "store.store_dir",
-            "absolute path",
-            quoted(DEFAULTS.store_dir),
-            "With `nix`: the store's directory. Another one is a store of its own, with its state in `var/nix` beside it, for tests or where Nix was built for another place.",
-        ),
     ]
 }
 

@@ -91,7 +91,7 @@ fn the_reference_names_the_keys_that_are_read_and_no_others() {
     }
     // The program and its arguments are one value.
     read.remove("service.NAME.probe.command[]");
-    let written: BTreeSet<String> = [host(), fleet(), timers(), services()]
+    let written: BTreeSet<String> = [host(), fleet(), store::keys(), timers(), services()]
         .into_iter()
         .flatten()
         .map(|key| key.name.to_owned())
