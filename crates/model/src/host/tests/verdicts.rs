@@ -80,6 +80,18 @@ fn another_process_than_the_one_that_was_started_is_no_word_for_or_against_the_r
 }
 
 #[test]
+fn a_release_that_ends_before_its_start_is_answered_has_failed_while_it_was_started() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.verify_ms = 30;
+    world.behaves("b", Behaviour { exits: Some((Duration::from_millis(5), 7)), ..ILL });
+    world.change(Some("a"), Some("b"));
+    assert!(world.run_until(secs(60), |world| failure(world).is_some()), "{}", waits_for(&world));
+    let failed = failure(&world).unwrap();
+    assert_eq!((failed.phase, failed.cause), (PhaseKind::Starting, Cause::Release));
+    assert_eq!(failed.reason, "exited with code 7");
+}
+
+#[test]
 fn a_start_that_is_never_answered_well_ends_at_its_deadline() {
     let mut world = serving(HEADFUL, Some("a"));
     let no = || Denied::Fault(FaultSeen { kind: FaultWord::Transient, text: "ask the keeper: no".into() });
