@@ -36,11 +36,11 @@ use crate::{
     members::Members,
     node_id,
     order::{Order, Sights},
+    outside::{Aws, Inventories},
     recovery::spread,
     room::Room,
     services,
     state::{StateDir, StateError},
-    static_inventory::StaticInventory,
     stores::Stores,
 };
 
@@ -54,7 +54,9 @@ pub struct Parts {
     /// Its state directory.
     pub state: Arc<StateDir>,
     /// Who should be there.
-    pub inventory: Arc<StaticInventory>,
+    pub inventory: Arc<Inventories>,
+    /// Its way to AWS, where it needs one.
+    pub aws: Option<Aws>,
     /// Other agents.
     pub members: Members,
     /// Connections to them.

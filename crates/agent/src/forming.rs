@@ -239,7 +239,7 @@ impl Driver {
                 return None;
             }
         };
-        parts.members.listed(listed.iter().map(|host| host.address));
+        parts.members.listed(ports::inventory::present(&listed));
         let listings = listed.into_iter().map(|host| Listing {
             host: host.host,
             address: host.address,

@@ -28,6 +28,7 @@ pub mod stores;
 
 mod installed;
 mod order;
+mod outside;
 #[cfg(test)]
 mod pair;
 mod services;
@@ -35,7 +36,7 @@ mod taken;
 
 use std::collections::BTreeMap;
 
-use config::{Balancer, Settings};
+use config::Settings;
 use model::{HostId, ServiceName, fleet::Declaration};
 use raft::{InvalidNodeId, NodeId};
 
@@ -52,7 +53,7 @@ fn declarations(settings: &Settings) -> BTreeMap<ServiceName, Declaration> {
     let declare = |service: &config::Service| Declaration {
         port: service.address.port(),
         probe: service.probe.as_ref().map(ToString::to_string),
-        balancer: service.balancer.as_ref().map(|Balancer::Local { url, group }| format!("{group} at {url}")),
+        balancer: service.balancer.as_ref().map(outside::named),
     };
     settings.services.iter().map(|(name, service)| (name.clone(), declare(service))).collect()
 }

@@ -5,14 +5,18 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use config::{LogFormat, Settings};
+use config::{Loaded, LogFormat, Problem, Settings};
 use ports::fault::Chain;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::run::Ended;
+use crate::{
+    outside::{self, Unsettled},
+    run::Ended,
+};
 
 /// Exit code of wrong usage and of a configuration that cannot be used.
 const EXIT_USAGE: u8 = 64;
@@ -73,12 +77,17 @@ pub fn main() -> ExitCode {
         }
     };
     match arguments.command {
-        Command::Run { config } => with_settings(&config, run),
-        Command::Check { config } => with_settings(&config, |settings| {
+        Command::Run { config } => with_settings(&config, outside::AT_START, run),
+        Command::Check { config } => with_settings(&config, outside::FOR_A_CHECK, |settings| {
             for warning in crate::preflight::warnings(&settings) {
                 eprintln!("warning: {warning}");
             }
-            println!("ok: host {} of cluster {}", settings.agent.host, settings.cluster.name);
+            let agent = &settings.agent;
+            let zone = agent.zone.as_ref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+            println!(
+                "ok: host {} of cluster {}, at {}{zone}",
+                agent.host, settings.cluster.name, agent.advertise
+            );
             ExitCode::SUCCESS
         }),
         Command::Completions { shell } => {
@@ -109,20 +118,38 @@ fn man(dir: Option<&Path>) -> io::Result<()> {
     }
 }
 
-fn with_settings(path: &Path, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
-    match config::load(path) {
+/// `limit` is how long the instance is asked for what the files leave to it.
+fn with_settings(path: &Path, limit: Duration, then: impl FnOnce(Settings) -> ExitCode) -> ExitCode {
+    let settled = match config::load(path) {
+        Ok(Loaded::Whole(settings)) => Ok(*settings),
+        Ok(Loaded::Partial(partial)) => {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return fail(&error),
+            };
+            runtime.block_on(outside::settled(&partial, limit))
+        }
+        Err(problems) => Err(Unsettled::Problems(problems)),
+    };
+    match settled {
         Ok(settings) => then(settings),
-        Err(problems) => {
-            for problem in &problems {
-                eprintln!("{problem}");
-            }
-            let found = problems.len();
-            if 1 < found {
-                eprintln!("{found} problems; nothing is started before all of them are mended");
-            }
-            ExitCode::from(EXIT_USAGE)
+        Err(Unsettled::Problems(problems)) => refuse(&problems),
+        Err(Unsettled::Unknown { why, keys }) => {
+            eprintln!("deployinatord: {}; or set {keys}", Chain(&why));
+            ExitCode::FAILURE
         }
     }
+}
+
+fn refuse(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    let found = problems.len();
+    if 1 < found {
+        eprintln!("{found} problems; nothing is started before all of them are mended");
+    }
+    ExitCode::from(EXIT_USAGE)
 }
 
 fn run(settings: Settings) -> ExitCode {

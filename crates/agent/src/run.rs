@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use config::{Inventory as InventorySettings, Settings};
+use config::Settings;
 use futures_util::FutureExt as _;
 use model::forming::Record;
 use supervisor::cgroup::Delegation;
@@ -27,10 +27,10 @@ use crate::{
     grpc::{self, Backend, ListenError, Pictures},
     leader::Reign,
     members::Members,
+    outside::{self, Aws, Inventories, OutsideError},
     preflight,
     room::Room,
     state::{StateDir, StateError},
-    static_inventory::StaticInventory,
     stores::Stores,
 };
 
@@ -49,6 +49,9 @@ pub enum RunError {
     /// The release store cannot be used.
     #[error("open the release store")]
     Store(#[source] ports::Fault),
+    /// What the configuration asks for outside of this host cannot be used.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// The cluster could not be formed or joined.
     #[error(transparent)]
     Forming(#[from] FormingError),
@@ -94,7 +97,8 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let stop = CancellationToken::new();
     let (knocks, knocked) = mpsc::channel(64);
     let ends = Ends { failed, stop: stop.clone(), knocks: knocks.clone() };
-    let parts = parts(settings.clone(), state, open_files, ends)?;
+    let aws = outside::open(&settings).await?;
+    let parts = parts(settings.clone(), state, open_files, aws, ends)?;
     let store = parts.store.clone();
     tokio::spawn(async move { store.warn().await });
     let cell = Cell::new(parts);
@@ -158,12 +162,11 @@ fn parts(
     settings: Arc<Settings>,
     state: Arc<StateDir>,
     open_files: Option<u64>,
+    aws: Option<Aws>,
     ends: Ends,
 ) -> Result<Parts, RunError> {
     let Ends { failed, stop, knocks } = ends;
     let record: Record = durable::read(&state.forming())?.unwrap_or_default();
-    let InventorySettings::Static { hosts } = &settings.inventory;
-    let inventory = Arc::new(StaticInventory::new(hosts.clone()));
     let store = Stores::open(&settings.store, &state).map_err(RunError::Store)?;
     let members = Members::open(state.peers());
     let channels = Channels::of(settings.agent.listen.ip());
@@ -175,9 +178,10 @@ fn parts(
     Ok(Parts {
         cgroups,
         proposer: format!("{}/{}", settings.agent.host, Uuid::new_v4().simple()),
-        settings,
         state,
-        inventory,
+        inventory: Arc::new(Inventories::new(&settings.inventory, aws.as_ref())),
+        aws,
+        settings,
         members,
         channels,
         reign: Reign::default(),

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use config::{Balancer, Settings};
+use config::Settings;
 use model::{
     HostId, ServiceName,
     fleet::Assignment,
@@ -25,6 +25,7 @@ use crate::{
     instances::{self, Balancers, Count, Probers, Supervisors},
     link::Link,
     order::Order,
+    outside::AnyBalancer,
     shell::{self, Wiring, World},
     state::StateDir,
     stores::Stores,
@@ -109,7 +110,7 @@ fn ledger_of(dir: &Path) -> PathBuf {
 }
 
 type ThisWorld =
-    World<Balancers<localbalancer::Client>, Stores, Supervisors<KeeperClient>, Probers<probe::ServiceProber>>;
+    World<Balancers<AnyBalancer>, Stores, Supervisors<KeeperClient>, Probers<probe::ServiceProber>>;
 
 fn world(
     parts: &Parts,
@@ -119,8 +120,8 @@ fn world(
     count: Arc<Count>,
 ) -> ThisWorld {
     let host = parts.settings.agent.host.clone();
-    let balancer = mine.balancer.as_ref().map(|Balancer::Local { url, group }| {
-        let client = localbalancer::Client::new(url, group).expect("the configuration was checked");
+    let balancer = mine.balancer.as_ref().map(|balancer| {
+        let client = AnyBalancer::new(balancer, mine.address.port(), parts.aws.as_ref());
         let target = Target { host: host.clone(), address: mine.address };
         (Balancers::new(client, count.clone()), target)
     });

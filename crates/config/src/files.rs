@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Problem, Settings};
+use crate::{Instance, Loaded, Problem, instance};
 
 /// Longest file that is read, in bytes.
 const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -16,7 +16,7 @@ const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// Every problem found, of files that cannot be read and of what stands in those that can.
-pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
+pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for file in files(path).map_err(|problem| vec![problem])? {
@@ -25,11 +25,16 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
             Err(text) => problems.push(about(&file, text)),
         }
     }
-    let parsed = crate::parse_what_is_there(&path.display().to_string(), &sources, problems.is_empty());
-    parsed.map_err(|more| {
-        problems.extend(more);
-        problems
-    })
+    let origin = path.display().to_string();
+    let placeholder = Instance::placeholder();
+    let parsed = crate::parse_what_is_there(&origin, &sources, problems.is_empty(), Some(&placeholder));
+    match parsed {
+        Ok((settings, left)) => Ok(instance::loaded(settings, left, &origin, sources)),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
 }
 
 fn about(path: &Path, text: impl Into<String>) -> Problem {
@@ -81,6 +86,13 @@ mod tests {
         list.join("\n").replace(&path.display().to_string(), "DIR")
     }
 
+    fn whole(path: &Path) -> crate::Settings {
+        match load(path).expect("all is right") {
+            Loaded::Whole(settings) => *settings,
+            Loaded::Partial(partial) => panic!("{partial:?} leaves something to an instance"),
+        }
+    }
+
     fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
         fs::write(folder.join(name), text).expect("the test writes its own folder");
     }
@@ -94,7 +106,7 @@ mod tests {
         for ignored in [".30-hidden.toml", "40-notes.txt", "50-old.toml~"] {
             write(folder.path(), ignored, "this is no TOML");
         }
-        let settings = load(folder.path()).expect("all is right");
+        let settings = whole(folder.path());
         assert_eq!(settings.store, crate::Store::Directory { keep_releases: 7 });
         assert_eq!(settings.agent.log, "debug");
         assert_eq!(settings.agent.host.as_str(), "h1");
@@ -104,10 +116,7 @@ mod tests {
     fn one_file_is_enough() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "all.conf", crate::EXAMPLE);
-        assert_eq!(
-            load(&folder.path().join("all.conf")).expect("all is right").cluster.name.as_str(),
-            "demo"
-        );
+        assert_eq!(whole(&folder.path().join("all.conf")).cluster.name.as_str(), "demo");
     }
 
     #[test]

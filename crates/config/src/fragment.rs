@@ -13,8 +13,10 @@ use crate::{
     values::{self, address, duration, label, name, number, one_of, switch, text},
 };
 
+pub(crate) mod inventory;
 pub(crate) mod service;
 
+use inventory::InventoryFragment;
 use service::ServiceFragment;
 
 pub(crate) struct Fragment {
@@ -37,20 +39,21 @@ pub(crate) struct AgentFragment {
     pub(crate) log_format: Field<LogFormat>,
 }
 
+impl AgentFragment {
+    /// The keys that are not there, and that the instance knows.
+    pub(crate) fn left_to_the_instance(&self) -> Vec<&'static str> {
+        let keys = [
+            ("agent.host", matches!(self.host, Field::Absent(_))),
+            ("agent.advertise", matches!(self.advertise, Field::Absent(_))),
+            ("agent.zone", matches!(self.zone, Field::Absent(_))),
+        ];
+        keys.into_iter().filter_map(|(key, absent)| absent.then_some(key)).collect()
+    }
+}
+
 pub(crate) struct ClusterFragment {
     pub(crate) name: Field<ClusterId>,
     pub(crate) bootstrap_expect: Field<usize>,
-}
-
-pub(crate) struct InventoryFragment {
-    pub(crate) kind: Field<()>,
-    pub(crate) hosts: Field<Vec<HostFragment>>,
-}
-
-pub(crate) struct HostFragment {
-    pub(crate) host: Field<HostId>,
-    pub(crate) address: Field<SocketAddr>,
-    pub(crate) zone: Field<String>,
 }
 
 /// Where releases come from.
@@ -86,7 +89,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Fragment {
         agent: agent(root.section("agent")),
         cluster: cluster(root.section("cluster")),
         insecure: transport(root.section("transport")),
-        inventory: inventory(root.section("inventory")),
+        inventory: inventory::read(root.section("inventory")),
         store: store(root.section("store")),
         timers: timers(root.section("timers")),
         services: root.named_sections("service").into_iter().filter_map(service).collect(),
@@ -128,29 +131,6 @@ fn transport(mut section: Section<'_>) -> Field<bool> {
     let insecure = section.read("insecure", switch);
     section.finish(|_| None);
     insecure
-}
-
-fn inventory(mut section: Section<'_>) -> InventoryFragment {
-    let kind = section.read("kind", one_of([("static", ())]));
-    let hosts = match section.list("hosts") {
-        Field::Given(sections, place) => {
-            Field::Given(sections.into_iter().map(listed).collect::<Vec<_>>(), place)
-        }
-        Field::Absent(place) => Field::Absent(place),
-        Field::Bad => Field::Bad,
-    };
-    section.finish(|_| None);
-    InventoryFragment { kind, hosts }
-}
-
-fn listed(mut section: Section<'_>) -> HostFragment {
-    let fragment = HostFragment {
-        host: section.read("host", name),
-        address: section.read("address", address),
-        zone: section.read("zone", label),
-    };
-    section.finish(|_| None);
-    fragment
 }
 
 fn store(mut section: Section<'_>) -> StoreFragment {

@@ -13,6 +13,7 @@
 
 mod files;
 mod fragment;
+mod instance;
 mod policy;
 mod problem;
 mod reference;
@@ -23,12 +24,13 @@ mod tree;
 mod values;
 
 pub use files::load;
+pub use instance::{Instance, Loaded, Partial};
 pub use policy::policy;
 pub use problem::Problem;
 pub use reference::{EXAMPLE, POLICY_EXAMPLE, reference};
 pub use settings::{
-    Agent, Balancer, Cluster, DEFAULTS, Defaults, Inventory, LogFormat, NixStore, Programs, Service,
-    Settings, Store, Timers, Transport,
+    AddressKind, Agent, Balancer, Cluster, DEFAULTS, Defaults, Ec2, Inventory, LogFormat, NixStore, Programs,
+    Service, Settings, Store, TargetGroup, Timers, Transport,
 };
 
 /// Makes settings of `sources`, which are (file name, text) pairs in the order of merging: a later one wins key
@@ -37,24 +39,38 @@ pub use settings::{
 ///
 /// # Errors
 /// Every problem found. Files that are no TOML are named with their lines; the keys of the others are checked
-/// by themselves then, but not against each other.
+/// by themselves then, but not against each other. What is left to the instance is a problem here.
 pub fn parse(origin: &str, sources: &[(String, String)]) -> Result<Settings, Vec<Problem>> {
-    parse_what_is_there(origin, sources, true)
+    parse_with(origin, sources, None)
+}
+
+/// Parses, and takes from the instance what the files leave to it.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_with(
+    origin: &str,
+    sources: &[(String, String)],
+    instance: Option<&Instance>,
+) -> Result<Settings, Vec<Problem>> {
+    parse_what_is_there(origin, sources, true, instance).map(|(settings, _)| settings)
 }
 
 /// Parses; where something is known to be missing (`whole` is false, or a file is no TOML) keys are not checked
-/// against each other, as it might be what puts them right.
+/// against each other, as it might be what puts them right. Beside the settings stand the keys that an instance can say.
 fn parse_what_is_there(
     origin: &str,
     sources: &[(String, String)],
     whole: bool,
-) -> Result<Settings, Vec<Problem>> {
+    instance: Option<&Instance>,
+) -> Result<(Settings, Vec<&'static str>), Vec<Problem>> {
     let sink = problem::Sink::default();
     let root = tree::merge(origin, sources, &sink);
     let whole = whole && sink.is_empty();
     let fragment = fragment::read(section::Section::root(root, &sink));
-    let settings = if whole { settle::settle(fragment, &sink) } else { None };
-    sink.verdict(settings)
+    let left = fragment.agent.left_to_the_instance();
+    let settings = if whole { settle::settle(fragment, instance, &sink) } else { None };
+    sink.verdict(settings.map(|settings| (settings, left)))
 }
 
 #[cfg(test)]

@@ -10,8 +10,12 @@ use crate::{
     values::shown,
 };
 
+mod balancer;
+mod fleet;
 mod programs;
 mod store;
+
+use fleet::fleet;
 
 /// A complete configuration: everything that has no default, a service, and a few words on each.
 pub const EXAMPLE: &str = include_str!("reference/example.toml");
@@ -96,7 +100,12 @@ fn host() -> Vec<Key> {
         LogFormat::Json => "json",
     };
     vec![
-        key("agent.host", "name", REQUIRED, "This host's id, as the inventory lists it."),
+        key(
+            "agent.host",
+            "name",
+            "required; with `\"ec2\"` the instance's id",
+            "This host's id, as the inventory lists it.",
+        ),
         key(
             "agent.state_dir",
             "absolute path",
@@ -112,41 +121,12 @@ fn host() -> Vec<Key> {
         key(
             "agent.advertise",
             "`IP:PORT`",
-            "`agent.listen`",
-            "Where the others reach it. Required where `agent.listen` is an unspecified address.",
+            "`agent.listen`; with `\"ec2\"` the instance's `inventory.address`",
+            "Where the others reach it. Required where `agent.listen` is an unspecified address, but for `\"ec2\"`.",
         ),
         key("agent.zone", "name", "the inventory's", "Failure domain. Voters are spread over zones."),
         key("agent.log", "text", quoted(DEFAULTS.log), "What is logged: `info`, or `info,raft=debug`."),
         key("agent.log_format", "`\"text\"` or `\"json\"`", quoted(log_format), "How it is logged."),
-    ]
-}
-
-fn fleet() -> Vec<Key> {
-    vec![
-        key("cluster.name", "name", REQUIRED, "The cluster's name, the same on every host."),
-        key(
-            "cluster.bootstrap_expect",
-            "number, from 1",
-            code(DEFAULTS.bootstrap_expect),
-            "How many hosts must be listed before a cluster is formed.",
-        ),
-        key(
-            "transport.insecure",
-            "true or false",
-            code(DEFAULTS.insecure),
-            "Accept plaintext on addresses other than loopback. Until TLS exists, `agent.listen`, \
-             `agent.advertise`, the inventory's addresses and the balancers' must be loopback without it.",
-        ),
-        key("inventory.kind", "`\"static\"`", REQUIRED, "Who should be in the fleet: a list."),
-        key(
-            "inventory.hosts",
-            "list of tables",
-            REQUIRED,
-            "The hosts, oldest first. Each id and address once; this host among them.",
-        ),
-        key("inventory.hosts[].host", "name", REQUIRED, "The host's id."),
-        key("inventory.hosts[].address", "`IP:PORT`", REQUIRED, "What it advertises."),
-        key("inventory.hosts[].zone", "name", "none", "Its failure domain."),
     ]
 }
 
@@ -243,11 +223,12 @@ fn services() -> Vec<Key> {
         ),
     ];
     keys.extend(programs::keys());
-    keys.extend(probe_and_balancer());
+    keys.extend(probe());
+    keys.extend(balancer::keys());
     keys
 }
 
-fn probe_and_balancer() -> Vec<Key> {
+fn probe() -> Vec<Key> {
     vec![
         key(
             "service.NAME.probe.kind",
@@ -278,19 +259,6 @@ fn probe_and_balancer() -> Vec<Key> {
             "For the whole probe, from the connection to the answer. A program is killed then, with all that it \
              started.",
         ),
-        key(
-            "service.NAME.balancer.kind",
-            "`\"local\"`",
-            "required in `balancer`",
-            "What sends requests to it. Without a `balancer` the service is headless.",
-        ),
-        key(
-            "service.NAME.balancer.url",
-            "`http://HOST:PORT`",
-            "required in `balancer`",
-            "Where the balancer's API is.",
-        ),
-        key("service.NAME.balancer.group", "name", "`NAME`", "The group of targets that it is one of."),
     ]
 }
 

@@ -49,6 +49,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The same field of something else.
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Absent(place) => Field::Absent(place),
+            Self::Bad => Field::Bad,
+            Self::Given(value, place) => Field::Given(with(value), place),
+        }
+    }
+
     /// The value and its place, if it was given and good.
     pub(crate) fn given(&self) -> Option<(&T, &Place)> {
         match self {
@@ -180,6 +189,25 @@ impl<'a> Section<'a> {
             }
         }
         texts
+    }
+
+    /// The values below `key`, whose names are the reader's own.
+    pub(crate) fn values(&mut self, key: &'static str) -> Field<Vec<(String, Value, Place)>> {
+        let sink = self.sink;
+        self.optional_section(key).map(|mut parent| {
+            let entries = std::mem::take(&mut parent.entries);
+            let placed = |(name, node): (String, Node)| {
+                let place = parent.place_of(&name, Some(&node));
+                match node.content {
+                    Content::Value(value) => Some((name, value, place)),
+                    Content::Table(_) => {
+                        sink.at(&place, "must not be a table");
+                        None
+                    }
+                }
+            };
+            entries.into_iter().filter_map(placed).collect()
+        })
     }
 
     /// A list of tables.

@@ -84,6 +84,34 @@ pub enum Inventory {
         /// The hosts.
         hosts: Vec<Listed>,
     },
+    /// The instances of EC2 that have these tags.
+    Ec2(Ec2),
+}
+
+/// Which instances of EC2 are hosts of the fleet, and where their agents are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ec2 {
+    /// An instance has all of these tags, each with one of its values. Neither is empty.
+    pub tags: BTreeMap<String, Vec<String>>,
+    /// Which of an instance's addresses its agent is reached at.
+    pub address: AddressKind,
+    /// Where every agent listens.
+    pub port: u16,
+    /// The region that is asked; none: the one that the clients of AWS find, on an instance its own.
+    pub region: Option<String>,
+    /// Time between two questions while nothing changes.
+    pub poll: Duration,
+}
+
+/// One of an instance's addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressKind {
+    /// The primary one inside its network.
+    PrivateIpv4,
+    /// The one that the world sees.
+    PublicIpv4,
+    /// Its first of version 6.
+    Ipv6,
 }
 
 /// Where releases come from and are kept.
@@ -180,6 +208,24 @@ pub enum Balancer {
         /// The group of targets that the service is one of.
         group: String,
     },
+    /// Target groups of AWS: of an Application or a Network Load Balancer.
+    Aws {
+        /// The host is a target of each of them. At least one, all of one region, each once.
+        groups: Vec<TargetGroup>,
+    },
+}
+
+/// A target group of AWS, and where the first instance of a service listens for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// Its whole name: `arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID`.
+    pub arn: String,
+    /// The region in it.
+    pub region: String,
+    /// The name in it.
+    pub name: String,
+    /// The port of the service's first instance as a target; the others' follow.
+    pub port: u16,
 }
 
 /// What holds where the files are silent.
@@ -217,6 +263,10 @@ pub struct Defaults {
     pub probe_timeout: Duration,
     /// `service.NAME.log_limit_bytes`.
     pub log_limit_bytes: u64,
+    /// `inventory.address`.
+    pub address: AddressKind,
+    /// `inventory.poll`.
+    pub poll: Duration,
 }
 
 /// The only place where a default stands.
@@ -243,4 +293,6 @@ pub const DEFAULTS: Defaults = Defaults {
     probe_status: 200,
     probe_timeout: Duration::from_secs(2),
     log_limit_bytes: 16 * 1024 * 1024,
+    address: AddressKind::PrivateIpv4,
+    poll: Duration::from_secs(30),
 };

@@ -7,42 +7,50 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use model::HostId;
-use ports::{Listed, ListedState};
-
 use crate::{
-    fragment::{AgentFragment, ClusterFragment, Fragment, HostFragment, InventoryFragment, TimersFragment},
+    fragment::{AgentFragment, ClusterFragment, Fragment, TimersFragment, inventory::InventoryKind},
+    instance::Instance,
     problem::{Place, Sink},
     section::Field,
     settings::{Agent, Cluster, DEFAULTS, Inventory, Settings, Timers, Transport},
     values::shown,
 };
 
+mod inventory;
 mod order;
 mod service;
 mod store;
 
-pub(crate) fn settle(fragment: Fragment, sink: &Sink) -> Option<Settings> {
+/// What the files leave to the instance is taken from what it says of itself.
+pub(crate) fn settle(fragment: Fragment, instance: Option<&Instance>, sink: &Sink) -> Option<Settings> {
     let transport = fragment.insecure.or(DEFAULTS.insecure).map(|insecure| Transport { insecure });
     // Unreadable is not false: nothing is said about addresses while it is not known.
     let must_be_loopback = transport.is_some_and(|transport| !transport.insecure);
 
-    let agent = agent(fragment.agent, must_be_loopback, sink);
-    let inventory = inventory(fragment.inventory, agent.as_ref(), must_be_loopback, sink);
-    let cluster = cluster(fragment.cluster, inventory.as_deref(), sink);
+    let inventory_kind = fragment.inventory.kind.given().map(|(kind, _)| *kind);
+    let inventory_port = fragment.inventory.port.given().map(|(port, _)| *port);
+    let instance = instance.filter(|_| inventory_kind == Some(InventoryKind::Ec2));
+    let agent = agent(fragment.agent, instance, inventory_port, must_be_loopback, sink);
+    let inventory = inventory::inventory(fragment.inventory, agent.as_ref(), must_be_loopback, sink);
+    let cluster = cluster(fragment.cluster, inventory.as_ref(), sink);
     let store = store::store(fragment.store, sink);
     let timers = timers(fragment.timers, sink);
     let services = service::services(fragment.services, agent.as_ref(), must_be_loopback, sink);
 
-    let (mut agent, hosts) = (agent?, inventory?);
+    let (mut agent, inventory) = (agent?, inventory?);
     if agent.zone.is_none() {
-        agent.zone = hosts.iter().find(|listed| listed.host == agent.host).and_then(|own| own.zone.clone());
+        agent.zone = match &inventory {
+            Inventory::Static { hosts } => {
+                hosts.iter().find(|listed| listed.host == agent.host).and_then(|own| own.zone.clone())
+            }
+            Inventory::Ec2(_) => instance.and_then(|instance| instance.zone.clone()),
+        };
     }
     Some(Settings {
         agent,
         cluster: cluster?,
         transport: transport?,
-        inventory: Inventory::Static { hosts },
+        inventory,
         store: store?,
         timers: timers?,
         services: services?,
@@ -60,82 +68,7 @@ fn check_loopback(ip: IpAddr, place: &Place, sink: &Sink) {
     }
 }
 
-fn agent(fragment: AgentFragment, must_be_loopback: bool, sink: &Sink) -> Option<Agent> {
-    for (address, place) in [&fragment.listen, &fragment.advertise].into_iter().filter_map(Field::given) {
-        if must_be_loopback {
-            check_loopback(address.ip(), place, sink);
-        }
-    }
-    let advertised = if matches!(fragment.advertise, Field::Absent(_)) {
-        fragment.listen.given()
-    } else {
-        fragment.advertise.given()
-    };
-    if let Some((_, place)) = advertised.filter(|(address, _)| address.ip().is_unspecified()) {
-        sink.at(place, "is no address that other hosts can reach: set agent.advertise to one");
-    }
-
-    let host = fragment.host.required(sink);
-    let state_dir = fragment.state_dir.or(DEFAULTS.state_dir.into());
-    let listen = fragment.listen.required(sink);
-    let advertise = fragment.advertise.optional();
-    let zone = fragment.zone.optional();
-    let log = fragment.log.or(DEFAULTS.log.to_owned());
-    let log_format = fragment.log_format.or(DEFAULTS.log_format);
-    let listen = listen?;
-    Some(Agent {
-        host: host?,
-        state_dir: state_dir?,
-        listen,
-        advertise: advertise?.unwrap_or(listen),
-        zone: zone?,
-        log: log?,
-        log_format: log_format?,
-    })
-}
-
-fn inventory(
-    fragment: InventoryFragment,
-    agent: Option<&Agent>,
-    must_be_loopback: bool,
-    sink: &Sink,
-) -> Option<Vec<Listed>> {
-    let kind = fragment.kind.required(sink);
-    let place = fragment.hosts.given().map(|(_, place)| place.clone());
-    let fragments = fragment.hosts.required(sink)?;
-    let mut hosts: BTreeMap<HostId, Place> = BTreeMap::new();
-    let mut addresses: BTreeMap<SocketAddr, Place> = BTreeMap::new();
-    for listed in &fragments {
-        if let Some((address, place)) = listed.address.given() {
-            if must_be_loopback {
-                check_loopback(address.ip(), place, sink);
-            }
-            if address.ip().is_unspecified() {
-                sink.at(place, "is no address that other hosts can reach");
-            }
-            only_once(&mut addresses, *address, place, sink);
-        }
-        if let Some((host, place)) = listed.host.given() {
-            only_once(&mut hosts, host.clone(), place, sink);
-        }
-        if let Some(agent) = agent {
-            check_own(listed, agent, sink);
-        }
-    }
-    let readable = fragments.iter().all(|listed| listed.host.given().is_some());
-    if let (Some(place), Some(agent)) = (place, agent)
-        && readable
-        && !hosts.contains_key(&agent.host)
-    {
-        sink.at(&place, format!("must list this host, {} at {}", agent.host, agent.advertise));
-    }
-    let listed = fragments.into_iter().zip(0..).map(|(fragment, launched)| listed(fragment, launched, sink));
-    // Collected before the first bad one ends it, so that each gets its word.
-    let listed: Vec<Option<Listed>> = listed.collect();
-    kind?;
-    listed.into_iter().collect()
-}
-
+/// Says so when another key has the value already.
 fn only_once<T: Ord + std::fmt::Display>(
     seen: &mut BTreeMap<T, Place>,
     value: T,
@@ -149,32 +82,62 @@ fn only_once<T: Ord + std::fmt::Display>(
     }
 }
 
-/// What the list says of this host must be what this host says of itself.
-fn check_own(listed: &HostFragment, agent: &Agent, sink: &Sink) {
-    if listed.host.given().is_none_or(|(host, _)| *host != agent.host) {
-        return;
+fn agent(
+    fragment: AgentFragment,
+    instance: Option<&Instance>,
+    inventory_port: Option<u16>,
+    must_be_loopback: bool,
+    sink: &Sink,
+) -> Option<Agent> {
+    for (address, place) in [&fragment.listen, &fragment.advertise].into_iter().filter_map(Field::given) {
+        if must_be_loopback {
+            check_loopback(address.ip(), place, sink);
+        }
     }
-    if let Some((_, place)) = listed.address.given().filter(|(address, _)| **address != agent.advertise) {
-        let advertise = agent.advertise;
-        sink.at(place, format!("must be {advertise}, as this is the host itself, and advertises that"));
-    }
-    if let Some((_, place)) = listed.zone.given()
-        && let Some(own) = &agent.zone
-        && listed.zone.given().is_some_and(|(zone, _)| zone != own)
+    let own = match (&fragment.advertise, fragment.listen.given(), instance) {
+        (Field::Absent(place), Some((listen, _)), Some(instance)) => {
+            if must_be_loopback {
+                check_loopback(instance.address, place, sink);
+            }
+            Some(SocketAddr::new(instance.address, inventory_port.unwrap_or(listen.port())))
+        }
+        _ => None,
+    };
+    let advertised = if matches!(fragment.advertise, Field::Absent(_)) {
+        fragment.listen.given()
+    } else {
+        fragment.advertise.given()
+    };
+    if let Some((_, place)) = advertised.filter(|(address, _)| own.is_none() && address.ip().is_unspecified())
     {
-        sink.at(place, format!("must be {own:?}, as this is the host itself, and agent.zone says that"));
+        sink.at(place, "is no address that other hosts can reach: set agent.advertise to one");
     }
-}
 
-fn listed(fragment: HostFragment, launched: u64, sink: &Sink) -> Option<Listed> {
-    let host = fragment.host.required(sink);
-    let address = fragment.address.required(sink);
+    let host = match (fragment.host, instance) {
+        (Field::Absent(_), Some(instance)) => Some(instance.host.clone()),
+        (host, _) => host.required(sink),
+    };
+    let state_dir = fragment.state_dir.or(DEFAULTS.state_dir.into());
+    let listen = fragment.listen.required(sink);
+    let advertise = fragment.advertise.optional();
     let zone = fragment.zone.optional();
-    Some(Listed { host: host?, address: address?, zone: zone?, launched, state: ListedState::Present })
+    let log = fragment.log.or(DEFAULTS.log.to_owned());
+    let log_format = fragment.log_format.or(DEFAULTS.log_format);
+    let listen = listen?;
+    Some(Agent {
+        host: host?,
+        state_dir: state_dir?,
+        listen,
+        advertise: advertise?.or(own).unwrap_or(listen),
+        zone: zone?,
+        log: log?,
+        log_format: log_format?,
+    })
 }
 
-fn cluster(fragment: ClusterFragment, hosts: Option<&[Listed]>, sink: &Sink) -> Option<Cluster> {
-    if let (Some((expect, place)), Some(hosts)) = (fragment.bootstrap_expect.given(), hosts)
+fn cluster(fragment: ClusterFragment, inventory: Option<&Inventory>, sink: &Sink) -> Option<Cluster> {
+    if let (Some((expect, place)), Some(Inventory::Static { hosts })) =
+        (fragment.bootstrap_expect.given(), inventory)
         && *expect > hosts.len()
     {
         let count = hosts.len();

@@ -124,7 +124,7 @@ fn later_files_win_key_by_key_and_lists_as_a_whole() {
     let web = &settings.services[&"web".parse().unwrap()];
     assert_eq!(web.address, address("127.0.0.1:81"));
     assert!(web.balancer.is_some(), "what the later file does not say stays");
-    let Inventory::Static { hosts } = &settings.inventory;
+    let Inventory::Static { hosts } = &settings.inventory else { panic!("{settings:?}") };
     assert_eq!(hosts.len(), 1);
 }
 
@@ -195,7 +195,7 @@ fn values_are_checked_by_themselves() {
         [transport]
         insecure = "yes"
         [inventory]
-        kind = "ec2"
+        kind = "consul"
         hosts = "h1"
         [store]
         kind = "s3"
@@ -215,7 +215,7 @@ fn values_are_checked_by_themselves() {
         20.toml: cluster.name: must not be empty
         20.toml: cluster.bootstrap_expect: must be 1 to 10000
         20.toml: transport.insecure: must be true or false, not text
-        20.toml: inventory.kind: must be "static"
+        20.toml: inventory.kind: must be "static" or "ec2"
         20.toml: inventory.hosts: must be a list of tables, such as [{ host = "h1", … }]
         20.toml: store.kind: must be "directory" or "nix"
         20.toml: store.keep_releases: must be 2 to 1000
@@ -271,6 +271,7 @@ fn a_table_and_a_value_are_told_apart() {
     );
 }
 
+mod aws;
 mod relations;
 
 #[test]

@@ -201,6 +201,11 @@ impl Balancer for Client {
             TargetState::Draining => Standing::Draining,
         })
     }
+
+    /// The group is made when the first target joins, so there is nothing to look at but the balancer itself.
+    async fn check(&self, target: &Target) -> Result<(), Fault> {
+        self.describe(target).await.map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -44,4 +44,27 @@ pub trait Balancer: Send + Sync + 'static {
     fn leave(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Asks what the balancer says of the target now.
     fn standing(&self, target: &Target) -> impl Future<Output = Result<Standing, Fault>> + Send;
+    /// Looks whether the target could be admitted and drained, and changes nothing: its group is there and gets requests, and this host may
+    /// ask about it. Registered or not makes no difference.
+    fn check(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// What is said of several targets, or of one in several groups, as one: absent only if all are, in service only if all are, and never better
+/// than the worst. Each has a name for people, empty where there is only one.
+#[must_use]
+pub fn as_one<'s, N: std::fmt::Display>(all: impl Iterator<Item = (N, &'s Standing)> + Clone) -> Standing {
+    let is = |wanted: &[Standing]| all.clone().all(|(_, one)| wanted.contains(one));
+    let unhealthy = all.clone().find_map(|(name, one)| match one {
+        Standing::Unhealthy { reason } => Some((name, reason)),
+        _ => None,
+    });
+    match unhealthy {
+        Some((_, reason)) if all.clone().count() == 1 => Standing::Unhealthy { reason: reason.clone() },
+        Some((name, reason)) => Standing::Unhealthy { reason: format!("{name}: {reason}") },
+        None if is(&[Standing::Absent]) => Standing::Absent,
+        None if is(&[Standing::InService]) => Standing::InService,
+        // None of them gets new requests. With one that does, leaving has not had its effect.
+        None if is(&[Standing::Absent, Standing::Draining]) => Standing::Draining,
+        None => Standing::Initial,
+    }
 }

@@ -1,6 +1,6 @@
 //! Who should be in the fleet.
 
-use std::{future::Future, net::SocketAddr};
+use std::{collections::BTreeSet, future::Future, net::SocketAddr};
 
 use model::HostId;
 
@@ -32,8 +32,22 @@ pub enum ListedState {
     Terminated,
 }
 
+/// Where the agents of those are reached that should be there.
+pub fn present(listed: &[Listed]) -> impl Iterator<Item = SocketAddr> + '_ {
+    listed.iter().filter(|listed| listed.state == ListedState::Present).map(|listed| listed.address)
+}
+
 /// Lists the fleet's hosts. An error, an empty or a partial answer never removes anybody.
 pub trait Inventory: Send + Sync + 'static {
     /// All hosts that the inventory knows now.
     fn list(&self) -> impl Future<Output = Result<Vec<Listed>, Fault>> + Send;
+    /// Those of `hosts`, none of which is listed, that are gone for good, as far as the inventory knows by now. It may find out behind this: ask
+    /// again. Not to be named is no evidence of anything.
+    fn terminated(
+        &self,
+        hosts: &BTreeSet<HostId>,
+    ) -> impl Future<Output = Result<BTreeSet<HostId>, Fault>> + Send {
+        let _ = hosts;
+        async { Ok(BTreeSet::new()) }
+    }
 }

@@ -24,7 +24,7 @@ impl Driver {
         tokio::spawn(async move {
             // Without a list there are still the members that were known last.
             if let Ok(listed) = parts.inventory.list().await {
-                parts.members.listed(listed.iter().map(|host| host.address));
+                parts.members.listed(ports::inventory::present(&listed));
             }
             survey::at_start(&parts, &cluster).await;
         });

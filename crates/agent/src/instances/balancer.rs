@@ -70,4 +70,9 @@ impl<B: Balancer> Balancer for Balancers<B> {
         let read: Vec<Standing> = read.into_iter().collect::<Result<_, _>>()?;
         Ok(combine::standing(&read))
     }
+
+    async fn check(&self, target: &Target) -> Result<(), Fault> {
+        let targets = Self::targets(target, 0..self.count.wanted());
+        join_all(targets.iter().map(|target| self.balancer.check(target))).await.into_iter().collect()
+    }
 }

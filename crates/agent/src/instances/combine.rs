@@ -83,22 +83,10 @@ fn restarts(process: &Process) -> u32 {
     }
 }
 
-/// What the balancer says of all, as one: absent only if all are, in service only if all are.
+/// What the balancer says of all, as one.
 pub(super) fn standing(all: &[Standing]) -> Standing {
-    let is = |wanted: &[Standing]| all.iter().all(|one| wanted.contains(one));
-    let unhealthy = all.iter().enumerate().find_map(|(number, one)| match one {
-        Standing::Unhealthy { reason } => Some((number, reason)),
-        _ => None,
-    });
-    match unhealthy {
-        Some((_, reason)) if all.len() == 1 => Standing::Unhealthy { reason: reason.clone() },
-        Some((number, reason)) => Standing::Unhealthy { reason: format!("instance {number}: {reason}") },
-        None if is(&[Standing::Absent]) => Standing::Absent,
-        None if is(&[Standing::InService]) => Standing::InService,
-        // None of them gets new requests. With one that does, leaving has not had its effect.
-        None if is(&[Standing::Absent, Standing::Draining]) => Standing::Draining,
-        None => Standing::Initial,
-    }
+    let named = all.iter().enumerate().map(|(number, one)| (format!("instance {number}"), one));
+    ports::balancer::as_one(named)
 }
 
 #[cfg(test)]

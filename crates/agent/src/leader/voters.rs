@@ -56,8 +56,15 @@ async fn bury<I: Inventory>(link: &Link, inventory: &I) {
         }
     };
     let fleet = link.node().state().borrow().clone();
+    let known: BTreeSet<&HostId> = listed.iter().map(|listed| &listed.host).collect();
+    let unlisted = fleet.present().map(|(host, _)| host).filter(|host| !known.contains(host));
+    // The inventory may forget whose host is gone before it forgets that it is.
+    let unlisted = inventory.terminated(&unlisted.cloned().collect()).await.unwrap_or_else(|error| {
+        tracing::debug!(error = %Chain(&error), "ask the inventory about hosts that it does not list");
+        BTreeSet::new()
+    });
     let gone = listed.into_iter().filter(|listed| listed.state == ListedState::Terminated);
-    for host in gone.map(|listed| listed.host) {
+    for host in gone.map(|listed| listed.host).chain(unlisted) {
         if fleet.hosts.get(&host).is_some_and(|record| record.departed.is_none()) {
             let command = link.command(Act::Depart { host, evidence: Evidence::Terminated });
             if let Err(elsewhere) = link.offer_here(&command, CHANGE).await {

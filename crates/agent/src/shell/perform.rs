@@ -68,7 +68,11 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 Event::StagedRead { ticket, result: result.map_err(|error| seen::fault(&error)) }
             }
             Effect::Stage { ticket, release } => {
-                let result = limited(STAGE_LIMIT, "stage the release", self.store.stage(&release)).await;
+                let result = match self.check_balancer().await {
+                    Ok(()) => limited(STAGE_LIMIT, "stage the release", self.store.stage(&release)).await,
+                    // Nothing is touched anywhere while one host could not be drained, or admitted again (P9).
+                    unusable => unusable,
+                };
                 Event::StageEnded { ticket, result: result.map_err(|error| seen::fault(&error)) }
             }
             Effect::Collect { ticket, keep } => {
@@ -103,6 +107,11 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 Event::TailRead { ticket, result: result.map_err(|error| seen::supervisor_fault(&error)) }
             }
         })
+    }
+
+    async fn check_balancer(&self) -> Result<(), Fault> {
+        let Some((balancer, target)) = &self.balancer else { return Ok(()) };
+        limited(BALANCER_LIMIT, "check the balancer", balancer.check(target)).await
     }
 
     async fn query_standing(&self, ticket: Ticket) -> Event {

@@ -10,11 +10,13 @@ use super::{is_policy, travels};
 
 use crate::{
     section::{Field, Section},
-    values::{duration, kind, label, name, number, one_of, text},
+    values::{duration, kind, name, number, one_of, text},
 };
 
+mod balancer;
 mod programs;
 
+pub(crate) use balancer::{BalancerFragment, BalancerKind, GroupFragment};
 pub(crate) use programs::{LimitsFragment, ProgramsFragment};
 
 pub(crate) struct ServiceFragment {
@@ -49,12 +51,6 @@ pub(crate) enum ProbeKind {
     Command,
 }
 
-pub(crate) struct BalancerFragment {
-    pub(crate) kind: Field<()>,
-    pub(crate) url: Field<String>,
-    pub(crate) group: Field<String>,
-}
-
 /// How many instances a service may have on one host. Each of them is a keeper and a process.
 pub(crate) const INSTANCES: std::ops::RangeInclusive<u16> = 1..=64;
 
@@ -69,8 +65,8 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
         readiness: section.read("ready", one_of([("up", Readiness::Up), ("notify", Readiness::Notify)])),
         after: section.read("after", names),
         after_limit: section.read("after_limit", duration(Duration::ZERO..=Duration::from_secs(3600))),
-        probe: map(section.optional_section("probe"), probe),
-        balancer: map(section.optional_section("balancer"), balancer),
+        probe: section.optional_section("probe").map(probe),
+        balancer: section.optional_section("balancer").map(balancer::read),
         programs: programs::read(&mut section),
         environment: environment(&mut section),
         log_limit_bytes: section.read("log_limit_bytes", number(LOG_LIMIT_BYTES)),
@@ -89,14 +85,6 @@ fn names(value: &Value) -> Result<Vec<ServiceName>, String> {
     match names.iter().find(|name| !once.insert(*name)) {
         Some(twice) => Err(format!("names {twice} twice")),
         None => Ok(names),
-    }
-}
-
-fn map<T, U>(field: Field<T>, with: impl FnOnce(T) -> U) -> Field<U> {
-    match field {
-        Field::Given(value, place) => Field::Given(with(value), place),
-        Field::Absent(place) => Field::Absent(place),
-        Field::Bad => Field::Bad,
     }
 }
 
@@ -230,35 +218,4 @@ fn headers(section: &mut Section<'_>) -> BTreeMap<String, String> {
         }
     }
     headers
-}
-
-fn balancer(mut section: Section<'_>) -> BalancerFragment {
-    let fragment = BalancerFragment {
-        kind: section.read("kind", one_of([("local", ())])),
-        url: section.read("url", url),
-        group: section.read("group", label),
-    };
-    section.finish(|_| None);
-    fragment
-}
-
-/// `http://HOST:PORT`, with at most one slash after it, which is left out.
-fn url(value: &Value) -> Result<String, String> {
-    let url = text(value)?;
-    let right = "must be http://HOST:PORT, with nothing after it";
-    let Some(authority) = url.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest))
-    else {
-        return Err(right.into());
-    };
-    let Some((host, port)) = authority.rsplit_once(':') else { return Err(right.into()) };
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host_fits = match inner {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-        }
-    };
-    let port_fits =
-        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
-    if host_fits && port_fits { Ok(format!("http://{authority}")) } else { Err(right.into()) }
 }

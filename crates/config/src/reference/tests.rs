@@ -19,9 +19,6 @@ const ALL_KEYS: &str = r#"
     bootstrap_expect = 1
     [transport]
     insecure = false
-    [inventory]
-    kind = "static"
-    hosts = [{ host = "h1", address = "127.0.0.1:7400", zone = "a" }]
     [store]
     kind = "nix"
     keep_releases = 2
@@ -50,7 +47,7 @@ const ALL_KEYS: &str = r#"
     limits = { open_files = 1024, core_bytes = 0, processes = 10, memory_bytes = 1048576, cpu_weight = 1 }
     log_limit_bytes = 65536
     PROBE
-    balancer = { kind = "local", url = "http://localhost:1", group = "g" }
+    BALANCER
     environment = { VARIABLE = "x" }
 "#;
 
@@ -59,6 +56,18 @@ const PROBES: [&str; 3] = [
     r#"probe = { kind = "http", path = "/", status = 204, headers = { HEADER = "x" }, timeout = "1s" }"#,
     r#"probe = { kind = "grpc", service = "x" }"#,
     r#"probe = { kind = "command", command = ["/bin/true"] }"#,
+];
+
+/// Every kind of balancer, with every key of it.
+const BALANCERS: [&str; 2] = [
+    r#"balancer = { kind = "local", url = "http://localhost:1", group = "g" }"#,
+    r#"balancer = { kind = "aws", target_groups = [{ arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", port = 8080 }] }"#,
+];
+
+/// Every kind of inventory, with every key of it.
+const INVENTORIES: [&str; 2] = [
+    r#"inventory = { kind = "static", hosts = [{ host = "h1", address = "127.0.0.1:7400", zone = "a" }] }"#,
+    r#"inventory = { kind = "ec2", tags = { TAG = "prod" }, address = "ipv6", port = 7400, region = "eu-west-1", poll = "1m" }"#,
 ];
 
 fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
@@ -84,8 +93,13 @@ fn keys_of(value: &Value, name: &str, keys: &mut BTreeSet<String>) {
 #[test]
 fn the_reference_names_the_keys_that_are_read_and_no_others() {
     let mut read = BTreeSet::new();
-    for probe in PROBES {
-        let text = ALL_KEYS.replace("PROBE", probe);
+    let first = (PROBES[0], BALANCERS[0], INVENTORIES[0]);
+    let probes = PROBES.map(|probe| (probe, first.1, first.2));
+    let balancers = BALANCERS.map(|balancer| (first.0, balancer, first.2));
+    let inventories = INVENTORIES.map(|inventory| (first.0, first.1, inventory));
+    for (probe, balancer, inventory) in probes.into_iter().chain(balancers).chain(inventories) {
+        let text = ALL_KEYS.replace("PROBE", probe).replace("BALANCER", balancer);
+        let text = format!("{inventory}\n{text}");
         crate::parse("dir", &[("all.toml".into(), text.clone())]).expect("every key here is read");
         keys_of(&toml::from_str(&text).unwrap(), "", &mut read);
     }

@@ -8,15 +8,15 @@ use std::{
 use model::ServiceName;
 use ports::{ProbeSpec, supervisor::Limits};
 
-use super::{check_loopback, order};
+use super::order;
 use crate::{
-    fragment::service::{
-        BalancerFragment, LimitsFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment,
-    },
+    fragment::service::{LimitsFragment, ProbeFragment, ProbeKind, ProgramsFragment, ServiceFragment},
     problem::{Place, Sink},
     section::Field,
-    settings::{Agent, Balancer, DEFAULTS, Programs, Service},
+    settings::{Agent, DEFAULTS, Programs, Service},
 };
+
+mod balancer;
 
 pub(super) fn services(
     fragments: Vec<(ServiceName, ServiceFragment)>,
@@ -97,8 +97,11 @@ fn service(
     let ip = fragment.address.optional();
     let readiness = fragment.readiness.or(DEFAULTS.readiness);
     let probe = optional(fragment.probe, |probe| self::probe(probe, sink));
-    let balancer = optional(fragment.balancer, |fragment| balancer(name, fragment, must_be_loopback, sink));
     let instances = fragment.instances.or(DEFAULTS.instances);
+    let ports = port.zip(instances);
+    let balancer = optional(fragment.balancer, |fragment| {
+        balancer::balancer(name, fragment, ports, must_be_loopback, sink)
+    });
     let after = fragment.after.or(Vec::new());
     let after_limit = fragment.after_limit.or(DEFAULTS.after_limit);
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
@@ -171,43 +174,4 @@ fn probe(fragment: ProbeFragment, sink: &Sink) -> Option<ProbeSpec> {
             ProbeSpec::Http { path: path?, status: status?, headers: fragment.headers, timeout: timeout? }
         }
     })
-}
-
-fn balancer(
-    name: &ServiceName,
-    fragment: BalancerFragment,
-    must_be_loopback: bool,
-    sink: &Sink,
-) -> Option<Balancer> {
-    if let Some((url, place)) = fragment.url.given()
-        && must_be_loopback
-        && !names_localhost(url)
-    {
-        match ip_of(url) {
-            Some(ip) => check_loopback(ip, place, sink),
-            None => sink.at(
-                place,
-                "must be a loopback address or localhost: until TLS exists, what a name stands for cannot be \
-                 proven; where the network is trusted, set transport.insecure = true",
-            ),
-        }
-    }
-    let kind = fragment.kind.required(sink);
-    let url = fragment.url.required(sink);
-    let group = fragment.group.or(name.to_string());
-    kind?;
-    Some(Balancer::Local { url: url?, group: group? })
-}
-
-fn host_of(url: &str) -> &str {
-    let authority = url.strip_prefix("http://").unwrap_or(url);
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
-}
-
-fn names_localhost(url: &str) -> bool {
-    host_of(url).eq_ignore_ascii_case("localhost")
-}
-
-fn ip_of(url: &str) -> Option<IpAddr> {
-    host_of(url).trim_matches(['[', ']']).parse().ok()
 }

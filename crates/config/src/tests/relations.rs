@@ -247,7 +247,7 @@ fn what_a_service_says_is_checked() {
         r#"
         20.toml: service.a.port: must be 1 to 65535
         20.toml: service.a.address: must be an address that requests can be sent to
-        20.toml: service.a.balancer.kind: must be "local"
+        20.toml: service.a.balancer.kind: must be "local" or "aws"
         20.toml: service.a.balancer.url: must be http://HOST:PORT, with nothing after it
         20.toml: service.a.balancer.group: may hold only letters, digits, `-`, `_` and `.`
         20.toml: service.a.environment.COUNT: must be text in quotes, not a whole number

@@ -46,6 +46,20 @@ pub async fn check<S: Surroundings>(around: &S) {
     joining_ends_a_drain(around, &one).await;
     faults_are_classified(around, &one).await;
     lost_answers_do_no_harm(around, &one).await;
+    checking_changes_nothing(around, &one).await;
+}
+
+async fn checking_changes_nothing<S: Surroundings>(around: &S, target: &Target) {
+    let check = || async { around.balancer().check(target).await.expect("check") };
+    check().await;
+    assert_eq!(standing(around, target).await, Standing::Absent, "after a check");
+    join(around, target).await;
+    until(around, target, "joining", |s| *s == Standing::InService).await;
+    check().await;
+    assert_eq!(standing(around, target).await, Standing::InService, "after a check in service");
+    around.fail_next(FaultKind::Permanent).await;
+    around.balancer().check(target).await.expect_err("a balancer that refuses was found to be usable");
+    gone(around, target).await;
 }
 
 async fn joins_and_leaves<S: Surroundings>(around: &S, target: &Target) {

@@ -20,6 +20,8 @@ pub enum Call {
     Leave(Target),
     /// The target was asked about.
     Standing(Target),
+    /// It was looked whether the target could be admitted.
+    Check(Target),
 }
 
 /// A balancer in memory. Clones share one state, as two agents would share one balancer.
@@ -177,6 +179,14 @@ impl Balancer for FakeBalancer {
             state.advance(target);
             standing
         })
+    }
+
+    async fn check(&self, target: &Target) -> Result<(), Fault> {
+        self.call(
+            format!("look whether {} can be admitted", target.host),
+            Call::Check(target.clone()),
+            |_| (),
+        )
     }
 }
 

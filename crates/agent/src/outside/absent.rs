@@ -1,0 +1,64 @@
+//! What stands in for AWS in a build without it: nothing that could be used.
+
+use std::convert::Infallible;
+
+use config::{Partial, Settings, TargetGroup};
+use ports::{Balancer, Fault, Inventory, Listed, Standing, Target};
+
+use super::OutsideError;
+
+/// The way to AWS, which there is none of.
+#[derive(Debug, Clone, Copy)]
+pub struct Aws(Infallible);
+
+impl Aws {
+    #[allow(clippy::unused_async, reason = "as the one in a build with AWS")]
+    pub(super) async fn open(_: &Settings, key: &'static str) -> Result<Self, OutsideError> {
+        Err(OutsideError::NoAws(key))
+    }
+
+    pub(super) fn inventory(&self, _: &config::Ec2) -> Ec2 {
+        Ec2(self.0)
+    }
+
+    pub(super) fn target_groups(&self, _: &[TargetGroup], _: u16) -> Groups {
+        Groups(self.0)
+    }
+}
+
+/// Nobody can be asked who the instance is.
+pub(super) fn instance(_: &Partial) -> Result<config::Instance, OutsideError> {
+    Err(OutsideError::NoAws("inventory.kind = \"ec2\""))
+}
+
+/// An inventory that there is none of.
+#[derive(Debug, Clone, Copy)]
+pub struct Ec2(Infallible);
+
+impl Inventory for Ec2 {
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        match self.0 {}
+    }
+}
+
+/// Target groups that there are none of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Groups(Infallible);
+
+impl Balancer for Groups {
+    async fn join(&self, _: &Target) -> Result<(), Fault> {
+        match self.0 {}
+    }
+
+    async fn leave(&self, _: &Target) -> Result<(), Fault> {
+        match self.0 {}
+    }
+
+    async fn standing(&self, _: &Target) -> Result<Standing, Fault> {
+        match self.0 {}
+    }
+
+    async fn check(&self, _: &Target) -> Result<(), Fault> {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,133 @@
+//! Who the instance is that this host runs on, from its metadata service (IMDSv2).
+
+use std::{collections::BTreeMap, error::Error, net::IpAddr};
+
+use aws_config::imds::client::{Client, error::ImdsError};
+use model::HostId;
+
+use super::{CONNECT_LIMIT, root};
+use crate::listing::Addresses;
+
+/// What an instance says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id, which is the host's.
+    pub host: HostId,
+    /// Its region.
+    pub region: Option<String>,
+    /// The availability zone that it is in.
+    pub zone: Option<String>,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Its tags; none where the instance does not say them.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// Why an instance's identity is not known, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Nobody answers.
+    #[error(
+        "ask the instance metadata service who this host is: nobody answers. Either this host is no EC2 instance; or \
+         the service is off for it; or the agent is in a container, one hop too far away (set the instance's \
+         http-put-response-hop-limit to 2)"
+    )]
+    Silent(#[source] Box<dyn Error + Send + Sync>),
+    /// It answers, and refuses.
+    #[error(
+        "ask the instance metadata service who this host is: it refuses with {status}. Where it is off for this \
+         instance, switch it on: aws ec2 modify-instance-metadata-options --http-endpoint enabled"
+    )]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// It answers something else.
+    #[error("ask the instance metadata service for {path}: the answer is of no use: {problem}")]
+    Odd {
+        /// What it was asked for.
+        path: &'static str,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+}
+
+/// Asks the instance metadata service, at the standard address or where `AWS_EC2_METADATA_SERVICE_ENDPOINT` says. `endpoint` is for tests.
+///
+/// # Errors
+/// See [`IdentityError`]. It may be different a little later, as an instance starts.
+pub async fn identity(endpoint: Option<&str>) -> Result<Identity, IdentityError> {
+    let mut builder =
+        Client::builder().connect_timeout(CONNECT_LIMIT).read_timeout(CONNECT_LIMIT).max_attempts(2);
+    if let Some(endpoint) = endpoint {
+        builder = builder.endpoint(endpoint).map_err(IdentityError::Silent)?;
+    }
+    let service = Service { client: builder.build() };
+    let id = service.required("/latest/meta-data/instance-id").await?;
+    let host = id.parse::<HostId>();
+    let host =
+        host.map_err(|error| IdentityError::Odd { path: "instance-id", problem: error.to_string() })?;
+    Ok(Identity {
+        host,
+        region: service.optional("/latest/meta-data/placement/region").await?,
+        zone: service.optional("/latest/meta-data/placement/availability-zone").await?,
+        addresses: Addresses {
+            private_ipv4: service.address("/latest/meta-data/local-ipv4").await?,
+            public_ipv4: service.address("/latest/meta-data/public-ipv4").await?,
+            ipv6: service.address("/latest/meta-data/ipv6").await?,
+        },
+        tags: service.tags().await?,
+    })
+}
+
+struct Service {
+    client: Client,
+}
+
+impl Service {
+    async fn required(&self, path: &'static str) -> Result<String, IdentityError> {
+        let answer = self.optional(path).await?;
+        answer.ok_or(IdentityError::Odd { path, problem: "there is none".to_owned() })
+    }
+
+    /// What is at the path; nothing where there is nothing.
+    async fn optional(&self, path: &str) -> Result<Option<String>, IdentityError> {
+        match self.client.get(path).await {
+            Ok(answer) => {
+                let answer: String = answer.into();
+                Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
+            }
+            Err(ImdsError::ErrorResponse(answer)) => match answer.response().status().as_u16() {
+                404 => Ok(None),
+                status => Err(IdentityError::Refused { status }),
+            },
+            Err(error) => Err(silent(&error)),
+        }
+    }
+
+    async fn address(&self, path: &'static str) -> Result<Option<IpAddr>, IdentityError> {
+        let Some(text) = self.optional(path).await? else { return Ok(None) };
+        let odd = |_| IdentityError::Odd { path, problem: format!("{text:?} is no address") };
+        text.parse().map(Some).map_err(odd)
+    }
+
+    async fn tags(&self) -> Result<Option<BTreeMap<String, String>>, IdentityError> {
+        let Some(names) = self.optional("/latest/meta-data/tags/instance").await? else { return Ok(None) };
+        let mut tags = BTreeMap::new();
+        for name in names.lines() {
+            let value = self.optional(&format!("/latest/meta-data/tags/instance/{name}")).await?;
+            tags.insert(name.to_owned(), value.unwrap_or_default());
+        }
+        Ok(Some(tags))
+    }
+}
+
+/// No token was to be had, or no answer. A service that is switched off refuses the token.
+fn silent(error: &ImdsError) -> IdentityError {
+    let words = root(error).to_string();
+    let refused = ["403", "405"].into_iter().find(|status| words.contains(status));
+    match refused.and_then(|status| status.parse().ok()) {
+        Some(status) => IdentityError::Refused { status },
+        None => IdentityError::Silent(words.into()),
+    }
+}

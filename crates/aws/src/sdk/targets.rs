@@ -1,0 +1,207 @@
+//! Targets of target groups.
+
+use std::sync::Arc;
+
+use aws_sdk_elasticloadbalancingv2::{
+    Client,
+    types::{TargetDescription, TargetGroup, TargetHealthDescription, TargetTypeEnum},
+};
+use futures_util::future::join_all;
+use ports::{Balancer, Fault, FaultKind, Standing, Target, balancer::as_one};
+use tokio::sync::OnceCell;
+
+use super::Api;
+use crate::{Group, health::Health, is_instance_id, permissions::Action};
+
+/// A service's target groups. The host is a target of each. Clones share what was learned of them.
+#[derive(Debug, Clone)]
+pub struct TargetGroups {
+    client: Client,
+    api: Arc<Api>,
+    groups: Arc<[Member]>,
+    /// Where the service's first instance listens.
+    first_port: u16,
+}
+
+#[derive(Debug)]
+struct Member {
+    group: Group,
+    /// How targets are named in it. It never changes.
+    kind: OnceCell<Kind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Instance,
+    Ip,
+}
+
+impl TargetGroups {
+    pub(super) fn new(client: Client, api: Arc<Api>, groups: Vec<Group>, first_port: u16) -> Self {
+        let groups = groups.into_iter().map(|group| Member { group, kind: OnceCell::new() }).collect();
+        Self { client, api, groups, first_port }
+    }
+
+    /// What the group is, as it says itself.
+    async fn describe(&self, group: &Group) -> Result<TargetGroup, Fault> {
+        let attempted = || format!("look at target group {}", group.name);
+        let question = self.client.describe_target_groups().target_group_arns(&group.arn);
+        let answer = self.api.call(Action::DescribeTargetGroups, question.send()).await;
+        let answer =
+            answer.map_err(|trouble| trouble.into_fault(Action::DescribeTargetGroups, attempted()))?;
+        let mut found = answer.target_groups.unwrap_or_default().into_iter();
+        let found = found.find(|found| found.target_group_arn() == Some(&group.arn));
+        found.ok_or_else(|| Fault::new(FaultKind::Transient, attempted(), "the answer is about another one"))
+    }
+
+    async fn kind(&self, member: &Member) -> Result<Kind, Fault> {
+        let kind = member.kind.get_or_try_init(|| async {
+            let found = self.describe(&member.group).await?;
+            kind_of(&member.group, &found)
+        });
+        kind.await.copied()
+    }
+
+    /// How the target is named in the group.
+    async fn named(&self, member: &Member, target: &Target) -> Result<TargetDescription, Fault> {
+        let id = match self.kind(member).await? {
+            Kind::Ip => target.address.ip().to_string(),
+            Kind::Instance if is_instance_id(target.host.as_str()) => target.host.to_string(),
+            Kind::Instance => {
+                let attempted = format!("name {} in target group {}", target.host, member.group.name);
+                let words = "its targets are instances, and this host is not named by an instance id: set \
+                             inventory.kind = \"ec2\", or agent.host to the instance id, or use a group whose targets \
+                             are addresses";
+                return Err(Fault::new(FaultKind::Permanent, attempted, words));
+            }
+        };
+        let past = target.address.port().saturating_sub(self.first_port);
+        let port = i32::from(member.group.port.saturating_add(past));
+        Ok(TargetDescription::builder().id(id).port(port).build())
+    }
+
+    async fn health(&self, member: &Member, target: &Target) -> Result<TargetHealthDescription, Fault> {
+        let named = self.named(member, target).await?;
+        let attempted = || format!("ask target group {} about {}", member.group.name, of(target, &named));
+        let question = self.client.describe_target_health().target_group_arn(&member.group.arn);
+        let question = question.targets(named.clone()).send();
+        let answer = self.api.call(Action::DescribeTargetHealth, question).await;
+        let answer =
+            answer.map_err(|trouble| trouble.into_fault(Action::DescribeTargetHealth, attempted()))?;
+        let found = answer.target_health_descriptions.unwrap_or_default().into_iter().find(|found| {
+            found.target().is_some_and(|found| found.id() == named.id() && found.port() == named.port())
+        });
+        let unnamed = "the answer does not name it";
+        found.ok_or_else(|| Fault::new(FaultKind::Transient, attempted(), unnamed))
+    }
+
+    async fn register(&self, member: &Member, target: &Target) -> Result<(), Fault> {
+        let named = self.named(member, target).await?;
+        let attempted = || format!("register {} with target group {}", of(target, &named), member.group.name);
+        let call = self.client.register_targets().target_group_arn(&member.group.arn);
+        let answer = self.api.call(Action::RegisterTargets, call.targets(named.clone()).send()).await;
+        answer.map(drop).map_err(|trouble| trouble.into_fault(Action::RegisterTargets, attempted()))
+    }
+
+    async fn deregister(&self, member: &Member, target: &Target) -> Result<(), Fault> {
+        let named = self.named(member, target).await?;
+        let attempted =
+            || format!("deregister {} from target group {}", of(target, &named), member.group.name);
+        let call = self.client.deregister_targets().target_group_arn(&member.group.arn);
+        match self.api.call(Action::DeregisterTargets, call.targets(named.clone()).send()).await {
+            Ok(_) => Ok(()),
+            // It is none of the group's, which is what was wanted.
+            Err(trouble) if trouble.is_invalid_target() => Ok(()),
+            Err(trouble) => Err(trouble.into_fault(Action::DeregisterTargets, attempted())),
+        }
+    }
+
+    async fn standing_in<'m>(
+        &self,
+        member: &'m Member,
+        target: &Target,
+    ) -> Result<(&'m str, Standing), Fault> {
+        let found = self.health(member, target).await?;
+        let name = member.group.name.as_str();
+        let unsaid = |unsaid| {
+            let attempted = format!("ask target group {name} about {}", target.host);
+            Fault::new(FaultKind::Transient, attempted, unsaid)
+        };
+        Ok((name, health_of(&found).standing().map_err(unsaid)?))
+    }
+
+    async fn check_in(&self, member: &Member, target: &Target) -> Result<(), Fault> {
+        let group = &member.group;
+        let found = self.describe(group).await?;
+        kind_of(group, &found)?;
+        let wrong = |words: &str| {
+            Err(Fault::new(FaultKind::Permanent, format!("look at target group {}", group.name), words))
+        };
+        if found.load_balancer_arns().is_empty() {
+            return wrong(
+                "no load balancer sends requests to it: attach it to a listener, or to a rule of one",
+            );
+        }
+        // Whether the target may be registered is known when it is: that call knows no rehearsal.
+        let found = self.health(member, target).await?;
+        match health_of(&found) {
+            health if health.reason == Some("Target.NotRegistered") => Ok(()),
+            health if health.state == "unused" => {
+                wrong(&format!("{} gets no requests: {}", target.host, health.words()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Balancer for TargetGroups {
+    async fn join(&self, target: &Target) -> Result<(), Fault> {
+        all(join_all(self.groups.iter().map(|member| self.register(member, target))).await)
+    }
+
+    async fn leave(&self, target: &Target) -> Result<(), Fault> {
+        all(join_all(self.groups.iter().map(|member| self.deregister(member, target))).await)
+    }
+
+    async fn standing(&self, target: &Target) -> Result<Standing, Fault> {
+        let said = join_all(self.groups.iter().map(|member| self.standing_in(member, target))).await;
+        let said: Vec<(&str, Standing)> = said.into_iter().collect::<Result<_, Fault>>()?;
+        Ok(as_one(said.iter().map(|(name, standing)| (*name, standing))))
+    }
+
+    async fn check(&self, target: &Target) -> Result<(), Fault> {
+        all(join_all(self.groups.iter().map(|member| self.check_in(member, target))).await)
+    }
+}
+
+/// All worked, or the first that did not has the word.
+fn all(done: Vec<Result<(), Fault>>) -> Result<(), Fault> {
+    done.into_iter().collect()
+}
+
+fn kind_of(group: &Group, found: &TargetGroup) -> Result<Kind, Fault> {
+    match found.target_type() {
+        Some(TargetTypeEnum::Instance) => Ok(Kind::Instance),
+        Some(TargetTypeEnum::Ip) => Ok(Kind::Ip),
+        other => {
+            let of = other.map_or("nothing", |other| other.as_str());
+            let words = format!("its targets are of type {of}; those of a host are of type instance or ip");
+            Err(Fault::new(FaultKind::Permanent, format!("look at target group {}", group.name), words))
+        }
+    }
+}
+
+fn health_of(found: &TargetHealthDescription) -> Health<'_> {
+    let health = found.target_health();
+    Health {
+        state: health.and_then(|health| health.state()).map_or("nothing", |state| state.as_str()),
+        reason: health.and_then(|health| health.reason()).map(|reason| reason.as_str()),
+        description: health.and_then(|health| health.description()),
+    }
+}
+
+/// The target for people: the host, and how the group names it where that is different.
+fn of(target: &Target, named: &TargetDescription) -> String {
+    let (id, port) = (named.id().unwrap_or_default(), named.port().unwrap_or_default());
+    if id == target.host.as_str() { format!("{id}:{port}") } else { format!("{} ({id}:{port})", target.host) }
+}
