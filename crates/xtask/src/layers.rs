@@ -6,11 +6,11 @@
 #[cfg(test)]
 mod tests;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     metadata::{Dependency, Metadata, Package},
-    shell::Shell,
+    shell::{Shell, describe},
     verify::{Problem, Verdict},
 };
 
@@ -69,9 +69,34 @@ const CONFINED: [(&str, &[&str]); 8] = [
 /// Our crates that may use nothing of theirs but this; tests may use more.
 const PURE: [(&str, &[&str]); 1] = [("model", &["serde", "thiserror"])];
 
+/// Their crates that are in no build that does not ask for them, by the beginning of the name: some take the compiler minutes.
+const ASKED_FOR: [&str; 3] = ["aws-config", "aws-sdk-", "aws-smithy-"];
+
 /// Checks the workspace against the tables.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
-    Ok(Verdict::from_problems(problems(&Metadata::of_workspace(shell)?)))
+    let mut problems = problems(&Metadata::of_workspace(shell)?);
+    problems.extend(uninvited(&default_build(shell)?));
+    Ok(Verdict::from_problems(problems))
+}
+
+/// All crates that a build and its tests compile that ask for no feature, one a line.
+fn default_build(shell: &Shell) -> Result<String> {
+    let mut command =
+        shell.cargo(["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}"]);
+    command.arg("--locked");
+    let what = describe(&command);
+    let output = command.output().with_context(|| format!("start {what}"))?;
+    ensure!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn uninvited(tree: &str) -> Option<Problem> {
+    let found = tree.lines().find(|line| ASKED_FOR.iter().any(|name| line.starts_with(name)))?;
+    let text = format!(
+        "a build that asks for no feature compiles {found}, and with it minutes of other crates: make what needs it \
+         optional, as the feature sdk of crates/aws does"
+    );
+    Some(Problem::of("Cargo.toml", text))
 }
 
 fn problems(metadata: &Metadata) -> Vec<Problem> {

@@ -117,3 +117,11 @@ fn a_row_without_a_crate_fails() {
     let packages: Vec<_> = ARROWS.iter().skip(1).map(|(name, _)| crate_json(name, &[])).collect();
     one(&found_in(&packages), &["crate model is gone"]);
 }
+
+#[test]
+fn a_crate_that_nobody_asked_for_is_found() {
+    let tree = "agent v0.1.0 (/repo/crates/agent)\naws v0.1.0 (/repo/crates/aws)\naws-lc-rs v1.19.0\n";
+    assert!(uninvited(tree).is_none(), "our own crate is no client");
+    let problem = uninvited(&format!("{tree}aws-sdk-ec2 v1.274.0\n")).expect("it was not asked for");
+    assert!(problem.to_string().contains("compiles aws-sdk-ec2 v1.274.0"), "{problem}");
+}
