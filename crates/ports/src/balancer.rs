@@ -52,19 +52,49 @@ pub trait Balancer: Send + Sync + 'static {
 /// What is said of several targets, or of one in several groups, as one: absent only if all are, in service only if all are, and never better
 /// than the worst. Each has a name for people, empty where there is only one.
 #[must_use]
-pub fn as_one<'s, N: std::fmt::Display>(all: impl Iterator<Item = (N, &'s Standing)> + Clone) -> Standing {
-    let is = |wanted: &[Standing]| all.clone().all(|(_, one)| wanted.contains(one));
-    let unhealthy = all.clone().find_map(|(name, one)| match one {
+pub fn as_one<N: std::fmt::Display>(all: &[(N, Standing)]) -> Standing {
+    let is = |wanted: &[Standing]| all.iter().all(|(_, one)| wanted.contains(one));
+    let unhealthy = all.iter().find_map(|(name, one)| match one {
         Standing::Unhealthy { reason } => Some((name, reason)),
         _ => None,
     });
     match unhealthy {
-        Some((_, reason)) if all.clone().count() == 1 => Standing::Unhealthy { reason: reason.clone() },
+        Some((_, reason)) if all.len() == 1 => Standing::Unhealthy { reason: reason.clone() },
         Some((name, reason)) => Standing::Unhealthy { reason: format!("{name}: {reason}") },
         None if is(&[Standing::Absent]) => Standing::Absent,
         None if is(&[Standing::InService]) => Standing::InService,
         // None of them gets new requests. With one that does, leaving has not had its effect.
         None if is(&[Standing::Absent, Standing::Draining]) => Standing::Draining,
         None => Standing::Initial,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standing_is_never_better_than_the_worst() {
+        let unhealthy = |reason: &str| Standing::Unhealthy { reason: reason.to_owned() };
+        let (absent, initial, serves, draining) =
+            (Standing::Absent, Standing::Initial, Standing::InService, Standing::Draining);
+        for (all, one) in [
+            (vec![&absent, &absent], Standing::Absent),
+            (vec![&serves, &serves], Standing::InService),
+            (vec![&serves, &absent], Standing::Initial),
+            (vec![&serves, &initial], Standing::Initial),
+            (vec![&serves, &draining], Standing::Initial),
+            (vec![&initial, &draining], Standing::Initial),
+            (vec![&absent, &draining], Standing::Draining),
+            (vec![&draining, &draining], Standing::Draining),
+            (vec![&serves, &unhealthy("502")], unhealthy("instance 1: 502")),
+            (vec![&unhealthy("502"), &draining], unhealthy("instance 0: 502")),
+            (vec![&unhealthy("502")], unhealthy("502")),
+            (vec![&initial], Standing::Initial),
+        ] {
+            let named = |(number, one): (usize, &Standing)| (format!("instance {number}"), one.clone());
+            let all: Vec<_> = all.into_iter().enumerate().map(named).collect();
+            assert_eq!(as_one(&all), one, "{all:?}");
+        }
     }
 }

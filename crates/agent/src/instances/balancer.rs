@@ -3,10 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use futures_util::future::join_all;
-use ports::{Balancer, Fault, Standing, Target, fault::Chain};
+use ports::{Balancer, Fault, Standing, Target, balancer::as_one, fault::Chain};
 use tracing::{info, warn};
 
-use super::{Count, address_of, combine};
+use super::{Count, address_of};
 
 /// Admits and drains all instances together, and lets none stay registered that there is no more. The target that it is asked about is the first's.
 #[derive(Debug)]
@@ -67,8 +67,9 @@ impl<B: Balancer> Balancer for Balancers<B> {
         self.clear(target).await;
         let targets = Self::targets(target, 0..self.count.present());
         let read = join_all(targets.iter().map(|target| self.balancer.standing(target))).await;
-        let read: Vec<Standing> = read.into_iter().collect::<Result<_, _>>()?;
-        Ok(combine::standing(&read))
+        let named = |(number, read): (usize, Result<_, Fault>)| Ok((format!("instance {number}"), read?));
+        let read = read.into_iter().enumerate().map(named).collect::<Result<Vec<_>, Fault>>()?;
+        Ok(as_one(&read))
     }
 
     async fn check(&self, target: &Target) -> Result<(), Fault> {

@@ -1,10 +1,7 @@
-//! Makes one observation, and one standing, of several. The rules are in the [folder's](super) words.
+//! Makes one observation of several. The rules are in the [folder's](super) words.
 
 use model::Fence;
-use ports::{
-    Standing,
-    supervisor::{Observation, Process},
-};
+use ports::supervisor::{Observation, Process};
 
 /// What `all` keepers see, as one; so many of them are `present`.
 pub(super) fn observation(all: &[Observation], present: usize) -> Observation {
@@ -81,12 +78,6 @@ fn restarts(process: &Process) -> u32 {
         Process::Running { restarts, .. } | Process::Exited { restarts, .. } => *restarts,
         Process::Stopped => 0,
     }
-}
-
-/// What the balancer says of all, as one.
-pub(super) fn standing(all: &[Standing]) -> Standing {
-    let named = all.iter().enumerate().map(|(number, one)| (format!("instance {number}"), one));
-    ports::balancer::as_one(named)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Balancer for TargetGroups {
     async fn standing(&self, target: &Target) -> Result<Standing, Fault> {
         let said = join_all(self.groups.iter().map(|member| self.standing_in(member, target))).await;
         let said: Vec<(&str, Standing)> = said.into_iter().collect::<Result<_, Fault>>()?;
-        Ok(as_one(said.iter().map(|(name, standing)| (*name, standing))))
+        Ok(as_one(&said))
     }
 
     async fn check(&self, target: &Target) -> Result<(), Fault> {

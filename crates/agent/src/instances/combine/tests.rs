@@ -107,27 +107,3 @@ fn restarts_are_counted_together_and_ready_is_all_are() {
     }
     assert_eq!(first(&all), (2, false, Some("warming up".to_owned()), 7));
 }
-
-#[test]
-fn the_standing_is_never_better_than_the_worst() {
-    let unhealthy = |reason: &str| Standing::Unhealthy { reason: reason.to_owned() };
-    let (absent, initial, serves, draining) =
-        (Standing::Absent, Standing::Initial, Standing::InService, Standing::Draining);
-    for (all, one) in [
-        (vec![&absent, &absent], Standing::Absent),
-        (vec![&serves, &serves], Standing::InService),
-        (vec![&serves, &absent], Standing::Initial),
-        (vec![&serves, &initial], Standing::Initial),
-        (vec![&serves, &draining], Standing::Initial),
-        (vec![&initial, &draining], Standing::Initial),
-        (vec![&absent, &draining], Standing::Draining),
-        (vec![&draining, &draining], Standing::Draining),
-        (vec![&serves, &unhealthy("502")], unhealthy("instance 1: 502")),
-        (vec![&unhealthy("502"), &draining], unhealthy("instance 0: 502")),
-        (vec![&unhealthy("502")], unhealthy("502")),
-        (vec![&initial], Standing::Initial),
-    ] {
-        let all: Vec<Standing> = all.into_iter().cloned().collect();
-        assert_eq!(standing(&all), one, "{all:?}");
-    }
-}
