@@ -15,7 +15,7 @@ use crate::{
     metadata::Tokens,
     plane::{Plane, health},
     refusal::Refusal,
-    wire::{CallCount, FaultKind, Settings},
+    wire::{Act, CallCount, FaultKind, Settings},
 };
 
 /// How far back an answer can come from.
@@ -134,6 +134,16 @@ impl Shared {
             // Counted only: nobody who asks about the past sees a difference.
             world.cloud = Arc::new(next);
         }
+    }
+
+    /// Terminates, stops, starts or forgets an instance. The targets of one that is terminated drain from then on.
+    pub(crate) fn act(&self, id: &str, act: Act) -> Result<(), Refusal> {
+        let gone = self.change(|cloud, now| {
+            cloud.act(id, act, now)?;
+            Ok(cloud.advance(now))
+        })?;
+        self.lock().cut(gone);
+        Ok(())
     }
 
     /// Takes a target out at once, and cuts its requests.

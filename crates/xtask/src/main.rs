@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod dependencies;
 mod fix;
@@ -69,6 +70,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Compare fakeaws with moto, an independent stand-in for AWS; everything after the options is for the comparison.
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// What the comparison is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Build everything as it is released, and measure it; everything after the options is for the benchmarks.
     #[command(disable_help_flag = true)]
     Bench {
@@ -93,6 +101,9 @@ fn main() -> ExitCode {
         Task::Survivors(options) => Shell::new(true).and_then(|shell| survivors::survivors(&shell, &options)),
         Task::Nix => Shell::new(true).and_then(|shell| nix::nix(&shell)),
         Task::Setup(options) => setup::setup(&options),
+        Task::Conformance { args } => {
+            Shell::new(true).and_then(|shell| conformance::conformance(&shell, &args))
+        }
         Task::Demo { release, args } => Shell::new(true).and_then(|shell| demo::demo(&shell, release, &args)),
         Task::Bench { debug, args } => Shell::new(true).and_then(|shell| bench::bench(&shell, debug, &args)),
     };

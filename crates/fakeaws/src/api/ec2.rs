@@ -2,7 +2,7 @@
 
 use super::{Call, Reply, no_such_action};
 use crate::{
-    cloud::{Cloud, Instance, Now, unknown_instances},
+    cloud::{Cloud, Instance, Now, is_instance_id, malformed, unknown_instances},
     query::Params,
     refusal::Refusal,
     time,
@@ -44,6 +44,9 @@ fn page<'a>(
             let text = "The parameter instancesSet cannot be used with the parameter maxResults";
             return Err(Refusal::new("InvalidParameterCombination", text));
         }
+        if let Some(id) = ids.iter().find(|id| !is_instance_id(id)) {
+            return Err(malformed(id));
+        }
         let is_known = |id: &&str| cloud.instance(id, now).is_ok();
         let missing: Vec<&str> = ids.iter().copied().filter(|id| !is_known(id)).collect();
         if !missing.is_empty() {
@@ -66,7 +69,8 @@ fn page<'a>(
         Some(token) => {
             let last = token.strip_prefix("after-").unwrap_or_default();
             1 + all.iter().position(|instance| instance.id == last).ok_or_else(|| {
-                Refusal::new("InvalidNextToken", format!("The specified NextToken {token} is not valid"))
+                let text = "The specified pagination token is not valid or is expired.";
+                Refusal::new("InvalidPaginationToken", text)
             })?
         }
     };
@@ -194,6 +198,12 @@ fn describe(xml: &mut Xml, cloud: &Cloud, instance: &Instance, now: Now) {
     xml.maybe("privateIpAddress", addresses.private_ipv4);
     xml.maybe("ipAddress", addresses.public_ipv4);
     xml.maybe("ipv6Address", addresses.ipv6);
+    if let Some((code, message)) = instance.reason(now) {
+        xml.node("stateReason", |xml| {
+            xml.leaf("code", code);
+            xml.leaf("message", message);
+        });
+    }
     xml.leaf("architecture", "x86_64");
     xml.leaf("rootDeviceType", "ebs");
     xml.leaf("virtualizationType", "hvm");

@@ -64,6 +64,13 @@ impl Instance {
         }
     }
 
+    /// Why it does not run, as a code and in words.
+    pub(crate) fn reason(&self, now: Now) -> Option<(&'static str, &'static str)> {
+        const CODE: &str = "Client.UserInitiatedShutdown";
+        let told = (CODE, "Client.UserInitiatedShutdown: User initiated shutdown");
+        (!matches!(self.state(now), State::Pending | State::Running)).then_some(told)
+    }
+
     pub(crate) fn is_running(&self, now: Now) -> bool {
         self.state(now) == State::Running
     }
@@ -94,7 +101,7 @@ impl Cloud {
             .clone()
             .unwrap_or_else(|| format!("i-0{}", &hex(format!("instance {number}").as_bytes(), 8)));
         if !is_instance_id(&id) {
-            return Err(Refusal::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\"")));
+            return Err(malformed(&id));
         }
         if self.instances.iter().any(|instance| instance.id == id) {
             return Err(Refusal::new("InvalidInstanceID.Duplicate", format!("there is an instance {id}")));
@@ -166,6 +173,10 @@ pub(crate) fn unknown_instances(ids: &[&str]) -> Refusal {
         ids => format!("The instance IDs '{}' do not exist", ids.join(", ")),
     };
     Refusal::new("InvalidInstanceID.NotFound", text)
+}
+
+pub(crate) fn malformed(id: &str) -> Refusal {
+    Refusal::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""))
 }
 
 /// Whether this is how an instance may be called: of 8 or of 17 hex digits.

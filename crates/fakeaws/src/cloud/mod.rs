@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::{
     balancers::{Balancer, Listener, no_balancer},
     groups::{Check, Group, Plan, no_group},
-    instances::{Instance, unknown_instances},
+    instances::{Instance, is_instance_id, malformed, unknown_instances},
     objects::Objects,
     targets::{Failure, Health, Member, Stay, Target, TargetState},
 };

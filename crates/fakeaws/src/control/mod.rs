@@ -109,7 +109,7 @@ async fn instances(shared: &Arc<Shared>, method: &Method, path: &[&str], body: &
         }
         (&Method::POST, [id, word]) => match Act::of_word(word) {
             Some(act) => {
-                shared.change(|cloud, now| cloud.act(id, act, now)).map_err(refused)?;
+                shared.act(id, act).map_err(refused)?;
                 json(&())
             }
             None => no_such_call(method, path),

@@ -52,7 +52,8 @@ async fn what_ec2_refuses_has_the_code_that_clients_know() {
         ("Action=DescribeInstances&MaxResults=3", 400, "InvalidParameterValue"),
         ("Action=DescribeInstances&MaxResults=1001", 400, "InvalidParameterValue"),
         ("Action=DescribeInstances&Filter.1.Name=x&Filter.1.Value.1=y", 400, "InvalidParameterValue"),
-        ("Action=DescribeInstances&NextToken=x", 400, "InvalidNextToken"),
+        ("Action=DescribeInstances&NextToken=x", 400, "InvalidPaginationToken"),
+        ("Action=DescribeInstances&InstanceId.1=nonsense", 400, "InvalidInstanceID.Malformed"),
         ("Action=DescribeInstances&DryRun=true", 412, "DryRunOperation"),
         ("Action=DescribeNothing", 400, "InvalidAction"),
     ] {
