@@ -112,6 +112,11 @@ impl Call {
         matches!(self.state, State::Out(_))
     }
 
+    /// Whether its answer has not come yet, whether that matters or not.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Out(_) | State::Superseded { .. })
+    }
+
     /// Whether it is under way or planned.
     pub(super) fn is_wanted(&self) -> bool {
         match self.state {

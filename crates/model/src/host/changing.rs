@@ -31,7 +31,12 @@ const STANDING_RECOVERING: Duration = Duration::from_millis(500);
 impl Host {
     /// The fleet has confirmed the grant just now: from here on it may not be asked any more.
     pub(super) fn begin(&mut self, grant: ChangeGrant, now: Timestamp) {
-        let registered = grant.from.is_some() && self.setup.headful && self.ledger.change.is_none();
+        // Whoever joins, or has joined, may be registered whatever the balancer says: what it is asked for may have its effect later.
+        let admitted = match &self.ledger.change {
+            Some(change) => change.phase.step().is_some_and(|step| step.out() == Step::Leaving),
+            None => grant.from.is_some(),
+        };
+        let registered = self.setup.headful && (admitted || self.calls.act.is_under_way());
         let ledger = self.remember();
         ledger.fence = Some(grant.fence);
         ledger.returning = false;

@@ -143,7 +143,7 @@ pub(super) struct OutOfTurn {
 
 impl Step {
     /// The first step on the way out: what was registered by us leaves without being asked about.
-    fn out(self) -> Self {
+    pub(super) fn out(self) -> Self {
         if matches!(self, Self::Joining | Self::Soaking) { Self::Leaving } else { Self::Checking }
     }
 

@@ -148,3 +148,20 @@ fn a_stuck_host_that_is_frozen_again_and_again_soaks_on() {
     assert!(soaks(&world) && why(&world) == Some(WHY), "{}: {:?}", waits_for(&world), why(&world));
     goes_back(&mut world, "frozen again and again");
 }
+
+#[test]
+fn a_stuck_host_that_is_about_to_join_leaves_before_it_begins_anew() {
+    // The balancer has been asked to register it, and has not yet: it says so of whoever asks it meanwhile.
+    for waits in [0, 200] {
+        let mut world = stuck(HEADFUL, GOOD);
+        let joins = |world: &World| world.acts.last().is_some_and(|act| act == "join");
+        assert!(world.run_until(secs(60), joins), "{:?}", world.acts);
+        world.run(Duration::from_millis(waits));
+        world.place = super::balancer::Place::Absent;
+        world.forget();
+        world.grant(grant(9, Some("a"), Some("c")));
+        let stops = |world: &World| world.acts.iter().any(|act| act == "stop");
+        assert!(world.run_until(secs(60), stops), "{:?}", world.acts);
+        assert_eq!(world.acts, ["leave", "stop"], "after {waits} ms");
+    }
+}
