@@ -36,11 +36,19 @@ impl Faults {
     /// What happens to this call; one of a counted fault is used up by it.
     pub(crate) fn take(&mut self, action: &str, caller: &str, now: Now) -> Option<FaultKind> {
         self.expire(now);
-        let hit = |set: &&mut Set| {
+        let hit = |set: &Set| {
             matches(&set.fault.action, action)
                 && set.fault.caller.as_ref().is_none_or(|wanted| wanted == caller)
         };
-        let fault = &mut self.0.iter_mut().find(hit)?.fault;
+        // One that waits lets the call pass to those after it.
+        let mut hits = self.0.iter_mut().filter(|set| hit(set));
+        let fault = loop {
+            let fault = &mut hits.next()?.fault;
+            if fault.after == 0 {
+                break fault;
+            }
+            fault.after -= 1;
+        };
         if let Some(calls) = &mut fault.calls {
             *calls = calls.saturating_sub(1);
         }
@@ -52,7 +60,8 @@ impl Faults {
     }
 }
 
-fn matches(pattern: &str, action: &str) -> bool {
+/// Whether a pattern, which may end with `*`, is about an action.
+pub(crate) fn matches(pattern: &str, action: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == action, |prefix| action.starts_with(prefix))
 }
 
@@ -77,5 +86,13 @@ mod tests {
         assert_eq!(take("ec2:DescribeInstances", "x", 2 * SECOND), None);
         assert_eq!(take("sts:GetCallerIdentity", "i-1", 100 * SECOND), Some(FaultKind::Html));
         assert_eq!(faults.list(100 * SECOND).len(), 1);
+    }
+
+    #[test]
+    fn a_fault_can_wait_until_some_calls_went_well() {
+        let mut faults = Faults::default();
+        faults.add(Fault::of("a:b", FaultKind::Error).after(2).calls(1), SECOND);
+        let outcomes: Vec<_> = (0..4).map(|_| faults.take("a:b", "x", SECOND)).collect();
+        assert_eq!(outcomes, [None, None, Some(FaultKind::Error), None]);
     }
 }

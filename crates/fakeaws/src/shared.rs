@@ -10,7 +10,7 @@ use localbalancer::Tasks;
 
 use crate::{
     cloud::{Cloud, Failure, Member, Now, Stay},
-    faults::Faults,
+    faults::{Faults, matches},
     keys::Keys,
     metadata::Tokens,
     plane::{Plane, health},
@@ -38,6 +38,8 @@ pub(crate) struct World {
     /// The states before, each with the time since when it was so, the oldest first.
     past: VecDeque<(Now, Arc<Cloud>)>,
     pub(crate) faults: Faults,
+    /// What the roles may do, as in an IAM policy; everything, if nothing is said.
+    pub(crate) allowed: Option<Vec<String>>,
     pub(crate) keys: Keys,
     pub(crate) tokens: Tokens,
     pub(crate) plane: Plane,
@@ -51,6 +53,7 @@ impl Shared {
             past: [(Duration::ZERO, cloud.clone())].into(),
             cloud,
             faults: Faults::default(),
+            allowed: None,
             keys: Keys::default(),
             tokens: Tokens::default(),
             plane: Plane::default(),
@@ -168,6 +171,12 @@ impl Shared {
         count.calls += 1;
         count.faulted += u64::from(fault.is_some());
         fault
+    }
+
+    /// Whether roles may do this.
+    pub(crate) fn is_allowed(&self, action: &str) -> bool {
+        let world = self.lock();
+        world.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|pattern| matches(pattern, action)))
     }
 
     pub(crate) fn calls(&self) -> Vec<CallCount> {

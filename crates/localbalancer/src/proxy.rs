@@ -94,12 +94,16 @@ impl fmt::Debug for Flight {
 pub struct Answered;
 
 /// Answers one request with what a target says to it; 502 where the target says nothing.
-pub async fn pass(
+pub async fn pass<B>(
     way: Way,
     mut flight: Flight,
-    request: Request<Incoming>,
+    request: Request<B>,
     caller: SocketAddr,
-) -> Response<AnswerBody> {
+) -> Response<AnswerBody>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let asked = tokio::select! {
         () = way.cut.cancelled() => Err((End::Cut, "the target was removed")),
         asked = ask(way.address, request, caller) => asked,
@@ -113,11 +117,15 @@ pub async fn pass(
     }
 }
 
-async fn ask(
+async fn ask<B>(
     address: SocketAddr,
-    request: Request<Incoming>,
+    request: Request<B>,
     caller: SocketAddr,
-) -> Result<Answer, (End, &'static str)> {
+) -> Result<Answer, (End, &'static str)>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = path.parse().unwrap_or_else(|_| Uri::from_static("/"));

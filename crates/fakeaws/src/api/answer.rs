@@ -170,7 +170,7 @@ pub(super) fn expired(service: Service) -> Refusal {
     }
 }
 
-fn denied(call: &Call, caller: &Caller) -> Refusal {
+pub(super) fn denied(call: &Call, caller: &Caller) -> Refusal {
     let action = call.named();
     let who = &caller.arn;
     let (code, text) = match call.service {

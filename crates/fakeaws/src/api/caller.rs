@@ -22,7 +22,10 @@ pub(crate) struct Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Anonymous,
+    /// With a key that was not handed out here: it may do everything.
     Known,
+    /// With the key of a role.
+    Role,
     Expired,
 }
 
@@ -41,7 +44,7 @@ impl Caller {
         match world.keys.get(key) {
             Some(known) => {
                 let arn = format!("arn:aws:sts::{account}:assumed-role/{}/{}", known.role, known.instance);
-                let state = if known.expires <= now { State::Expired } else { State::Known };
+                let state = if known.expires <= now { State::Expired } else { State::Role };
                 Self { name: known.instance.clone(), arn, state, region, ours }
             }
             None => {
@@ -49,6 +52,11 @@ impl Caller {
                 Self { name: key.to_owned(), arn, state: State::Known, region, ours }
             }
         }
+    }
+
+    /// Whether what it may do depends on what roles are allowed.
+    pub(crate) fn has_role(&self) -> bool {
+        self.state == State::Role
     }
 
     /// Whether it may call at all. Objects are public to whoever comes without a name.
@@ -64,7 +72,7 @@ impl Caller {
                 let text = "Request is missing Authentication Token";
                 return Err(Refusal::with_status(StatusCode::FORBIDDEN, "MissingAuthenticationToken", text));
             }
-            (State::Known, _) => (),
+            (State::Known | State::Role, _) => (),
         }
         match &self.region {
             Some(region) if *region != self.ours && service != Service::Sts => {

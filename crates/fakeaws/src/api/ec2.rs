@@ -74,7 +74,8 @@ fn page<'a>(
             })?
         }
     };
-    let page: Vec<&Instance> = all[from..].iter().copied().take(limit.unwrap_or(1000)).collect();
+    let page: Vec<&Instance> =
+        all[from..].iter().copied().take(limit.unwrap_or(1000).min(cloud.settings.page_limit)).collect();
     let next = page.last().filter(|_| from + page.len() < all.len());
     let next = next.map(|instance| format!("after-{}", instance.id));
     Ok((page, next))

@@ -90,7 +90,7 @@ pub(super) fn attributes(xml: &mut Xml, group: &Group) {
 }
 
 pub(super) fn balancer(xml: &mut Xml, cloud: &Cloud, balancer: &Balancer) {
-    let Balancer { name, arn, kind, zones } = balancer;
+    let Balancer { name, arn, kind, zones, .. } = balancer;
     let digits = arn.rsplit('/').next().unwrap_or_default();
     xml.leaf("LoadBalancerArn", arn);
     xml.leaf("DNSName", format!("{name}-{digits}.{}.elb.amazonaws.com", cloud.settings.region));

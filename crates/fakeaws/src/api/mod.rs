@@ -88,7 +88,8 @@ pub(crate) async fn answer(
     if let Some(reply) = fault.and_then(|kind| answer::faulty(kind, &call, &caller)) {
         return Ok(reply.whole());
     }
-    let done = caller.check(call.service).and_then(|()| execute(&shared, &call, &caller, ago));
+    let done = caller.check(call.service).and_then(|()| may(&shared, &call, &caller));
+    let done = done.and_then(|()| execute(&shared, &call, &caller, ago));
     let reply = done.unwrap_or_else(|refusal| Reply::refusal(call.service, &refusal));
     match fault {
         Some(FaultKind::LoseAnswer) => Err(Silent),
@@ -122,6 +123,13 @@ async fn read(request: Request<Incoming>) -> Result<Call, Refusal> {
     };
     let action = params.get("Action").unwrap_or_default().to_owned();
     Ok(Call { service, action, params, method: head.method, path, if_none_match })
+}
+
+/// Whether roles are allowed this. Everybody may ask who he is.
+fn may(shared: &Shared, call: &Call, caller: &Caller) -> Result<(), Refusal> {
+    let asks = caller.has_role() && call.service != Service::Sts;
+    let refused = asks && !shared.is_allowed(&call.named());
+    if refused { Err(answer::denied(call, caller)) } else { Ok(()) }
 }
 
 fn execute(shared: &Arc<Shared>, call: &Call, caller: &Caller, ago: Duration) -> Result<Reply, Refusal> {

@@ -1,6 +1,6 @@
 //! Load balancers and their listeners: which group gets requests.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     Cloud, Group,
@@ -17,7 +17,11 @@ pub(crate) struct Balancer {
     pub(crate) arn: String,
     pub(crate) kind: BalancerKind,
     pub(crate) zones: Vec<String>,
+    pub(crate) idle_timeout: Duration,
 }
+
+/// How long a request may pass without a byte, unless it was said.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Listener {
@@ -47,7 +51,8 @@ impl Cloud {
         if zones.is_empty() {
             zones = ["a", "b", "c"].map(|zone| format!("{}{zone}", self.settings.region)).to_vec();
         }
-        self.balancers.push(Balancer { name: new.name, arn, kind: new.kind, zones });
+        let idle_timeout = new.idle_timeout_ms.map_or(IDLE_TIMEOUT, Duration::from_millis);
+        self.balancers.push(Balancer { name: new.name, arn, kind: new.kind, zones, idle_timeout });
         Ok(&self.balancers[self.balancers.len() - 1])
     }
 

@@ -197,6 +197,15 @@ impl Control {
         self.call(Method::GET, "/faults", &()).await
     }
 
+    /// Says what roles may do from now on, as in an IAM policy: `ec2:DescribeInstances`, `s3:*`; with nothing, everything.
+    /// Access keys that the metadata service did not hand out may always do everything.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn allow(&self, actions: Option<&[&str]>) -> Result<(), Failed> {
+        self.call(Method::PUT, "/allowed", &actions).await
+    }
+
     /// Says what the metadata service hands out as credentials from now on.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 //! POST   /balancers/NAME/listeners  NewListener -> ListenerView
 //! DELETE /groups/NAME/listeners                    no listener sends to the group any more; theirs answer 503
 //! GET    /faults   POST /faults  Fault   DELETE /faults
+//! PUT    /allowed                what roles may do, as in an IAM policy: ["ec2:DescribeInstances", "s3:*"]; null: everything
 //! PUT    /credentials            "valid" | "expired" | "missing"
 //! PUT    /objects/BUCKET/KEY     the bytes         DELETE /objects/BUCKET/KEY
 //! GET    /calls   DELETE /calls
@@ -222,6 +223,10 @@ fn others(shared: &Shared, method: &Method, path: &[&str], body: &Bytes) -> Outc
             shared.lock().faults.add(fault, now);
         }
         (&Method::DELETE, ["faults"]) => shared.lock().faults.clear(),
+        (&Method::PUT, ["allowed"]) => {
+            let allowed: Option<Vec<String>> = parse(body)?;
+            shared.lock().allowed = allowed;
+        }
         (&Method::PUT, ["credentials"]) => {
             let mode: Credentials = parse(body)?;
             shared.lock().keys.set(mode, now);

@@ -2,6 +2,7 @@
 
 pub(crate) mod forward;
 pub(crate) mod health;
+mod idle;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -53,14 +54,15 @@ impl Plane {
         Some((member, Way { address, cut: of_member.cut.clone() }))
     }
 
-    /// A request came to its end.
-    pub(crate) fn ended(&mut self, arn: &str, member: Member, end: End) {
+    /// A request came to its end; with `timed_out` it was cut because nothing passed.
+    pub(crate) fn ended(&mut self, arn: &str, member: Member, end: End, timed_out: bool) {
         let counters = &mut self.groups.entry(arn.to_owned()).or_default().counters;
         *match end {
             End::Completed => &mut counters.completed,
             End::Unreachable => &mut counters.unreachable,
             End::NoAnswer => &mut counters.no_answer,
             End::BrokenAnswer => &mut counters.broken_answer,
+            End::Cut if timed_out => &mut counters.timed_out,
             End::Cut => &mut counters.cut,
             End::CallerGone => &mut counters.caller_gone,
         } += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fakeaws::{Act, NewInstance, Settings};
+use fakeaws::{Act, Fault, FaultKind, NewInstance, Settings};
 
 use crate::stage::{IDENTITY, Stage, request, wait_for};
 
@@ -41,6 +41,23 @@ async fn instances_are_found_by_tag_and_state_on_all_pages() {
         }
     }
     assert_eq!((pages, found.as_slice()), (3, &prod[1..]), "pages are cut before filters are applied");
+}
+
+#[tokio::test]
+async fn a_page_can_be_shorter_than_asked_for_and_the_next_one_can_fail() {
+    let stage = Stage::with(Settings { page_limit: 2, ..Settings::default() }).await;
+    for number in 0..3 {
+        stage.control.launch(&tagged([10, 0, 0, number], "a", "b")).await.unwrap();
+    }
+    let first = stage.ec2("Action=DescribeInstances&MaxResults=1000").await;
+    let next = first.text("nextToken").expect("a next page").to_owned();
+    assert_eq!(first.texts("instanceId").len(), 2);
+    let second = stage.ec2(&format!("Action=DescribeInstances&MaxResults=1000&NextToken={next}")).await;
+    assert_eq!((second.texts("instanceId").len(), second.text("nextToken")), (1, None));
+    let fault = Fault::of("ec2:DescribeInstances", FaultKind::Error).after(1).calls(1);
+    stage.control.add_fault(&fault).await.unwrap();
+    let form = "Action=DescribeInstances";
+    assert_eq!((stage.ec2(form).await.status, stage.ec2(form).await.status), (200, 500));
 }
 
 #[tokio::test]

@@ -107,6 +107,26 @@ async fn credentials_expire_and_are_missing_on_demand_and_tell_who_calls() {
     assert_eq!(key().await.0, 404);
     stage.control.set_credentials(Credentials::Valid).await.unwrap();
     assert_eq!(call(&key().await.1).await.status, 200);
+    stage.control.allow(Some(&["ec2:Describe*"])).await.unwrap();
+    let signed = |key: &str| {
+        format!("AWS4-HMAC-SHA256 Credential={key}/20260101/eu-central-1/any/aws4_request, Signature=0")
+    };
+    let may = async |key: &str, form: &str| {
+        let url = stage.server.api_url();
+        request(&url, "POST", "/", &[("authorization", &signed(key))], form.to_owned()).await.unwrap()
+    };
+    let (instances, groups) =
+        ("Version=2016-11-15&Action=DescribeInstances", "Version=2015-12-01&Action=DescribeTargetGroups");
+    let own = key().await.1;
+    assert_eq!(may(&own, instances).await.status, 200);
+    let denied = may(&own, groups).await;
+    assert_eq!(denied.error(), (403, "AccessDenied"));
+    assert!(denied.body.contains("perform: elasticloadbalancing:DescribeTargetGroups"), "{}", denied.body);
+    assert_eq!(may("AKIDOTHER", groups).await.status, 200);
+    assert_eq!(call(&own).await.status, 200, "everybody may ask who he is");
+    stage.control.allow(None).await.unwrap();
+    assert_eq!(may(&own, groups).await.status, 200);
+
     let only_it = Fault::of("sts:*", FaultKind::Denied).by(&id).lasting(Duration::from_secs(600));
     stage.control.add_fault(&only_it).await.unwrap();
     assert_eq!(call(&key().await.1).await.error(), (403, "AccessDenied"));

@@ -5,5 +5,6 @@ mod faults;
 mod metadata;
 mod objects;
 mod plane;
+mod process;
 mod stage;
 mod targets;

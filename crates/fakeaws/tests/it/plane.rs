@@ -2,7 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use fakeaws::{GroupOptions, GroupView};
+use bytes::Bytes;
+use fakeaws::{GroupOptions, GroupView, NewBalancer, NewListener};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use crate::stage::{Service, Stage, get, request, wait_for};
 
@@ -61,7 +66,8 @@ async fn only_healthy_targets_get_requests_in_turn_and_each_is_counted() {
 #[tokio::test]
 async fn requests_in_flight_go_on_while_a_target_drains_and_are_cut_when_it_is_gone() {
     let stage = Stage::new().await;
-    let (group, front) = stage.group("web", quick()).await;
+    let slow = GroupOptions { deregistration_delay: Duration::from_secs(1), ..quick() };
+    let (group, front) = stage.group("web", slow).await;
     let (service, id) = target(&stage, &group, [127, 0, 0, 2]).await;
     for (delay_ms, ends_well) in [(150, true), (60_000, false)] {
         service.slow_ms.store(delay_ms, Ordering::SeqCst);
@@ -83,6 +89,41 @@ async fn requests_in_flight_go_on_while_a_target_drains_and_are_cut_when_it_is_g
             (ends_well.into(), (!ends_well).into(), 1)
         );
     }
+}
+
+#[tokio::test]
+async fn a_target_that_says_nothing_for_too_long_is_given_up() {
+    let stage = Stage::new().await;
+    let group = stage.control.put_group("web", &quick()).await.unwrap();
+    let balancer = NewBalancer { name: "b".to_owned(), idle_timeout_ms: Some(100), ..NewBalancer::default() };
+    stage.control.make_balancer(&balancer).await.unwrap();
+    let listener = NewListener { address: ([127, 0, 0, 1], 0).into(), group: "web".to_owned() };
+    let front = stage.control.listen("b", &listener).await.unwrap();
+    let (service, _) = target(&stage, &group, [127, 0, 0, 2]).await;
+    service.slow_ms.store(60_000, Ordering::SeqCst);
+    assert_eq!(get(front.address, "/slow").await.unwrap().status, 504);
+    let counters = stage.control.counters("web").await.unwrap();
+    assert_eq!((counters.requests, counters.timed_out, counters.failed()), (1, 1, 1));
+    assert_eq!(stage.control.targets("web").await.unwrap()[0].in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_callers_connection_is_kept_for_its_next_request() {
+    let stage = Stage::new().await;
+    let (group, front) = stage.group("web", quick()).await;
+    let (_service, _) = target(&stage, &group, [127, 0, 0, 2]).await;
+    let stream = TcpStream::connect(front.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..3 {
+        let request = Request::get("/").header("host", "web").body(Empty::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.unwrap();
+    }
+    assert_eq!(stage.control.counters("web").await.unwrap().completed, 3);
+    connection.abort();
 }
 
 #[tokio::test]

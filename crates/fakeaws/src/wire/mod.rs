@@ -1,5 +1,7 @@
 //! What the control door speaks: JSON, durations in milliseconds.
 
+mod faults;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -7,6 +9,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+pub use self::faults::{CallCount, Credentials, Fault, FaultKind};
 
 /// What holds for the whole account, and how long its clocks take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub struct Settings {
     /// How long a target's registration is in progress, before its first health check.
     #[serde(rename = "registration_ms", with = "millis")]
     pub registration: Duration,
+    /// How many instances there are at most on a page, whatever is asked for.
+    pub page_limit: usize,
     /// How long the credentials of a role are good for.
     #[serde(rename = "credentials_ms", with = "millis")]
     pub credentials: Duration,
@@ -43,6 +49,7 @@ impl Default for Settings {
             stopping: Duration::from_millis(100),
             terminated_listed: Duration::from_secs(3600),
             registration: Duration::from_millis(100),
+            page_limit: 1000,
             credentials: Duration::from_secs(6 * 3600),
         }
     }
@@ -249,6 +256,8 @@ pub struct NewBalancer {
     pub kind: BalancerKind,
     /// The zones that it is enabled in; when left out, the region's `a`, `b` and `c`.
     pub zones: Vec<String>,
+    /// How long a request may pass without a byte in either direction; when left out, 60 s, as with an ALB.
+    pub idle_timeout_ms: Option<u64>,
 }
 
 /// A load balancer that was made.
@@ -296,6 +305,8 @@ pub struct Counters {
     pub no_answer: u64,
     /// The target broke off in its answer: the caller's connection was closed.
     pub broken_answer: u64,
+    /// No byte passed for the idle timeout: 504, or the caller's connection was closed.
+    pub timed_out: u64,
     /// Still in flight when the target's deregistration delay was over.
     pub cut: u64,
     /// The caller broke off. No failure of the load balancer or its targets.
@@ -308,7 +319,8 @@ impl Counters {
     /// Requests that failed through the load balancer or its targets.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.no_target + self.unreachable + self.no_answer + self.broken_answer + self.cut + self.target_5xx
+        let of_targets = self.unreachable + self.no_answer + self.broken_answer + self.target_5xx;
+        self.no_target + of_targets + self.timed_out + self.cut
     }
 }
 
@@ -327,112 +339,6 @@ pub struct Sample {
     pub draining: u32,
     /// Registered where it gets no requests.
     pub unused: u32,
-}
-
-/// A fault that is made on demand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// Which calls: as in an IAM policy, `elasticloadbalancing:RegisterTargets`, `ec2:*` or `*`. Calls of the metadata
-    /// service are `imds:` and the path without `latest/`, as `imds:meta-data/instance-id`.
-    pub action: String,
-    /// Whose calls: an instance id or an access key id. When left out, everybody's.
-    #[serde(default)]
-    pub caller: Option<String>,
-    /// For so many calls. When left out, for all.
-    #[serde(default)]
-    pub calls: Option<u32>,
-    /// For so long. When left out, until the faults are cleared.
-    #[serde(default)]
-    pub for_ms: Option<u64>,
-    /// What happens to them.
-    pub kind: FaultKind,
-}
-
-impl Fault {
-    /// A fault of these calls, whoever makes them, until it is cleared.
-    #[must_use]
-    pub fn of(action: &str, kind: FaultKind) -> Self {
-        Self { action: action.to_owned(), caller: None, calls: None, for_ms: None, kind }
-    }
-
-    /// Only for so many calls.
-    #[must_use]
-    pub fn calls(self, calls: u32) -> Self {
-        Self { calls: Some(calls), ..self }
-    }
-
-    /// Only for so long.
-    #[must_use]
-    pub fn lasting(self, time: Duration) -> Self {
-        Self { for_ms: Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)), ..self }
-    }
-
-    /// Only calls of this instance, or with this access key.
-    #[must_use]
-    pub fn by(self, caller: &str) -> Self {
-        Self { caller: Some(caller.to_owned()), ..self }
-    }
-}
-
-/// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// Throttled, in the service's own words, without effect.
-    Throttle,
-    /// 500, without effect.
-    Error,
-    /// 503, without effect.
-    Unavailable,
-    /// 502 with a page of HTML, without effect.
-    Html,
-    /// Waits so long, and is then carried out.
-    Slow {
-        /// How long, in milliseconds.
-        ms: u64,
-    },
-    /// Answered from the state of so long ago. Changes are carried out as ever.
-    Stale {
-        /// How long ago, in milliseconds.
-        ms: u64,
-    },
-    /// Carried out; the connection is cut in the middle of the answer.
-    CutAnswer,
-    /// Carried out; the connection is closed without an answer.
-    LoseAnswer,
-    /// The connection is closed without an effect and without an answer.
-    Drop,
-    /// The credentials have expired.
-    Expired,
-    /// The caller may not do this.
-    Denied,
-}
-
-/// What the metadata service hands out as the credentials of a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Credentials {
-    /// Good ones.
-    #[default]
-    Valid,
-    /// Ones that have expired; those that were handed out before have expired too.
-    Expired,
-    /// None, as if the instance had no role.
-    Missing,
-}
-
-/// How often a caller made a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallCount {
-    /// Instance id, access key id, or address.
-    pub caller: String,
-    /// The action, as in an IAM policy.
-    pub action: String,
-    /// How often it was called.
-    pub calls: u64,
-    /// How many of these were answered with a fault that was made on demand.
-    pub faulted: u64,
 }
 
 /// Where a metadata service of one instance listens.
