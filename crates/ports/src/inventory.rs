@@ -24,7 +24,7 @@ pub struct Listed {
 }
 
 /// What the inventory says of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListedState {
     /// It should be there.
     Present,

@@ -125,9 +125,9 @@ impl Service {
 /// No token was to be had, or no answer. A service that is switched off refuses the token.
 fn silent(error: &ImdsError) -> IdentityError {
     let words = root(error).to_string();
-    let refused = ["403", "405"].into_iter().find(|status| words.contains(status));
-    match refused.and_then(|status| status.parse().ok()) {
-        Some(status) => IdentityError::Refused { status },
-        None => IdentityError::Silent(words.into()),
+    // The client says no more than this of a token that was refused.
+    if words.contains("forbidden") {
+        return IdentityError::Refused { status: 403 };
     }
+    IdentityError::Silent(words.into())
 }

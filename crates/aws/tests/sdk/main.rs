@@ -1,0 +1,7 @@
+//! The clients against a stand-in for AWS on loopback: no test here reaches a network.
+
+mod balancer;
+mod faults;
+mod identity;
+mod inventory;
+mod stage;
