@@ -1,6 +1,10 @@
 //! Targets: what every balancer owes, and what is AWS's own.
 
-use std::{net::SocketAddr, sync::atomic::{AtomicU32, Ordering}, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use aws::{Group, TargetGroups};
 use fakeaws::{Fault, FaultKind as Cause, GroupView, TargetType};
