@@ -88,6 +88,20 @@ impl Stage {
         Self::build(hosts, None, extra, "", Fleet::new)
     }
 
+    /// A fleet of instances, which are launched, and behind the load balancer of this account; no agent is started.
+    ///
+    /// # Errors
+    /// A program is missing, or an instance cannot be launched.
+    pub async fn in_cloud(hosts: usize, cloud: &Cloud, service: &str) -> Result<Self> {
+        let account = Some(cloud.account());
+        let shape = Shape { hosts, account, service: service.to_owned(), ..Shape::default() };
+        let stage = Self::of(shape, None, "", Fleet::new)?;
+        for agent in &stage.fleet.agents {
+            cloud.launch(agent).await?;
+        }
+        Ok(stage)
+    }
+
     fn build(
         hosts: usize,
         balancer: Option<Server>,
@@ -95,13 +109,22 @@ impl Stage {
         service: &str,
         fleet: fn(&Path, &Shape, Programs) -> Result<Fleet>,
     ) -> Result<Self> {
+        let url = balancer.as_ref().map(Server::admin_url);
+        let shape = Shape { hosts, balancer: url, service: service.to_owned(), ..Shape::default() };
+        Self::of(shape, balancer, extra, fleet)
+    }
+
+    fn of(
+        shape: Shape,
+        balancer: Option<Server>,
+        extra: &str,
+        fleet: fn(&Path, &Shape, Programs) -> Result<Fleet>,
+    ) -> Result<Self> {
         adopt_and_clean_up_when_interrupted();
         let dir =
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
         let programs = Programs::find()?;
-        let url = balancer.as_ref().map(Server::admin_url);
-        let (extra, service) = (format!("{TIMERS}{extra}"), service.to_owned());
-        let shape = Shape { hosts, balancer: url, extra, service, ..Shape::default() };
+        let shape = Shape { extra: format!("{TIMERS}{extra}"), ..shape };
         let fleet = fleet(dir.path(), &shape, programs.clone())?;
         Ok(Self { fleet, balancer, programs, dir })
     }

@@ -18,6 +18,7 @@ use api::v1::{StatusRequest, StatusResponse, deployinator_client::DeployinatorCl
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::cloud::Account;
 pub use crate::programs::Programs;
 
 /// Port of every agent; each has an address of its own.
@@ -36,6 +37,8 @@ pub struct Shape {
     pub hosts: usize,
     /// The admin API of the balancer; a headless service without.
     pub balancer: Option<String>,
+    /// The account that the hosts are instances of; without one they are listed in their configuration.
+    pub account: Option<Account>,
     /// Lines to add to the configuration of every host.
     pub extra: String,
     /// Lines to add to the section `agent` of every host.
@@ -151,9 +154,9 @@ impl Fleet {
         };
         let hosts: Vec<(String, SocketAddr)> = listed
             .iter()
-            .map(|number| (format!("h{number}"), SocketAddr::new(address(*number), self.port)))
+            .map(|number| (self.name(*number), SocketAddr::new(address(*number), self.port)))
             .collect();
-        let (host, ip) = (format!("h{number}"), address(number));
+        let (host, ip) = (self.name(number), address(number));
         let advertised = SocketAddr::new(ip, self.port);
         let config = self.dir.join(format!("{host}.toml"));
         let state = self.dir.join(format!("{host}.state"));
@@ -161,8 +164,18 @@ impl Fleet {
             .with_context(|| format!("write {}", config.display()))?;
         let log = self.dir.join(format!("{host}.log"));
         let address = SocketAddr::new(ip, AGENT_PORT);
-        let (under, environment, program) = Default::default();
+        let environment = self.shape.account.as_ref().map(|account| account.environment(address));
+        let (environment, (under, program)) = (environment.unwrap_or_default(), Default::default());
         Ok(Agent { host, address, advertised, under, program, environment, config, log, state, child: None })
+    }
+
+    /// The host of this number: an instance id where the fleet is in an account.
+    fn name(&self, number: usize) -> String {
+        let [second, third] = self.net;
+        match self.shape.account {
+            Some(_) => format!("i-0{second:02x}{third:02x}{number:012x}"),
+            None => format!("h{number}"),
+        }
     }
 
     /// Starts every agent.
@@ -185,6 +198,11 @@ impl Fleet {
         let program = agent.program.as_ref().unwrap_or(&self.programs.agent);
         let mut words = agent.under.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().context("a program to run")?);
+        // Whoever runs this may have an account of his own.
+        let real = std::env::vars_os().map(|(name, _)| name);
+        for name in real.filter(|name| name.as_encoded_bytes().starts_with(b"AWS_")) {
+            command.env_remove(name);
+        }
         command.args(words).envs(agent.environment.iter().cloned());
         command.arg("run").arg("--config").arg(&agent.config).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the agent's log")?).stderr(log);

@@ -3,6 +3,7 @@
 //! Promise: the load counts every request that got no complete, good answer, and hides none by trying again.
 //! Absent on purpose: anything that a fleet needs in production.
 
+pub mod cloud;
 pub mod fleet;
 pub mod load;
 pub mod programs;

@@ -1,8 +1,12 @@
 //! The configuration of one agent of a fleet on loopback.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use super::{AGENT_PORT, SERVICE, SERVICE_PORT, Shape};
+use crate::cloud::{Account, TAG};
 
 /// What the file of `host` says.
 pub(super) fn text(
@@ -14,6 +18,9 @@ pub(super) fn text(
     shape: &Shape,
 ) -> String {
     let ip = advertised.ip();
+    if let Some(account) = &shape.account {
+        return in_cloud(state, ip, account, expected, shape);
+    }
     let list: String = hosts
         .iter()
         .map(|(name, address)| format!("  {{ host = \"{name}\", address = \"{address}\" }},\n"))
@@ -31,6 +38,25 @@ pub(super) fn text(
          environment = {{ DEMO_BIND = \"{ip}\" }}\n{}{}",
         state.display(),
         shape.agent,
+        shape.service,
+        shape.extra,
+    )
+}
+
+/// What the file of an instance says: not who it is, but what it is one of.
+fn in_cloud(state: &Path, ip: IpAddr, account: &Account, expected: usize, shape: &Shape) -> String {
+    let (tag, value) = TAG;
+    format!(
+        "[agent]\nlisten = \"{ip}:{AGENT_PORT}\"\nstate_dir = \"{}\"\n{}\n\
+         [cluster]\nname = \"demo\"\nbootstrap_expect = {expected}\n\n\
+         [inventory]\nkind = \"ec2\"\ntags = {{ \"{tag}\" = \"{value}\" }}\npoll = \"5s\"\n\n\
+         [store]\nkind = \"directory\"\n\n\
+         [service.{SERVICE}]\nport = {SERVICE_PORT}\nprobe = {{ kind = \"http\", path = \"/healthz\" }}\n\
+         balancer = {{ kind = \"aws\", target_groups = [{{ arn = \"{}\" }}] }}\n\
+         environment = {{ DEMO_BIND = \"{ip}\" }}\n{}{}",
+        state.display(),
+        shape.agent,
+        account.group,
         shape.service,
         shape.extra,
     )
