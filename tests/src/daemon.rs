@@ -16,6 +16,8 @@ pub struct OneDaemon {
     program: PathBuf,
     /// Its configuration file.
     pub config: PathBuf,
+    /// What is added to its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// How it ended.
@@ -31,7 +33,7 @@ impl OneDaemon {
     /// `program run --config config`.
     #[must_use]
     pub fn new(program: &Path, config: &Path) -> Self {
-        Self { program: program.to_owned(), config: config.to_owned() }
+        Self { program: program.to_owned(), config: config.to_owned(), environment: Vec::new() }
     }
 
     /// Replaces a part of its configuration, which must be there.
@@ -49,8 +51,21 @@ impl OneDaemon {
     /// # Errors
     /// It does not end.
     pub async fn ends(&self) -> Result<Ended> {
+        self.asked_to("run").await
+    }
+
+    /// Has it check its configuration.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn checks(&self) -> Result<Ended> {
+        self.asked_to("check").await
+    }
+
+    async fn asked_to(&self, verb: &str) -> Result<Ended> {
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("--config").arg(&self.config).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.environment.iter().cloned());
+        command.arg(verb).arg("--config").arg(&self.config).stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(PATIENCE, command.output())
             .await
             .with_context(|| format!("waited {PATIENCE:?} until the agent ended by itself"))?

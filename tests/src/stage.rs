@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use api::v1;
 use demo::{
+    cloud::Cloud,
     fleet::{Fleet, Programs, SERVICE, Shape},
     load::{Load, LoadOptions},
     reaper,

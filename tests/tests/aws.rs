@@ -1,0 +1,197 @@
+//! Agents that have AWS in them, against a stand-in for it: found by tags, rolled behind an ALB that carries requests.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::v1;
+use demo::{
+    cloud::{Cloud, quick},
+    fleet::{SERVICE, SERVICE_PORT},
+    load::{Load, LoadOptions},
+    releases::Recipe,
+};
+use fakeaws::{Act, Fault, FaultKind};
+use tests::{OneDaemon, Stage, hold, policy, within};
+
+/// Three instances behind an ALB that run release 1, and what was pushed.
+async fn serving() -> Result<(Cloud, Stage, v1::PushResponse)> {
+    let cloud = Cloud::start(&quick()).await?;
+    let mut stage = Stage::in_cloud(3, &cloud, "").await?;
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    let first = stage.serve(&Recipe::good("release-1")).await?;
+    Ok((cloud, stage, first))
+}
+
+fn load(cloud: &Cloud) -> Load {
+    Load::start(LoadOptions { long_ms: 100..=600, ..LoadOptions::new(cloud.front) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_find_each_other_by_tags_and_roll_behind_an_alb_without_a_failed_request() -> Result<()> {
+    let (cloud, mut stage, _) = serving().await?;
+    let status = stage.fleet.status().await?;
+    let hosts: Vec<&str> = status.services[0].hosts.iter().map(|host| host.host.as_str()).collect();
+    assert!(hosts.len() == 3 && hosts.iter().all(|host| host.starts_with("i-0")), "{hosts:?}");
+    let targets = cloud.control.targets(SERVICE).await?;
+    let mut ids: Vec<&str> = targets.iter().map(|target| target.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, hosts, "each is a target by its instance id");
+    cloud.reset_counters().await?;
+    cloud.control.reset_calls().await?;
+    let load = load(&cloud);
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let push = stage.push(&source, policy()).await?;
+    let release = push.release.clone().context("a release")?.id;
+    let ended = stage.watch(&push).ended().await?;
+    stage.all_on(&release).await?;
+    let totals = load.stop().await;
+    assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}");
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    assert!(totals.releases.contains_key(&release), "{totals:#?}");
+    let counters = cloud.counters().await?;
+    assert_eq!(counters.failed(), 0, "{counters:?}");
+    assert!(2 <= cloud.healthy_min().await?, "two of three serve at any time");
+    let calls = cloud.control.calls().await?;
+    for action in ["RegisterTargets", "DeregisterTargets"] {
+        let of = |count: &&fakeaws::CallCount| count.action == format!("elasticloadbalancing:{action}");
+        let counts: Vec<u64> = calls.iter().filter(of).map(|count| count.calls).collect();
+        assert_eq!(counts, [1, 1, 1], "each host makes {action} once: {calls:#?}");
+    }
+    println!("calls of the rollout: {calls:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_may_not_ask_its_balancer_holds_the_rollout_in_staging_with_the_permission() -> Result<()>
+{
+    let (cloud, mut stage, first) = serving().await?;
+    let before = stage.pids().await?;
+    let denied = &stage.fleet.agents[1].host;
+    let fault = Fault::of("elasticloadbalancing:DescribeTargetGroups", FaultKind::Denied).by(denied);
+    cloud.control.add_fault(&fault).await?;
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let push = stage.push(&source, policy()).await?;
+    let said = "this host's role may not elasticloadbalancing:DescribeTargetGroups: allow it";
+    let what = "the hold names the permission";
+    stage.wait_at(0, what, |status| hold(status, "staging").is_some_and(|hold| hold.text.contains(said))).await?;
+    assert_eq!(stage.pids().await?, before, "nothing was touched");
+    assert_eq!(stage.answers().await?, vec![first.release.clone().context("a release")?.id; 3]);
+    cloud.control.clear_faults().await?;
+    let ended = stage.watch(&push).ended().await?;
+    assert_eq!(ended.exit_code, 0, "it goes on by itself: {ended:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_outlasts_an_api_that_throttles_fails_and_loses_answers() -> Result<()> {
+    let (cloud, mut stage, _) = serving().await?;
+    cloud.reset_counters().await?;
+    let load = load(&cloud);
+    let faults = [
+        Fault::of("elasticloadbalancing:*", FaultKind::Throttle).calls(6),
+        Fault::of("elasticloadbalancing:DeregisterTargets", FaultKind::LoseAnswer).calls(1),
+        Fault::of("elasticloadbalancing:RegisterTargets", FaultKind::LoseAnswer).calls(1),
+        Fault::of("elasticloadbalancing:DescribeTargetHealth", FaultKind::Html).calls(4),
+        Fault::of("elasticloadbalancing:DescribeTargetHealth", FaultKind::CutAnswer).calls(4),
+        Fault::of("elasticloadbalancing:RegisterTargets", FaultKind::Expired).calls(1),
+        Fault::of("ec2:*", FaultKind::Throttle).calls(4),
+    ];
+    for fault in &faults {
+        cloud.control.add_fault(fault).await?;
+    }
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let push = stage.push(&source, policy()).await?;
+    let ended = stage.watch(&push).ended().await?;
+    let release = push.release.clone().context("a release")?.id;
+    stage.all_on(&release).await?;
+    let totals = load.stop().await;
+    assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}");
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    let left = cloud.control.faults().await?;
+    assert!(left.iter().all(|fault| fault.action.starts_with("ec2")), "each was met: {left:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_instance_departs_and_a_new_one_joins_and_takes_traffic() -> Result<()> {
+    let (cloud, mut stage, first) = serving().await?;
+    let gone = stage.fleet.agents[2].host.clone();
+    stage.fleet.lose(2)?;
+    cloud.control.act(&gone, Act::Stop).await?;
+    stage
+        .wait_at(0, "the lost host counts as out", |status| {
+            status.services[0]
+                .hosts
+                .iter()
+                .any(|host| host.host == gone && host.availability() != v1::Availability::In)
+        })
+        .await?;
+    assert!(
+        stage.fleet.status().await?.services[0].hosts.iter().any(|host| host.host == gone),
+        "stopped is no end"
+    );
+    cloud.control.act(&gone, Act::Terminate).await?;
+    stage
+        .wait_at(0, "the terminated host is no host any more", |status| {
+            status.services[0].hosts.iter().all(|host| host.host != gone)
+        })
+        .await?;
+    let new = stage.fleet.add()?;
+    cloud.launch(&stage.fleet.agents[new]).await?;
+    stage.fleet.start(new)?;
+    let (host, release) =
+        (stage.fleet.agents[new].host.clone(), first.release.clone().context("a release")?.id);
+    within("the new instance to be a healthy target", async || {
+        let targets = cloud.control.targets(SERVICE).await.ok()?;
+        targets.into_iter().find(|target| target.id == host && target.state == "healthy")
+    })
+    .await?;
+    stage
+        .wait_at(0, "the new host serves the release", |status| {
+            let mut hosts = status.services[0].hosts.iter();
+            hosts
+                .any(|it| it.host == host && it.current.as_ref().is_some_and(|current| current.id == release))
+        })
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_somebody_else_removed_is_reported_and_not_registered_again() -> Result<()> {
+    let (cloud, stage, _) = serving().await?;
+    let host = stage.fleet.agents[1].host.clone();
+    cloud.control.reset_calls().await?;
+    cloud.control.drop_target(SERVICE, &host, SERVICE_PORT).await?;
+    let status = stage
+        .wait_at(0, "the host counts as out", |status| {
+            let mut hosts = status.services[0].hosts.iter();
+            hosts.any(|it| it.host == host && it.availability() == v1::Availability::Out)
+        })
+        .await?;
+    let said = status.services[0].hosts.iter().find(|it| it.host == host).context("the host")?;
+    assert!(format!("{said:?}").contains("the balancer says"), "{said:#?}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let calls = cloud.control.calls().await?;
+    assert!(calls.iter().all(|count| !count.action.ends_with("RegisterTargets")), "{calls:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_who_the_instance_is() -> Result<()> {
+    let cloud = Cloud::start(&quick()).await?;
+    let stage = Stage::in_cloud(1, &cloud, "").await?;
+    let agent = &stage.fleet.agents[0];
+    let mut daemon = OneDaemon::new(stage.agent_program(), &agent.config);
+    daemon.environment.clone_from(&agent.environment);
+    let ended = daemon.checks().await?;
+    let expected =
+        format!("ok: host {} of cluster demo, at {} in eu-central-1a\n", agent.host, agent.address);
+    assert_eq!((ended.code, ended.said.as_str()), (0, expected.as_str()));
+    cloud.control.add_fault(&Fault::of("imds:*", FaultKind::Denied)).await?;
+    let ended = daemon.checks().await?;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.said.contains("modify-instance-metadata-options --http-endpoint enabled"), "{ended:?}");
+    assert!(ended.said.ends_with("; or set agent.host, agent.advertise, agent.zone\n"), "{ended:?}");
+    Ok(())
+}
