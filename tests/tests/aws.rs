@@ -74,7 +74,9 @@ async fn a_host_that_may_not_ask_its_balancer_holds_the_rollout_in_staging_with_
     let push = stage.push(&source, policy()).await?;
     let said = "this host's role may not elasticloadbalancing:DescribeTargetGroups: allow it";
     let what = "the hold names the permission";
-    stage.wait_at(0, what, |status| hold(status, "staging").is_some_and(|hold| hold.text.contains(said))).await?;
+    stage
+        .wait_at(0, what, |status| hold(status, "staging").is_some_and(|hold| hold.text.contains(said)))
+        .await?;
     assert_eq!(stage.pids().await?, before, "nothing was touched");
     assert_eq!(stage.answers().await?, vec![first.release.clone().context("a release")?.id; 3]);
     cloud.control.clear_faults().await?;
