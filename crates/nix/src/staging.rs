@@ -46,7 +46,7 @@ impl Inner {
     async fn plan(&self, path: &StorePath) -> Result<Plan, Trouble> {
         let ask = Ask::store(SURVEY).args(["--realise", "--dry-run", path.as_str()]);
         let mut said = Vec::new();
-        let ran = self.nix.run(self.fetching(ask), |line| {
+        let ran = self.nix.run(self.fetching(ask).option("stalled-download-timeout", "10"), |line| {
             said.push(line.to_owned());
             true
         });
@@ -128,8 +128,8 @@ impl Inner {
             // A signature by the right name, and not by the right key.
             Ok(_) if said.iter().any(|line| line.contains("not signed by any of the keys")) => {
                 let path = suspect.as_ref().unwrap_or(path).as_str().to_owned();
-                let signatures = settings.key_names();
-                Trouble::NotSigned { path, signatures, keys: settings.keys }
+                let signatures = vec!["another key of a name that is trusted".to_owned()];
+                Trouble::NotSigned { path, signatures, keys: settings.key_names() }
             }
             Ok(_) => trouble,
             Err(class) => class,

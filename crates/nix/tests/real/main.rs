@@ -2,6 +2,7 @@
 //!
 //! Run by `cargo xtask nix`, after `cargo xtask setup nix` has installed what they need.
 
+mod caches;
 mod contract;
 mod failures;
 mod nixery;
