@@ -1,5 +1,8 @@
 //! Releases that are Nix store paths, through real agents and Nix itself. `cargo xtask nix` runs this, after `cargo xtask setup nix`.
 
+#[path = "../../crates/nix/tests/real/caches.rs"]
+#[allow(dead_code)]
+mod caches;
 #[path = "../../crates/nix/tests/real/nixery.rs"]
 #[allow(dead_code)]
 mod nixery;
@@ -7,19 +10,25 @@ mod nixery;
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result, ensure};
+use api::v1;
 use demo::fleet::Programs;
 use nixery::{Nixery, Recipe};
-use tests::{Stage, exit_of, next_of, policy};
+use tests::{PATIENCE, Stage, exit_of, next_of, policy, web};
 
 /// A fleet whose agents take store paths from the cache of this Nix.
 async fn formed(nixery: &Nixery, hosts: usize) -> Result<Stage> {
+    formed_with(nixery, hosts, &nixery.cache()).await
+}
+
+/// The same, from another cache.
+async fn formed_with(nixery: &Nixery, hosts: usize, cache: &str) -> Result<Stage> {
     let mut stage = Stage::set(hosts).await?;
     for agent in &stage.fleet.agents {
         let text = fs::read_to_string(&agent.config)?;
         let store = format!(
             "[store]\nkind = \"nix\"\nstore_dir = {:?}\nsubstituters = [{:?}]\ntrusted_public_keys = [{:?}]\n",
             nixery.store_dir(),
-            nixery.cache(),
+            cache,
             nixery.key
         );
         let changed = text.replace("[store]\nkind = \"directory\"\n", &store);
@@ -78,5 +87,39 @@ async fn what_cannot_be_fetched_is_rejected_at_the_push() -> Result<()> {
         assert!(refused.message().contains(words), "{refused:?}");
         assert!(next_of(&refused).is_some_and(|text| text.contains(next)), "{refused:?}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_staging_is_can_be_watched() -> Result<()> {
+    let nixery = Nixery::new();
+    let folder = nixery.path("cache");
+    let cache = caches::start(caches::Manner::Slow { folder, step: 100_000 });
+    let mut stage = formed_with(&nixery, 1, &cache).await?;
+    let path = nixery.offer(&Recipe { pad: 16, ..recipe(&nixery.path("runs"))? });
+    let push = stage.push(&path, policy()).await?;
+    let release = push.release.clone().context("a release")?.id;
+    let of = |status: &v1::StatusResponse| web(status).and_then(|web| web.hosts.first()?.staging.clone());
+    let first = stage
+        .fleet
+        .wait_for("the host says how far it is", PATIENCE, |status| {
+            of(status).is_some_and(|staging| 0 < staging.bytes_done)
+        })
+        .await?;
+    let first = of(&first).context("it was there")?;
+    ensure!(first.release == release && first.paths == 1 && 16 << 20 <= first.bytes, "{first:?}");
+    let further = stage
+        .fleet
+        .wait_for("it is further", PATIENCE, |status| {
+            of(status).is_some_and(|staging| first.bytes_done < staging.bytes_done)
+        })
+        .await?;
+    let text = tokio::process::Command::from(stage.fleet.cli()).arg("status").output().await?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(text.contains("staging 0 of 1 paths, "), "{text}\n{further:?}");
+    let ended = stage.watch(&push).ended().await?;
+    assert_eq!(ended.exit_code, 0, "{ended:#?}");
+    let status = stage.all_on(&release).await?;
+    assert_eq!(of(&status), None, "it is over");
     Ok(())
 }

@@ -26,7 +26,7 @@ use crate::{
     link::Link,
     order::Order,
     outside::AnyBalancer,
-    shell::{self, Wiring, World},
+    shell::{self, Stages, Wiring, World},
     state::StateDir,
     stores::Stores,
 };
@@ -145,6 +145,7 @@ fn world(
         environment,
         readiness: mine.readiness,
         programs: mine.programs.clone(),
+        stages: Stages::default(),
         cgroups: parts.cgroups.clone(),
     }
 }

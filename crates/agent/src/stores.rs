@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use config::{NixStore, Store as Settings};
 use model::{Release, ReleaseId};
-use ports::{Fault, ReleaseStore, fault::Chain, store::NotARelease};
+use ports::{
+    Fault, ReleaseStore,
+    fault::Chain,
+    store::{NotARelease, Progress},
+};
 use tracing::warn;
 
 use crate::state::StateDir;
@@ -61,10 +65,10 @@ impl ReleaseStore for Stores {
         }
     }
 
-    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+    async fn stage(&self, release: &Release, progress: &Progress) -> Result<(), Fault> {
         match self {
-            Self::Directory(store) => store.stage(release).await,
-            Self::Nix(store) => store.stage(release).await,
+            Self::Directory(store) => store.stage(release, progress).await,
+            Self::Nix(store) => store.stage(release, progress).await,
         }
     }
 

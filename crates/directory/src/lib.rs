@@ -24,7 +24,10 @@ use std::{
 };
 
 use model::{Release, ReleaseId};
-use ports::{Fault, FaultKind, ReleaseStore, store::NotARelease};
+use ports::{
+    Fault, FaultKind, ReleaseStore,
+    store::{NotARelease, Progress},
+};
 
 pub use limits::Limits;
 
@@ -108,10 +111,10 @@ impl ReleaseStore for Store {
         }
     }
 
-    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+    async fn stage(&self, release: &Release, progress: &Progress) -> Result<(), Fault> {
         let attempted = format!("stage {} from {}", release.id, release.source);
-        let release = release.clone();
-        self.change(attempted, move |shelf| shelf.stage(&release)).await
+        let (release, progress) = (release.clone(), progress.clone());
+        self.change(attempted, move |shelf| shelf.stage(&release, &progress)).await
     }
 
     async fn verify(&self, release: &ReleaseId) -> Result<PathBuf, Fault> {

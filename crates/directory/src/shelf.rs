@@ -10,6 +10,7 @@ use std::{
 };
 
 use model::{Release, ReleaseId};
+use ports::store::Progress;
 
 use crate::{content, limits::Limits, read, trouble::Trouble, write};
 
@@ -43,7 +44,7 @@ impl Shelf {
         Ok((read::hash(source, &entries)?, migrates))
     }
 
-    pub(crate) fn stage(&self, release: &Release) -> Result<(), Trouble> {
+    pub(crate) fn stage(&self, release: &Release, progress: &Progress) -> Result<(), Trouble> {
         match self.verify(&release.id) {
             Ok(_) => return self.note_staged(&release.id),
             Err(Trouble::NotStaged(_)) => (),
@@ -55,7 +56,7 @@ impl Shelf {
         }
         let unfinished = self.unfinished(&release.id);
         write::remove(&unfinished)?;
-        let made = self.make(release, &unfinished);
+        let made = self.make(release, &unfinished, progress);
         if made.is_ok() {
             self.changed().remove(&release.id);
         } else {
@@ -65,12 +66,12 @@ impl Shelf {
         made
     }
 
-    fn make(&self, release: &Release, unfinished: &Path) -> Result<(), Trouble> {
+    fn make(&self, release: &Release, unfinished: &Path, progress: &Progress) -> Result<(), Trouble> {
         let source = Path::new(&release.source);
         let entries = read::scan(source, &self.limits)?;
         content::migrates(&entries).map_err(Trouble::Unfit)?;
         self.check_space(entries.len(), content::bytes(&entries))?;
-        let found = write::copy(source, &entries, unfinished)?;
+        let found = write::copy(source, &entries, unfinished, progress)?;
         if found != release.id {
             return Err(Trouble::Other { path: source.to_owned(), found });
         }

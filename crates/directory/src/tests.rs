@@ -70,7 +70,7 @@ impl Around {
     }
 
     async fn stage_fault(&self, release: &Release) -> (FaultKind, String) {
-        let fault = self.store.stage(release).await.expect_err("it was staged");
+        let fault = self.store.stage(release, &Progress::unheard()).await.expect_err("it was staged");
         assert_eq!(fault.attempted, format!("stage {} from {}", release.id, release.source));
         assert!(!self.names().contains(release.id.as_str()), "a failed attempt has its place");
         assert!(
@@ -274,7 +274,7 @@ async fn a_copy_is_whole_and_read_only() {
     write(&root, "share/deep/data", &"0123456789".repeat(50_000), 0o666);
     symlink("../share/deep/data", root.join("bin/data")).unwrap();
     let release = around.resolve(&root).await;
-    around.store.stage(&release).await.expect("it is staged");
+    around.store.stage(&release, &Progress::unheard()).await.expect("it is staged");
     let copy = around.store.verify(&release.id).await.expect("it is whole");
     assert_eq!(copy, around.releases().join(release.id.as_str()));
     for (path, expected) in [
@@ -296,7 +296,7 @@ async fn a_copy_is_whole_and_read_only() {
 async fn what_an_interrupted_attempt_left_is_removed_at_the_start() {
     let around = Around::new().await;
     let release = around.resolve(&around.release()).await;
-    around.store.stage(&release).await.expect("it is staged");
+    around.store.stage(&release, &Progress::unheard()).await.expect("it is staged");
     let left = around.releases().join(".tmp-dir-0123/deep");
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("file"), "half").unwrap();
@@ -313,10 +313,10 @@ async fn the_order_of_staging_outlives_the_agent() {
     let mut releases = Vec::new();
     for _ in 0..KEEP {
         let release = around.resolve(&around.release()).await;
-        around.store.stage(&release).await.expect("it is staged");
+        around.store.stage(&release, &Progress::unheard()).await.expect("it is staged");
         releases.push(release);
     }
-    around.store.stage(&releases[0]).await.expect("it is staged again");
+    around.store.stage(&releases[0], &Progress::unheard()).await.expect("it is staged again");
     let store = Store::open(around.releases(), 2).expect("it is opened");
     let removed = store.collect(&BTreeSet::new()).await.expect("one is too many");
     assert_eq!(removed, [releases[1].id.clone()]);
@@ -336,7 +336,13 @@ async fn two_attempts_at_once_do_not_meet() {
     let around = Around::new().await;
     let (one, two) = (around.resolve(&around.release()).await, around.resolve(&around.release()).await);
     let store = &around.store;
-    let staged = tokio::join!(store.stage(&one), store.stage(&one), store.stage(&two), store.stage(&one));
+    let unheard = Progress::unheard();
+    let staged = tokio::join!(
+        store.stage(&one, &unheard),
+        store.stage(&one, &unheard),
+        store.stage(&two, &unheard),
+        store.stage(&one, &unheard)
+    );
     for result in [staged.0, staged.1, staged.2, staged.3] {
         result.expect("it is staged");
     }

@@ -7,10 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::ReleaseId;
+use model::{ReleaseId, StageProgress};
+use ports::store::Progress;
 
 use crate::{
-    content::{Entry, Hasher, Kind},
+    content::{self, Entry, Hasher, Kind},
     read,
     trouble::Trouble,
 };
@@ -20,9 +21,15 @@ const READ_ONLY_EXECUTABLE: u32 = 0o555;
 
 /// Copies what was scanned below `from` to the new folder `to`, read-only and flushed to the disk. Returns the
 /// id of what was read, which need not be what was expected.
-pub(crate) fn copy(from: &Path, entries: &[Entry], to: &Path) -> Result<ReleaseId, Trouble> {
+pub(crate) fn copy(
+    from: &Path,
+    entries: &[Entry],
+    to: &Path,
+    progress: &Progress,
+) -> Result<ReleaseId, Trouble> {
     fs::create_dir(to).map_err(Trouble::io("make", to))?;
     let mut hasher = Hasher::new();
+    let mut so_far = StageProgress { bytes: content::bytes(entries), ..StageProgress::default() };
     for entry in entries {
         let target = to.join(&entry.path);
         let content = match &entry.kind {
@@ -38,7 +45,10 @@ pub(crate) fn copy(from: &Path, entries: &[Entry], to: &Path) -> Result<ReleaseI
                 let mode = if *executable { READ_ONLY_EXECUTABLE } else { READ_ONLY };
                 let mut file = create(&target, 0o600)?;
                 let content = read::file(from, entry, |bytes| {
-                    file.write_all(bytes).map_err(Trouble::io("write", &target))
+                    file.write_all(bytes).map_err(Trouble::io("write", &target))?;
+                    so_far.bytes_done += bytes.len() as u64;
+                    progress.tell(so_far);
+                    Ok(())
                 })?;
                 file.set_permissions(Permissions::from_mode(mode))
                     .and_then(|()| file.sync_all())

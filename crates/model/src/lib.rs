@@ -15,5 +15,5 @@ pub mod time;
 
 pub use ids::{ClusterId, Fence, HostId, Incarnation, Revision, RolloutId, ServiceName};
 pub use policy::Policy;
-pub use release::{Release, ReleaseId};
+pub use release::{Release, ReleaseId, StageProgress};
 pub use time::Timestamp;

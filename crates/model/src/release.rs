@@ -57,6 +57,19 @@ impl fmt::Display for ReleaseId {
     }
 }
 
+/// How far the staging of a release is. What is not known is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StageProgress {
+    /// Parts of it, such as store paths, that are here.
+    pub paths_done: u64,
+    /// Of so many that were missing.
+    pub paths: u64,
+    /// Bytes that are here.
+    pub bytes_done: u64,
+    /// Of so many that were missing.
+    pub bytes: u64,
+}
+
 /// A release as a push names it and as every host stages it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Release {

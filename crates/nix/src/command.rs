@@ -62,11 +62,12 @@ impl Failed {
         }
     }
 
-    /// The line that tells most: the last that is an error, or else the last.
+    /// The line that tells most: the last error that is more than the name of what failed, or else the last line.
     fn complaint(&self) -> String {
         let Self::Ended { how, said } = self else { return String::new() };
-        let error = said.iter().rev().find_map(|line| line.strip_prefix("error: "));
-        match error.or(said.last().map(String::as_str)) {
+        let mut errors = said.iter().rev().filter_map(|line| line.strip_prefix("error: "));
+        let error = errors.clone().find(|error| !error.starts_with("build of "));
+        match error.or(errors.next()).or(said.last().map(String::as_str)) {
             Some(line) => line.to_owned(),
             None => how.clone(),
         }
@@ -116,11 +117,12 @@ impl Nix {
         Self { options, known: OnceCell::new() }
     }
 
-    /// Runs it to its end and returns what it printed. `heard` gets each line that it complains with, and says whether that is to be kept.
+    /// Runs it to its end and returns what it printed. `heard` gets each line that it complains with, and returns what of it is
+    /// to be kept.
     pub(crate) async fn run(
         &self,
         ask: Ask,
-        mut heard: impl FnMut(&str) -> bool + Send,
+        mut heard: impl FnMut(&str) -> Option<String> + Send,
     ) -> Result<String, Trouble> {
         let dir = self.known.get_or_try_init(|| self.find()).await?;
         let doing = format!("run {}", describe(&ask));
@@ -129,14 +131,14 @@ impl Nix {
 
     /// The same, where its complaints are of interest only when it fails.
     pub(crate) async fn answer(&self, ask: Ask) -> Result<String, Trouble> {
-        self.run(ask, |_| true).await
+        self.run(ask, |line| Some(line.to_owned())).await
     }
 
     async fn run_in(
         &self,
         dir: &Path,
         ask: Ask,
-        heard: &mut (impl FnMut(&str) -> bool + Send),
+        heard: &mut (impl FnMut(&str) -> Option<String> + Send),
     ) -> Result<String, Failed> {
         let program = dir.join(ask.program);
         let limit = ask.limit;
@@ -147,7 +149,7 @@ impl Nix {
         &self,
         program: PathBuf,
         ask: Ask,
-        heard: &mut (impl FnMut(&str) -> bool + Send),
+        heard: &mut (impl FnMut(&str) -> Option<String> + Send),
     ) -> Result<String, Failed> {
         let not_run = |source| Failed::Run { program: program.clone(), source };
         let mut command = Command::new(&program);
@@ -184,7 +186,7 @@ impl Nix {
             return Err(Trouble::NixMissing { looked });
         };
         let ask = Ask::store(Duration::from_secs(20)).args(["--version"]);
-        let said = self.run_in(dir, ask, &mut |_| true).await;
+        let said = self.run_in(dir, ask, &mut |line| Some(line.to_owned())).await;
         let said = said.map_err(Trouble::nix("ask Nix for its version"))?;
         match version(&said) {
             Some(found) if found < OLDEST => {
@@ -222,7 +224,7 @@ fn version(said: &str) -> Option<(u32, u32)> {
 /// Reads complaints to their end, and keeps the last of those that are to be kept.
 async fn listen(
     mut err: impl AsyncBufRead + Unpin,
-    heard: &mut (impl FnMut(&str) -> bool + Send),
+    heard: &mut (impl FnMut(&str) -> Option<String> + Send),
 ) -> Vec<String> {
     let mut said = Vec::new();
     let mut line = Vec::new();
@@ -234,7 +236,9 @@ async fn listen(
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
-        if !text.is_empty() && heard(text) {
+        if !text.is_empty()
+            && let Some(text) = heard(text)
+        {
             let end = text.floor_char_boundary(LINE_BYTES);
             said.push(text[..end].to_owned());
             if said.len() > LINES {
@@ -270,6 +274,8 @@ mod tests {
             said: said.iter().map(|line| (*line).to_owned()).collect(),
         };
         assert_eq!(ended(&[]).to_string(), "exit status: 1");
+        assert_eq!(ended(&["error: why", "error: build of 'x' failed"]).to_string(), "why");
+        assert_eq!(ended(&["error: build of 'x' failed"]).to_string(), "build of 'x' failed");
         assert_eq!(ended(&["warning: x", "error: one", "error: two", "       more"]).to_string(), "two");
         assert_eq!(
             ended(&["don't know how to build these paths:", "  /nix/store/x"]).to_string(),

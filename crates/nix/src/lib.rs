@@ -13,6 +13,7 @@ mod command;
 mod content;
 mod info;
 mod path;
+mod progress;
 mod roots;
 mod staging;
 mod trouble;
@@ -21,7 +22,10 @@ mod words;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use model::{Release, ReleaseId};
-use ports::{Fault, FaultKind, ReleaseStore, store::NotARelease};
+use ports::{
+    Fault, FaultKind, ReleaseStore,
+    store::{NotARelease, Progress},
+};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
@@ -181,9 +185,9 @@ impl ReleaseStore for Store {
         Ok(Release { id: path.release(), source: source.to_owned(), migrates })
     }
 
-    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+    async fn stage(&self, release: &Release, progress: &Progress) -> Result<(), Fault> {
         let attempted = format!("stage {}", release.source);
-        self.inner.stage(release).await.map_err(|trouble| trouble.into_fault(&attempted))
+        self.inner.stage(release, progress).await.map_err(|trouble| trouble.into_fault(&attempted))
     }
 
     async fn verify(&self, release: &ReleaseId) -> Result<PathBuf, Fault> {

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use model::{Release, ReleaseId};
+use model::{Release, ReleaseId, StageProgress};
+use ports::store::Progress;
 
 use crate::{
     Inner, LOCAL, READ_ALL,
@@ -10,6 +11,7 @@ use crate::{
     content,
     info::Plan,
     path::StorePath,
+    progress::{Heard, Meter},
     trouble::Trouble,
     words,
 };
@@ -22,12 +24,12 @@ const SURVEY: Duration = Duration::from_secs(300);
 const SWEEP: Duration = Duration::from_secs(900);
 
 impl Inner {
-    pub(crate) async fn stage(&self, release: &Release) -> Result<(), Trouble> {
+    pub(crate) async fn stage(&self, release: &Release, progress: &Progress) -> Result<(), Trouble> {
         let path = StorePath::of(&self.options.store_dir, &release.id).map_err(Trouble::NotAPath)?;
         let _turn = self.turn.lock().await;
         let plan = self.plan(&path).await?;
         self.check_space(&plan)?;
-        if let Err(trouble) = self.fetch(&release.id, &path).await {
+        if let Err(trouble) = self.fetch(&release.id, &path, &plan, progress).await {
             return Err(self.explain(&path, &plan, trouble).await);
         }
         // Nix has checked what it has just fetched; what was here already may have been damaged since.
@@ -48,7 +50,7 @@ impl Inner {
         let mut said = Vec::new();
         let ran = self.nix.run(self.fetching(ask).option("stalled-download-timeout", "10"), |line| {
             said.push(line.to_owned());
-            true
+            Some(line.to_owned())
         });
         let ran = ran.await;
         let plan = Plan::read(&said);
@@ -89,15 +91,38 @@ impl Inner {
 
     /// Fetches what is missing and pins the path, in one step of Nix: no garbage collector comes between. Where Nix tripped over itself,
     /// once more.
-    async fn fetch(&self, id: &ReleaseId, path: &StorePath) -> Result<(), Trouble> {
+    async fn fetch(
+        &self,
+        id: &ReleaseId,
+        path: &StorePath,
+        plan: &Plan,
+        progress: &Progress,
+    ) -> Result<(), Trouble> {
         let link = self.roots.link(id);
         for last in [false, true] {
+            let mut meter = Meter::new(plan.fetched.len() as u64, plan.unpacked_bytes);
+            progress.tell(meter.now());
             let ask = Ask::store(FETCH).args(["--realise", path.as_str(), "--add-root"]).args([&link]);
-            match self.nix.answer(self.fetching(ask)).await {
+            let ask = self.fetching(ask).args(["--log-format", "internal-json"]);
+            let ran = self.nix.run(ask, |line| match meter.hear(line) {
+                Heard::Text(text) => Some(text),
+                Heard::Further(so_far) => {
+                    progress.tell(so_far);
+                    None
+                }
+                Heard::Nothing => None,
+            });
+            match ran.await {
                 Err(Trouble::Nix { source, .. }) if !last && tripped(&source) => {
                     tracing::warn!(%path, why = %source, "Nix tripped over itself; once more");
                 }
-                done => return done.map(drop),
+                Err(trouble) => return Err(trouble),
+                Ok(_) => {
+                    // It may be less than Nix thought, as others on this host fetch too.
+                    let StageProgress { paths, bytes, .. } = meter.now();
+                    progress.tell(StageProgress { paths_done: paths, paths, bytes_done: bytes, bytes });
+                    return Ok(());
+                }
             }
         }
         unreachable!("the last try returns")
@@ -118,6 +143,12 @@ impl Inner {
         if source.said().iter().any(|line| line.contains("No space left on device")) {
             return Trouble::no_space(&self.options.store_dir, "became full while it was fetched".into());
         }
+        let restricted = |line: &&String| {
+            line.contains("not a trusted user") || line.contains("ignoring untrusted substituter")
+        };
+        if let Some(said) = source.said().iter().find(restricted) {
+            return Trouble::NotATrustedUser { said: said.clone() };
+        }
         let Ok(settings) = self.settings().await else { return trouble };
         // Nix names what it could not take; without that, the path itself is asked about.
         let said = source.said();
@@ -130,6 +161,9 @@ impl Inner {
                 let path = suspect.as_ref().unwrap_or(path).as_str().to_owned();
                 let signatures = vec!["another key of a name that is trusted".to_owned()];
                 Trouble::NotSigned { path, signatures, keys: settings.key_names() }
+            }
+            Ok(_) if said.iter().any(|line| line.contains("unable to download")) => {
+                Trouble::CutShort { path: path.as_str().to_owned(), why: source.to_string() }
             }
             Ok(_) => trouble,
             Err(class) => class,

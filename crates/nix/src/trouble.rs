@@ -47,6 +47,9 @@ pub(crate) enum Trouble {
     /// Those that answered do not have it, and not all answered.
     #[error("{path} is in no cache that answered, and {}", silences(silent))]
     Unreachable { path: String, silent: Vec<Silent> },
+    /// A cache has it, and stopped in the middle of it.
+    #[error("{path} was not fetched to its end: {why}")]
+    CutShort { path: String, why: String },
     /// Nobody who is trusted has signed it.
     #[error(
         "{path} is not signed by a key that this host trusts: {}; this host trusts {}: sign it with one of those, or add the key to store.trusted_public_keys",
@@ -54,6 +57,11 @@ pub(crate) enum Trouble {
         trusted(keys)
     )]
     NotSigned { path: String, signatures: Vec<String>, keys: Vec<String> },
+    /// The daemon asks and trusts only whom it is configured for.
+    #[error(
+        "Nix's daemon does not take store.substituters and store.trusted_public_keys from the user that the agent runs as: add that user to trusted-users in the daemon's nix.conf, or configure caches and keys there ({said})"
+    )]
+    NotATrustedUser { said: String },
     /// The disk is too full.
     #[error("{} {problem}: free some, with nix-collect-garbage for one", path.display())]
     NoSpace { path: PathBuf, problem: String },
@@ -116,9 +124,11 @@ impl Trouble {
     pub(crate) fn kind(&self) -> FaultKind {
         match self {
             // Caches get what they lack, disks get room, and machines that do not answer come back.
-            Self::NotInCache { .. } | Self::Unreachable { .. } | Self::NoSpace { .. } | Self::Nix { .. } => {
-                FaultKind::Transient
-            }
+            Self::NotInCache { .. }
+            | Self::Unreachable { .. }
+            | Self::CutShort { .. }
+            | Self::NoSpace { .. }
+            | Self::Nix { .. } => FaultKind::Transient,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => FaultKind::Permanent,
                 _ => FaultKind::Transient,
@@ -128,6 +138,7 @@ impl Trouble {
             | Self::OtherStory { .. }
             | Self::NoCaches { .. }
             | Self::NotSigned { .. }
+            | Self::NotATrustedUser { .. }
             | Self::Damaged { .. }
             | Self::NotStaged(_)
             | Self::NixMissing { .. }

@@ -1,8 +1,8 @@
 //! Where releases come from and where they are kept on a host.
 
-use std::{collections::BTreeSet, future::Future, path::PathBuf};
+use std::{collections::BTreeSet, fmt, future::Future, path::PathBuf, sync::Arc};
 
-use model::{Release, ReleaseId};
+use model::{Release, ReleaseId, StageProgress};
 
 use crate::Fault;
 
@@ -27,12 +27,42 @@ pub enum NotARelease {
     Fault(#[from] Fault),
 }
 
+/// Hears how far the staging of a release is.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(StageProgress) + Send + Sync>);
+
+impl Progress {
+    /// `hears` is called with each word; it must not block.
+    pub fn new(hears: impl Fn(StageProgress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hears))
+    }
+
+    /// Nobody listens.
+    #[must_use]
+    pub fn unheard() -> Self {
+        Self::new(drop)
+    }
+
+    /// It is so far now.
+    pub fn tell(&self, so_far: StageProgress) {
+        (self.0)(so_far);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
 /// Keeps releases on this host: fetched, verified and pinned.
 pub trait ReleaseStore: Send + Sync + 'static {
     /// Finds out which release `source` is: its id, and whether it migrates.
     fn resolve(&self, source: &str) -> impl Future<Output = Result<Release, NotARelease>> + Send;
     /// Fetches, verifies and pins the release. Doing it twice is doing it once; a half-done attempt is no harm.
-    fn stage(&self, release: &Release) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// `progress` hears how far it is, as often as the store knows.
+    fn stage(&self, release: &Release, progress: &Progress)
+    -> impl Future<Output = Result<(), Fault>> + Send;
     /// Verifies a staged release again, and says where its root is. Done before every use.
     fn verify(&self, release: &ReleaseId) -> impl Future<Output = Result<PathBuf, Fault>> + Send;
     /// The releases that are staged. One that [`Self::verify`] has found changed is none of them, until it is staged again: whoever needs it

@@ -320,6 +320,9 @@ fn host_status(
             .unwrap_or_default(),
         waits_for: same.and_then(|seen| seen.waits_for.clone()).unwrap_or_default(),
         health: seen.map(|seen| health(&seen.health, quiet)),
+        staging: seen.and_then(|seen| {
+            Some(view::Staging { release: seen.staging.clone()?, progress: seen.staging_progress? })
+        }),
         last_failure: here.failed.as_ref().map(|(release, failure)| view::HostFailure {
             host: host.clone(),
             release: Some(release.clone()),

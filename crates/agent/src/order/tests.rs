@@ -33,6 +33,7 @@ fn sighting(availability: Availability, release: Option<&str>, probe: Option<boo
         health: Health { instances: Vec::<Instance>::new(), probe, ..Health::default() },
         staged: Default::default(),
         staging: None,
+        staging_progress: None,
         unanswered: 0,
     }
 }

@@ -3,6 +3,7 @@
 mod describe;
 mod perform;
 mod seen;
+mod stages;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub(crate) use self::describe::surroundings;
-pub use self::perform::World;
+pub use self::{perform::World, stages::Stages};
 use crate::{
     clock,
     durable::{self, FileError},
@@ -75,6 +76,7 @@ where
     let (done, mut events) = mpsc::unbounded_channel();
     let mut running = JoinSet::new();
     running.spawn(watch_process(world.clone(), done.clone()));
+    let mut stages = world.stages.listen();
     assignments.mark_changed();
     let mut next = Event::Booted;
     loop {
@@ -104,7 +106,9 @@ where
                 }
             }
         }
-        let before = sighting.send_replace(Some(machine.sighting(clock::now())));
+        let mut seen = machine.sighting(clock::now());
+        seen.staging_progress = world.stages.of(seen.staging.as_ref());
+        let before = sighting.send_replace(Some(seen));
         if before.map(|before| before.phase) != sighting.borrow().as_ref().map(|now| now.phase) {
             moved.notify_one();
         }
@@ -128,6 +132,8 @@ where
                     None => Event::DeadlinePassed,
                 }
             }
+            // Nothing for the machine: what is sent to the leader is made anew.
+            Ok(()) = stages.changed() => Event::DeadlinePassed,
             () = clock::sleep_until(machine.deadline()) => Event::DeadlinePassed,
             Some(ended) = running.join_next() => {
                 if let Err(error) = ended && error.is_panic() {

@@ -15,7 +15,7 @@ use ports::{
 use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::time::timeout;
 
-use super::seen;
+use super::{seen, stages::Stages};
 
 /// Longest time for one call to the balancer, its own retries included.
 const BALANCER_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +42,8 @@ pub struct World<B, R, S, P> {
     pub readiness: Readiness,
     /// How its programs are run.
     pub programs: Programs,
+    /// How far the release that is being staged is.
+    pub stages: Stages,
     /// Where cgroups are made, or why there are none.
     pub cgroups: Result<Delegation, NoCgroups>,
 }
@@ -69,7 +71,7 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
             }
             Effect::Stage { ticket, release } => {
                 let result = match self.check_balancer().await {
-                    Ok(()) => limited(STAGE_LIMIT, "stage the release", self.store.stage(&release)).await,
+                    Ok(()) => self.stage(&release).await,
                     // Nothing is touched anywhere while one host could not be drained, or admitted again (P9).
                     unusable => unusable,
                 };
@@ -112,6 +114,14 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
     async fn check_balancer(&self) -> Result<(), Fault> {
         let Some((balancer, target)) = &self.balancer else { return Ok(()) };
         limited(BALANCER_LIMIT, "check the balancer", balancer.check(target)).await
+    }
+
+    /// Stages, and has everybody know how far it is meanwhile.
+    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+        let progress = self.stages.begin(&release.id);
+        let result = limited(STAGE_LIMIT, "stage the release", self.store.stage(release, &progress)).await;
+        self.stages.end();
+        result
     }
 
     async fn query_standing(&self, ticket: Ticket) -> Event {

@@ -9,6 +9,7 @@ mod policy;
 mod previews;
 mod recovery;
 mod rollouts;
+mod staging;
 mod statuses;
 #[cfg(test)]
 mod tests;

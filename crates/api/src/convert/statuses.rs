@@ -174,6 +174,7 @@ impl From<HostStatus> for v1::HostStatus {
             trouble: status.trouble,
             waits_for: status.waits_for,
             health: status.health.map(Into::into),
+            staging: status.staging.map(Into::into),
             last_failure: status.last_failure.map(Into::into),
             part: status.part.map_or(0, Word::write),
         }
@@ -201,6 +202,7 @@ impl TryFrom<v1::HostStatus> for HostStatus {
             trouble: wire.trouble,
             waits_for: wire.waits_for,
             health: wire.health.map(Into::into),
+            staging: maybe("staging", wire.staging)?,
             last_failure: maybe("last_failure", wire.last_failure)?,
             part: maybe_word("part", wire.part)?,
         })

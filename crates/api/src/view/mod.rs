@@ -20,6 +20,6 @@ pub use preview::PushPreview;
 pub use recovery::{BackupAbout, Recover, RecoveredVoter, Recovery};
 pub use status::{
     ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
-    QuarantineStatus, ServiceStatus, Slots, Stale, Status,
+    QuarantineStatus, ServiceStatus, Slots, Staging, Stale, Status,
 };
 pub use watch::{Ended, EventItem, History, Pushed, Verdict, WatchItem, followed};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{
-    Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName,
+    Fence, HostId, Policy, Release, ReleaseId, Revision, RolloutId, ServiceName, StageProgress,
     fleet::{Availability, Cause, Failure, MigrationState, Operator, PartState, PhaseKind, Rollout},
     host::Health,
     planner::hold::TimedHold,
@@ -175,10 +175,21 @@ pub struct HostStatus {
     pub waits_for: String,
     /// How well the service is, as last seen.
     pub health: Option<Health>,
+    /// The release that it stages now and how far that is, as last seen.
+    pub staging: Option<Staging>,
     /// The last release that failed here, and how.
     pub last_failure: Option<HostFailure>,
     /// Its part of the rollout under way.
     pub part: Option<PartState>,
+}
+
+/// A release that is being staged on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staging {
+    /// The release.
+    pub release: ReleaseId,
+    /// How far that is.
+    pub progress: StageProgress,
 }
 
 /// A change of one host under a grant.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use api::view::{ChangeStatus, HostFailure, HostStatus, ServiceStatus};
 use model::{
-    HostId, ReleaseId,
+    HostId, ReleaseId, StageProgress,
     fleet::{Availability, Operator, PartState, PhaseKind, RolloutPhase},
 };
 
@@ -79,7 +79,11 @@ fn folded(service: &ServiceStatus, how: How) -> Vec<Line<'_>> {
     for mut line in lines {
         if line.hosts.len() < ALIKE {
             let text = line.text;
-            let one = |host| Line { hosts: vec![host], name: host_name(host), text: text.clone() };
+            let one = |host| Line {
+                hosts: vec![host],
+                name: host_name(host),
+                text: format!("{text}{}", staging_words(&[host], how.paint)),
+            };
             told.extend(line.hosts.into_iter().map(one));
             continue;
         }
@@ -88,7 +92,7 @@ fn folded(service: &ServiceStatus, how: How) -> Vec<Line<'_>> {
         let more = line.hosts.len().saturating_sub(NAMED);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let names = how.paint.faint(&format!("{}{more}", names.join(", ")));
-        line.text = format!("{}  {names}", line.text);
+        line.text = format!("{}{}  {names}", line.text, staging_words(&line.hosts, how.paint));
         told.push(line);
     }
     told
@@ -123,6 +127,26 @@ fn host_words(host: &HostStatus, target: Option<&ReleaseId>, paint: Paint) -> St
         parts.push(paint.faint(&format!("waits for {}", host.waits_for)));
     }
     parts.join("  ").trim_end().to_owned()
+}
+
+/// "staging 12 of 40 paths, 80.0 of 200.0 MB", of all of them together; what is not known is left out.
+fn staging_words(hosts: &[&HostStatus], paint: Paint) -> String {
+    let staging = hosts.iter().filter_map(|host| host.staging.as_ref()).map(|staging| staging.progress);
+    let Some(StageProgress { paths_done, paths, bytes_done, bytes }) = staging.reduce(|a, b| StageProgress {
+        paths_done: a.paths_done + b.paths_done,
+        paths: a.paths + b.paths,
+        bytes_done: a.bytes_done + b.bytes_done,
+        bytes: a.bytes + b.bytes,
+    }) else {
+        return String::new();
+    };
+    let paths = (paths != 0).then(|| format!("{paths_done} of {paths} paths"));
+    let bytes = (bytes != 0).then(|| {
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        format!("{:.1} of {:.1} MB", megabytes(bytes_done), megabytes(bytes))
+    });
+    let told: Vec<String> = paths.into_iter().chain(bytes).collect();
+    format!("  {}", paint.busy(format!("staging {}", told.join(", ")).trim_end()))
 }
 
 fn is_parked(host: &HostStatus) -> bool {

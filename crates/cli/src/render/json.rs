@@ -177,6 +177,13 @@ pub(super) fn host(host: &HostStatus) -> Value {
         "restarts": host.restarts,
         "trouble": host.trouble,
         "waits_for": host.waits_for,
+        "staging": host.staging.as_ref().map(|staging| json!({
+            "release": staging.release,
+            "paths_done": staging.progress.paths_done,
+            "paths": staging.progress.paths,
+            "bytes_done": staging.progress.bytes_done,
+            "bytes": staging.progress.bytes,
+        })),
         "health": host.health.as_ref().map(health),
         "excluded": host.excluded,
         "parked": host.parked,

@@ -7,11 +7,11 @@ use api::{
     view::{
         ChangeStatus, ClusterView, Cursor, FleetHost, History, HoldStatus, HostFailure, HostStatus, LogItem,
         LogLine, LogPlace, LogSource, LogSpot, LogStream, Member, MigrationLockStatus, MigrationStatus,
-        PushPreview, QuarantineStatus, RecoveredVoter, Recovery, ServiceStatus, Slots, Status,
+        PushPreview, QuarantineStatus, RecoveredVoter, Recovery, ServiceStatus, Slots, Staging, Status,
     },
 };
 use model::{
-    Fence, HostId, Incarnation, Policy, Release, Revision, RolloutId,
+    Fence, HostId, Incarnation, Policy, Release, Revision, RolloutId, StageProgress,
     fleet::{
         Availability, Cause, Failure, MigrationState, Operator, Outcome, Part, PartState, PhaseKind, Rollout,
         RolloutKind, RolloutPhase,
@@ -144,6 +144,10 @@ fn hosts() -> Vec<HostStatus> {
     let h3 = HostStatus {
         part: Some(PartState::Pending),
         excluded: Some(by("ann", "broken fan")),
+        staging: Some(Staging {
+            release: "dir-2222".parse().unwrap(),
+            progress: StageProgress { paths_done: 12, paths: 40, bytes_done: 80_000_000, bytes: 200_000_000 },
+        }),
         ..host("h3", "dir-1111")
     };
     let park = ChangeStatus { park: true, rollout: None, to: None, ..change(40, PhaseKind::Parked) };

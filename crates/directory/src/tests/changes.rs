@@ -21,7 +21,11 @@ async fn every_way_of_tampering_is_found() {
     write(&root, "data", "data", 0o644);
     let release = around.resolve(&root).await;
     for (what, tamper) in ways {
-        around.store.stage(&release).await.unwrap_or_else(|fault| panic!("before {what}: {fault:?}"));
+        around
+            .store
+            .stage(&release, &Progress::unheard())
+            .await
+            .unwrap_or_else(|fault| panic!("before {what}: {fault:?}"));
         let copy = around.store.verify(&release.id).await.expect("it was just staged");
         assert!(
             around.store.staged().await.is_ok_and(|staged| staged.contains(&release.id)),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, Phase, Step, event::ProcessSeen, health::Health, words};
 use crate::{
-    Fence, ReleaseId, Revision, Timestamp,
+    Fence, ReleaseId, Revision, StageProgress, Timestamp,
     fleet::host::{Availability, PhaseKind},
 };
 
@@ -40,6 +40,9 @@ pub struct Sighting {
     pub staged: BTreeSet<ReleaseId>,
     /// The release that is being staged now.
     pub staging: Option<ReleaseId>,
+    /// How far that is, where the store says so. The machine does not know: whoever stages adds it.
+    #[serde(default)]
+    pub staging_progress: Option<StageProgress>,
     /// Reports that the fleet has not answered yet.
     pub unanswered: usize,
 }
@@ -82,6 +85,7 @@ impl Host {
             health: self.health(now),
             staged: self.seen.staged.clone().unwrap_or_default(),
             staging: self.staging.now.clone(),
+            staging_progress: None,
             unanswered: self.ledger.reports.len(),
         }
     }

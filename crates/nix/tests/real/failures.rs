@@ -4,7 +4,11 @@ use std::fs;
 
 use model::Release;
 use nixstore::{Options, Store};
-use ports::{FaultKind, ReleaseStore as _, fault::Chain, store::NotARelease};
+use ports::{
+    FaultKind, ReleaseStore as _,
+    fault::Chain,
+    store::{NotARelease, Progress},
+};
 
 use crate::{
     caches::{self, Manner},
@@ -19,7 +23,7 @@ fn release(path: &str) -> Release {
 
 /// What a failed attempt to stage says; it is not staged then.
 async fn fault(store: &Store, path: &str) -> (FaultKind, String) {
-    let fault = store.stage(&release(path)).await.expect_err("it was staged");
+    let fault = store.stage(&release(path), &Progress::unheard()).await.expect_err("it was staged");
     assert!(store.staged().await.expect("it can be asked").is_empty(), "a failed attempt counts as staged");
     (fault.kind, Chain(&fault).to_string())
 }
@@ -75,7 +79,7 @@ async fn what_no_cache_has_is_told_with_the_caches_and_comes_once_it_is_publishe
     nixery.publish(&path);
     nixery.forget();
     let found = store.resolve(&path).await.expect("it is there now");
-    store.stage(&found).await.expect("it is there now");
+    store.stage(&found, &Progress::unheard()).await.expect("it is there now");
 }
 
 #[tokio::test]
@@ -164,7 +168,7 @@ async fn a_cache_that_refuses_and_one_that_is_dark_are_named() {
     // One that answers is enough.
     let both = vec![caches::closed(), nixery.cache()];
     let store = with(&nixery, |options| options.substituters = Some(both));
-    store.stage(&release(&path)).await.expect("the second cache has it");
+    store.stage(&release(&path), &Progress::unheard()).await.expect("the second cache has it");
 }
 
 #[tokio::test]
@@ -176,9 +180,9 @@ async fn a_cache_that_goes_dark_in_the_middle_is_given_up_and_the_next_attempt_w
     let store = with(&nixery, |options| options.substituters = Some(vec![cache.clone()]));
     let (kind, text) = fault(&store, &path).await;
     assert_eq!(kind, FaultKind::Transient, "{text}");
-    assert_says(&text, &["download"]);
+    assert_says(&text, &["was not fetched to its end", "unable to download", &cache]);
     let store = world::store(&nixery);
-    store.stage(&release(&path)).await.expect("a half-done attempt is no harm");
+    store.stage(&release(&path), &Progress::unheard()).await.expect("a half-done attempt is no harm");
     store.verify(&release(&path).id).await.expect("it is whole");
 }
 
@@ -235,7 +239,7 @@ async fn what_is_no_release_is_refused_at_the_push_and_another_story_when_it_is_
     assert_says(&text, &["has a bin/migrate", "without one", "push it again"]);
     let found = store.resolve(&path).await.expect("it is a release");
     assert!(found.migrates);
-    store.stage(&found).await.expect("this is its story");
+    store.stage(&found, &Progress::unheard()).await.expect("this is its story");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 
 use model::{Release, ReleaseId};
 use nixstore::{Options, Store};
-use ports::{FaultKind, ReleaseStore as _, fault::Chain};
+use ports::{FaultKind, ReleaseStore as _, fault::Chain, store::Progress};
 
 use crate::{
     caches::{self, Manner},
@@ -20,7 +20,10 @@ use crate::{
 
 async fn staged(store: &Store, path: &str) -> Release {
     let release = store.resolve(path).await.unwrap_or_else(|no| panic!("{path}: {no:?}"));
-    store.stage(&release).await.unwrap_or_else(|fault| panic!("{path}: {}", Chain(&fault)));
+    store
+        .stage(&release, &Progress::unheard())
+        .await
+        .unwrap_or_else(|fault| panic!("{path}: {}", Chain(&fault)));
     release
 }
 
@@ -62,7 +65,7 @@ async fn what_nix_has_already_is_staged_without_a_cache_and_checked() {
     let spoilt = nixery.build(&Recipe::default());
     nixery.tamper(&spoilt);
     let release = store.resolve(&spoilt).await.unwrap();
-    let fault = store.stage(&release).await.expect_err("it is not what Nix has built");
+    let fault = store.stage(&release, &Progress::unheard()).await.expect_err("it is not what Nix has built");
     assert_eq!(fault.kind, FaultKind::Permanent);
     let text = Chain(&fault).to_string();
     assert!(text.contains("changed behind Nix's back, and cannot be fetched again"), "{text}");
@@ -80,14 +83,14 @@ async fn damage_to_what_a_release_needs_is_found_before_use_and_mended_by_stagin
     let text = Chain(&fault).to_string();
     assert!(text.contains(&format!("{shared}, which it needs, was changed")), "{text}");
     assert_eq!(store.staged().await.unwrap(), BTreeSet::new(), "it counts as staged no more");
-    store.stage(&release).await.expect("it is fetched again");
+    store.stage(&release, &Progress::unheard()).await.expect("it is fetched again");
     store.verify(&release.id).await.expect("it is whole");
     // Somebody took it away by force.
     nixery.run("nix-store", &["--delete", "--ignore-liveness", &one]);
     let text = Chain(&store.verify(&release.id).await.expect_err("it is gone")).to_string();
     assert!(text.contains("Nix does not have it any more"), "{text}");
     assert_eq!(store.staged().await.unwrap(), BTreeSet::new());
-    store.stage(&release).await.expect("it is fetched again");
+    store.stage(&release, &Progress::unheard()).await.expect("it is fetched again");
     store.verify(&release.id).await.expect("it is whole");
 }
 
@@ -100,7 +103,7 @@ async fn an_attempt_that_is_killed_in_the_middle_is_no_harm() {
     let release = store.resolve(&path).await.unwrap();
     let attempt = tokio::spawn({
         let (store, release) = (store.clone(), release.clone());
-        async move { store.stage(&release).await }
+        async move { store.stage(&release, &Progress::unheard()).await }
     });
     let deadline = Instant::now() + Duration::from_secs(60);
     while !Path::new(&path).join("pad").exists() && !attempt.is_finished() {
@@ -113,7 +116,7 @@ async fn an_attempt_that_is_killed_in_the_middle_is_no_harm() {
     assert_eq!(store.staged().await.unwrap(), BTreeSet::new());
     assert!(!nixery.is_valid(&path), "half of it counts as whole");
     let store = world::store(&nixery);
-    store.stage(&release).await.expect("the next attempt works");
+    store.stage(&release, &Progress::unheard()).await.expect("the next attempt works");
     store.verify(&release.id).await.expect("it is whole");
 }
 
@@ -132,12 +135,13 @@ async fn attempts_at_once_do_not_trip_over_each_other() {
     });
     let theirs = theirs.unwrap();
     let (first, second) = (mine.resolve(&one).await.unwrap(), theirs.resolve(&two).await.unwrap());
+    let unheard = Progress::unheard();
     let done = tokio::join!(
-        mine.stage(&first),
-        theirs.stage(&first),
-        mine.stage(&second),
-        theirs.stage(&second),
-        mine.stage(&first),
+        mine.stage(&first, &unheard),
+        theirs.stage(&first, &unheard),
+        mine.stage(&second, &unheard),
+        theirs.stage(&second, &unheard),
+        mine.stage(&first, &unheard),
     );
     for result in [done.0, done.1, done.2, done.3, done.4] {
         result.expect("each of them works");
@@ -192,9 +196,10 @@ impl Drop for Daemon {
 }
 
 /// The way to a daemon is in the environment of the agent, which a test cannot change for itself alone: Nix is called through a script.
-fn through_daemon(nixery: &Nixery) -> (Daemon, Options) {
+fn through_daemon(nixery: &Nixery, trusted: &str) -> (Daemon, Options) {
     let socket = nixery.path("nix/var/nix/daemon-socket/socket");
     let mut daemon = nixery.command("nix-daemon");
+    daemon.args(["--option", "trusted-users", trusted]);
     let daemon = Daemon(daemon.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("nix-daemon"));
     let deadline = Instant::now() + Duration::from_secs(30);
     while !socket.exists() {
@@ -215,7 +220,7 @@ fn through_daemon(nixery: &Nixery) -> (Daemon, Options) {
 async fn all_of_it_works_through_a_daemon() {
     let nixery = Nixery::new();
     let (shared, one, two) = related(&nixery);
-    let (_daemon, options) = through_daemon(&nixery);
+    let (_daemon, options) = through_daemon(&nixery, "*");
     let store = Store::open(options).unwrap();
     let first = staged(&store, &one).await;
     let second = staged(&store, &two).await;
@@ -223,7 +228,7 @@ async fn all_of_it_works_through_a_daemon() {
     store.verify(&first.id).await.expect("it is pinned");
     nixery.tamper(&shared);
     store.verify(&first.id).await.expect_err("what it needs was changed");
-    store.stage(&second).await.expect("it is fetched again");
+    store.stage(&second, &Progress::unheard()).await.expect("it is fetched again");
     store.verify(&first.id).await.expect("it is whole");
     for _ in 0..world::KEEP {
         staged(&store, &nixery.offer(&Recipe::default())).await;

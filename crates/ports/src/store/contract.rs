@@ -3,11 +3,15 @@
 //! Absent on purpose: where releases come from. Each implementation's own test brings that as
 //! [`Surroundings`].
 
-use std::{collections::BTreeSet, future::Future};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use model::{Release, ReleaseId};
 
-use super::{NotARelease, ReleaseStore};
+use super::{NotARelease, Progress, ReleaseStore};
 use crate::{Fault, FaultKind};
 
 /// What stands around a store under test. It starts with nothing staged.
@@ -67,7 +71,17 @@ async fn stages_and_verifies<S: Surroundings>(around: &S) {
     let release = resolve(around, &source).await;
     assert_permanent(store.verify(&release.id).await, "verifying what is not staged");
     for attempt in ["the first", "the second"] {
-        store.stage(&release).await.unwrap_or_else(|fault| panic!("{attempt} staging: {fault:?}"));
+        let told = Arc::new(Mutex::new(None));
+        let hears = told.clone();
+        let progress = Progress::new(move |so_far| {
+            *hears.lock().unwrap_or_else(PoisonError::into_inner) = Some(so_far);
+        });
+        let done = store.stage(&release, &progress).await;
+        done.unwrap_or_else(|fault| panic!("{attempt} staging: {fault:?}"));
+        if let Some(last) = *told.lock().unwrap_or_else(PoisonError::into_inner) {
+            let ended = (last.paths_done, last.bytes_done) == (last.paths, last.bytes);
+            assert!(ended, "{attempt} staging ended, and its last word was {last:?}");
+        }
         assert_eq!(staged(around).await, BTreeSet::from([release.id.clone()]), "after {attempt} staging");
     }
     let root = store.verify(&release.id).await.expect("what was staged is verified");
@@ -75,14 +89,18 @@ async fn stages_and_verifies<S: Surroundings>(around: &S) {
     assert!(root.is_absolute(), "{} is not absolute", root.display());
     around.withdraw(&source).await;
     store.verify(&release.id).await.expect("a staged release needs its source no more");
-    store.stage(&release).await.expect("what is staged is not fetched again");
+    store.stage(&release, &Progress::unheard()).await.expect("what is staged is not fetched again");
 }
 
 async fn a_failed_attempt_leaves_nothing<S: Surroundings>(around: &S) {
     let source = around.add(false).await;
     let release = resolve(around, &source).await;
     around.withdraw(&source).await;
-    let fault = around.store().stage(&release).await.expect_err("a source that is gone was staged");
+    let fault = around
+        .store()
+        .stage(&release, &Progress::unheard())
+        .await
+        .expect_err("a source that is gone was staged");
     assert!(!fault.attempted.is_empty(), "it does not say what was tried");
     assert!(!staged(around).await.contains(&release.id), "a failed attempt counts as staged");
     assert_permanent(around.store().verify(&release.id).await, "verifying after a failed attempt");
@@ -91,11 +109,11 @@ async fn a_failed_attempt_leaves_nothing<S: Surroundings>(around: &S) {
 async fn tampering_is_refused_and_staging_repairs_it<S: Surroundings>(around: &S) {
     let store = around.store();
     let release = resolve(around, &around.add(false).await).await;
-    store.stage(&release).await.expect("staging");
+    store.stage(&release, &Progress::unheard()).await.expect("staging");
     around.tamper(&release.id).await;
     assert_permanent(store.verify(&release.id).await, "verifying what was tampered with");
     assert!(!staged(around).await.contains(&release.id), "what was found changed passes for staged");
-    store.stage(&release).await.expect("staging again");
+    store.stage(&release, &Progress::unheard()).await.expect("staging again");
     store.verify(&release.id).await.expect("what was staged again is whole");
     assert!(staged(around).await.contains(&release.id), "what was staged again does not pass for staged");
 }
@@ -106,11 +124,11 @@ async fn collects<S: Surroundings>(around: &S) {
     let mut releases = Vec::new();
     for _ in 0..around.limit() + 2 {
         let release = resolve(around, &around.add(false).await).await;
-        store.stage(&release).await.expect("staging");
+        store.stage(&release, &Progress::unheard()).await.expect("staging");
         releases.push(release);
     }
     // Staging the second one again makes the third the least recent but one.
-    store.stage(&releases[1]).await.expect("staging again");
+    store.stage(&releases[1], &Progress::unheard()).await.expect("staging again");
     let keep = BTreeSet::from([releases[0].id.clone()]);
     let removed = store.collect(&keep).await.expect("collecting");
     let (first, then) = removed.split_at(before.len().min(removed.len()));

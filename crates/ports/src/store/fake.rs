@@ -8,7 +8,7 @@ use std::{
 
 use model::{Release, ReleaseId};
 
-use super::{NotARelease, ReleaseStore};
+use super::{NotARelease, Progress, ReleaseStore};
 use crate::{Fault, FaultKind};
 
 /// A call that reached the store, in the order of arrival. Calls that failed as scripted did not.
@@ -120,7 +120,7 @@ impl ReleaseStore for FakeStore {
         })
     }
 
-    async fn stage(&self, release: &Release) -> Result<(), Fault> {
+    async fn stage(&self, release: &Release, _: &Progress) -> Result<(), Fault> {
         let attempted = format!("stage {} from {}", release.id, release.source);
         let mut state = self.arrive(&attempted, Some(Call::Stage(release.id.clone())))?;
         if !state.is_whole(&release.id) {
@@ -228,7 +228,10 @@ mod tests {
         let (store, release) = (FakeStore::new(2), release(1, false));
         store.offer(&release);
         store.fail([FaultKind::Throttled, FaultKind::Transient]);
-        assert_eq!(finish(store.stage(&release)).unwrap_err().kind, FaultKind::Throttled);
+        assert_eq!(
+            finish(store.stage(&release, &Progress::unheard())).unwrap_err().kind,
+            FaultKind::Throttled
+        );
         match finish(store.resolve(&release.source)) {
             Err(NotARelease::Fault(fault)) => assert_eq!(fault.kind, FaultKind::Transient),
             other => panic!("resolved as {other:?}"),
@@ -238,7 +241,7 @@ mod tests {
         store.outage(None);
         assert_eq!(finish(store.staged()).unwrap(), BTreeSet::new());
         assert_eq!(store.calls(), []);
-        finish(store.stage(&release)).unwrap();
+        finish(store.stage(&release, &Progress::unheard())).unwrap();
         assert_eq!(store.calls(), [Call::Stage(release.id)]);
     }
 
@@ -246,7 +249,7 @@ mod tests {
     fn a_source_that_holds_another_release_now_is_not_staged() {
         let (store, old) = (FakeStore::new(2), release(1, false));
         store.offer(&Release { source: old.source.clone(), ..release(2, false) });
-        assert_eq!(finish(store.stage(&old)).unwrap_err().kind, FaultKind::Permanent);
+        assert_eq!(finish(store.stage(&old, &Progress::unheard())).unwrap_err().kind, FaultKind::Permanent);
         assert_eq!(finish(store.staged()).unwrap(), BTreeSet::new());
     }
 }

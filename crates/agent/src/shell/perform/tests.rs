@@ -18,6 +18,7 @@ fn world(readiness: Readiness, prober: Option<(FakeProber, ProbeSpec)>) -> FakeW
         environment: BTreeMap::new(),
         readiness,
         programs: Programs::default(),
+        stages: Stages::default(),
         cgroups: Err(NoCgroups::Missing),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{
-    Policy, Revision, RolloutId,
+    Policy, Revision, RolloutId, StageProgress,
     fleet::{Availability, MigrationState, PartState, PhaseKind, RolloutKind, RolloutPhase},
     host::health::{Health, Instance, Probe},
     policy::{MigratePer, OnFailure},
@@ -70,6 +70,10 @@ fn host_status() -> view::HostStatus {
                 reason: "instance 1: connect: connection refused".into(),
             }),
             standing: Some("initial".into()),
+        }),
+        staging: Some(view::Staging {
+            release: "abc-web-2".parse().unwrap(),
+            progress: StageProgress { paths_done: 12, paths: 40, bytes_done: 80, bytes: 200 },
         }),
         last_failure: Some(view::HostFailure {
             host: "h1".parse().unwrap(),

@@ -76,3 +76,24 @@ fn a_drained_and_an_excluded_host_say_who_why_and_how_that_ends() {
     assert!(text.contains("excluded by ann: new disk; `deployinator hosts include h1` ends that"), "{text}");
     assert!(text.contains("to be drained by ann: new disk"), "{text}");
 }
+
+#[test]
+fn how_far_staging_is_is_told_of_each_host_and_of_a_group_together() {
+    let at = |done| {
+        let progress =
+            StageProgress { paths_done: done, paths: 40, bytes_done: done * 2_000_000, bytes: 80_000_000 };
+        Some(api::view::Staging { release: "r2".parse().unwrap(), progress })
+    };
+    let mut hosts = many(2);
+    hosts[0].staging = at(12);
+    hosts[1].staging =
+        at(0).map(|staging| api::view::Staging { progress: StageProgress::default(), ..staging });
+    let text = told(&service(hosts), HOW);
+    assert!(text.contains("staging 12 of 40 paths, 24.0 of 80.0 MB\n"), "{text}");
+    assert!(text.contains("staging\n"), "{text}");
+    let mut hosts = many(30);
+    hosts.iter_mut().zip(0..20).for_each(|(host, done)| host.staging = at(done));
+    let text = told(&service(hosts), HOW);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("staging 190 of 800 paths, 380.0 of 1600.0 MB  h1, h2"), "{text}");
+}
