@@ -58,6 +58,7 @@ mod keys;
 mod metadata;
 mod plane;
 mod query;
+mod rates;
 mod refusal;
 mod server;
 mod shared;
@@ -69,6 +70,6 @@ pub use control::client::{Control, Failed};
 pub use server::{Options, Server};
 pub use wire::{
     Act, BalancerKind, BalancerView, CallCount, CheckBy, Counters, Credentials, Fault, FaultKind,
-    GroupOptions, GroupView, InstanceView, ListenerView, NewBalancer, NewInstance, NewListener, Sample,
+    GroupOptions, GroupView, InstanceView, ListenerView, NewBalancer, NewInstance, NewListener, Rate, Sample,
     Settings, TargetName, TargetType, TargetView,
 };

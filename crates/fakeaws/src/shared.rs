@@ -14,6 +14,7 @@ use crate::{
     keys::Keys,
     metadata::Tokens,
     plane::{Plane, health},
+    rates::Rates,
     refusal::Refusal,
     wire::{Act, CallCount, FaultKind, Settings},
 };
@@ -38,6 +39,7 @@ pub(crate) struct World {
     /// The states before, each with the time since when it was so, the oldest first.
     past: VecDeque<(Now, Arc<Cloud>)>,
     pub(crate) faults: Faults,
+    pub(crate) rates: Rates,
     /// What the roles may do, as in an IAM policy; everything, if nothing is said.
     pub(crate) allowed: Option<Vec<String>>,
     pub(crate) keys: Keys,
@@ -53,6 +55,7 @@ impl Shared {
             past: [(Duration::ZERO, cloud.clone())].into(),
             cloud,
             faults: Faults::default(),
+            rates: Rates::default(),
             allowed: None,
             keys: Keys::default(),
             tokens: Tokens::default(),
@@ -161,16 +164,19 @@ impl Shared {
         let now = self.now();
         let mut world = self.lock();
         let fault = world.faults.take(action, caller, now);
+        let is_throttled = fault.is_none() && !world.rates.admit(action, now);
         let key = (caller.to_owned(), action.to_owned());
         let count = world.calls.entry(key).or_insert_with(|| CallCount {
             caller: caller.to_owned(),
             action: action.to_owned(),
             calls: 0,
             faulted: 0,
+            throttled: 0,
         });
         count.calls += 1;
         count.faulted += u64::from(fault.is_some());
-        fault
+        count.throttled += u64::from(is_throttled);
+        if is_throttled { Some(FaultKind::Throttle) } else { fault }
     }
 
     /// Whether roles may do this.

@@ -10,7 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::wire::{
     Act, BalancerView, CallCount, Counters, Credentials, Fault, GroupOptions, GroupView, InstanceView,
-    ListenerView, Listening, NewBalancer, NewInstance, NewListener, Refused, Sample, TargetName, TargetView,
+    ListenerView, Listening, NewBalancer, NewInstance, NewListener, Rate, Refused, Sample, TargetName,
+    TargetView,
 };
 
 /// Longest wait for a call, from its start to the end of its answer.
@@ -195,6 +196,14 @@ impl Control {
     /// When the call fails.
     pub async fn faults(&self) -> Result<Vec<Fault>, Failed> {
         self.call(Method::GET, "/faults", &()).await
+    }
+
+    /// Says how often calls may be made from now on; with none, as often as anybody likes.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn set_rates(&self, rates: &[Rate]) -> Result<(), Failed> {
+        self.call(Method::PUT, "/rates", &rates).await
     }
 
     /// Says what roles may do from now on, as in an IAM policy: `ec2:DescribeInstances`, `s3:*`; with nothing, everything.

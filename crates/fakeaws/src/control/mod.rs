@@ -14,6 +14,7 @@
 //! POST   /balancers/NAME/listeners  NewListener -> ListenerView
 //! DELETE /groups/NAME/listeners                    no listener sends to the group any more; theirs answer 503
 //! GET    /faults   POST /faults  Fault   DELETE /faults
+//! PUT    /rates                  [Rate]: how often calls may be made; none: as often as anybody likes
 //! PUT    /allowed                what roles may do, as in an IAM policy: ["ec2:DescribeInstances", "s3:*"]; null: everything
 //! PUT    /credentials            "valid" | "expired" | "missing"
 //! PUT    /objects/BUCKET/KEY     the bytes         DELETE /objects/BUCKET/KEY
@@ -38,7 +39,7 @@ use crate::{
     shared::Shared,
     wire::{
         Act, BalancerView, Credentials, Fault, GroupOptions, GroupView, ListenerView, Listening, NewBalancer,
-        NewInstance, NewListener, Refused, TargetName, TargetView,
+        NewInstance, NewListener, Rate, Refused, TargetName, TargetView,
     },
 };
 
@@ -223,6 +224,10 @@ fn others(shared: &Shared, method: &Method, path: &[&str], body: &Bytes) -> Outc
             shared.lock().faults.add(fault, now);
         }
         (&Method::DELETE, ["faults"]) => shared.lock().faults.clear(),
+        (&Method::PUT, ["rates"]) => {
+            let rates: Vec<Rate> = parse(body)?;
+            shared.lock().rates.set(rates, now);
+        }
         (&Method::PUT, ["allowed"]) => {
             let allowed: Option<Vec<String>> = parse(body)?;
             shared.lock().allowed = allowed;

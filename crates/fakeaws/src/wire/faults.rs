@@ -93,6 +93,18 @@ pub enum FaultKind {
     Denied,
 }
 
+/// How often calls may be made before they are throttled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Which calls, whoever makes them: as in a [`Fault`].
+    pub action: String,
+    /// So many at once.
+    pub burst: u32,
+    /// So many in a second, in the long run.
+    pub per_second: u32,
+}
+
 /// What the metadata service hands out as the credentials of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,4 +129,6 @@ pub struct CallCount {
     pub calls: u64,
     /// How many of these were answered with a fault that was made on demand.
     pub faulted: u64,
+    /// How many of these were throttled because there were too many.
+    pub throttled: u64,
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::faults::{CallCount, Credentials, Fault, FaultKind};
+pub use self::faults::{CallCount, Credentials, Fault, FaultKind, Rate};
 
 /// What holds for the whole account, and how long its clocks take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

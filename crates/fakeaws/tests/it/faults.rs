@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fakeaws::{Credentials, Fault, FaultKind, GroupOptions, NewInstance};
+use fakeaws::{Credentials, Fault, FaultKind, GroupOptions, NewInstance, Rate};
 
 use crate::stage::{Stage, request};
 
@@ -31,6 +31,23 @@ async fn each_service_fails_in_its_own_words() {
     let calls = stage.control.calls().await.unwrap();
     let counted = calls.iter().find(|count| count.action == "ec2:DescribeInstances").unwrap();
     assert_eq!((counted.calls, counted.faulted), (12, 6));
+}
+
+#[tokio::test]
+async fn calls_above_their_rate_are_throttled_and_counted() {
+    let stage = Stage::new().await;
+    let rate = |action: &str| Rate { action: action.to_owned(), burst: 2, per_second: 0 };
+    stage.control.set_rates(&[rate("elasticloadbalancing:Describe*")]).await.unwrap();
+    let form = "Action=DescribeTargetGroups";
+    assert_eq!((stage.elb(form).await.status, stage.elb(form).await.status), (200, 200));
+    assert_eq!(stage.elb(form).await.error(), (400, "Throttling"));
+    assert_eq!(stage.ec2("Action=DescribeInstances").await.status, 200);
+    let calls = stage.control.calls().await.unwrap();
+    let counted =
+        calls.iter().find(|count| count.action == "elasticloadbalancing:DescribeTargetGroups").unwrap();
+    assert_eq!((counted.calls, counted.faulted, counted.throttled), (3, 0, 1));
+    stage.control.set_rates(&[]).await.unwrap();
+    assert_eq!(stage.elb(form).await.status, 200);
 }
 
 #[tokio::test]
