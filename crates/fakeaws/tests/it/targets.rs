@@ -11,14 +11,20 @@ const REGISTERED: &str = "Action=DescribeTargetHealth";
 fn quick() -> GroupOptions {
     GroupOptions {
         health_interval: Duration::from_millis(20),
-        deregistration_delay: Duration::from_millis(300),
+        deregistration_delay: Duration::from_secs(1),
         ..GroupOptions::default()
     }
 }
 
+/// Registrations are in progress for long enough to be seen.
+async fn stage() -> Stage {
+    let registration = Duration::from_secs(1);
+    Stage::with(Settings { pending: Duration::ZERO, registration, ..Settings::default() }).await
+}
+
 #[tokio::test]
 async fn a_target_is_initial_until_checked_and_drains_for_the_whole_delay() {
-    let stage = Stage::new().await;
+    let stage = stage().await;
     let service = Service::start([127, 0, 0, 1]).await;
     let (id, port) = (stage.instance(service.address).await.id, service.address.port());
     service.health.store(503, Ordering::SeqCst);
@@ -41,14 +47,14 @@ async fn a_target_is_initial_until_checked_and_drains_for_the_whole_delay() {
     let listed = async || stage.elb(&format!("{REGISTERED}&TargetGroupArn={}", group.arn)).await;
     assert_eq!(listed().await.texts("State"), ["draining"], "a draining target is listed");
     stage.wait_for_state(&group, &id, port, "unused").await;
-    assert!(deregistered.elapsed() >= Duration::from_millis(300), "gone before its delay was over");
+    assert!(deregistered.elapsed() >= Duration::from_secs(1), "gone before its delay was over");
     assert_eq!(states().await.1, "Target.NotRegistered");
     assert!(listed().await.texts("State").is_empty());
 }
 
 #[tokio::test]
 async fn targets_are_keyed_by_id_and_port_and_leave_as_often_as_they_like() {
-    let stage = Stage::new().await;
+    let stage = stage().await;
     let (one, two) = (Service::start([127, 0, 0, 1]).await, Service::start([127, 0, 0, 1]).await);
     let id = stage.instance(one.address).await.id;
     let (one, two) = (one.address.port(), two.address.port());
