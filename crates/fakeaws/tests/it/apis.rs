@@ -85,28 +85,26 @@ async fn what_ec2_refuses_has_the_code_that_clients_know() {
 #[tokio::test]
 async fn an_instance_goes_through_its_states_and_is_listed_for_a_while_after_its_end() {
     let settings = Settings {
-        terminated_listed: Duration::from_millis(300),
-        stopping: Duration::from_millis(50),
-        pending: Duration::from_millis(50),
+        terminated_listed: Duration::from_secs(3),
+        stopping: Duration::ZERO,
+        pending: Duration::ZERO,
         ..Settings::default()
     };
     let stage = Stage::with(settings).await;
     let id = stage.control.launch(&tagged([10, 0, 0, 1], "a", "b")).await.unwrap().id;
     let form = format!("Action=DescribeInstances&InstanceId.1={id}");
     let state = async || stage.ec2(&form).await.text("name").unwrap_or("gone").to_owned();
-    assert_eq!(state().await, "pending");
-    let becomes = async |wanted: &str| wait_for(wanted, async || state().await == wanted).await;
-    becomes("running").await;
-    stage.control.act(&id, Act::Stop).await.unwrap();
-    becomes("stopping").await;
-    becomes("stopped").await;
-    stage.control.act(&id, Act::Start).await.unwrap();
-    becomes("running").await;
-    stage.control.act(&id, Act::Terminate).await.unwrap();
-    becomes("terminated").await;
+    assert_eq!(state().await, "running");
+    for (act, becomes) in [(Act::Stop, "stopped"), (Act::Start, "running"), (Act::Terminate, "terminated")] {
+        stage.control.act(&id, act).await.unwrap();
+        assert_eq!(state().await, becomes);
+    }
     assert!(stage.control.act(&id, Act::Start).await.is_err(), "a terminated instance was started");
-    becomes("gone").await;
+    wait_for("the instance to be listed no more", async || state().await == "gone").await;
     assert_eq!(stage.ec2(&form).await.error(), (400, "InvalidInstanceID.NotFound"));
+    let other = stage.control.launch(&tagged([10, 0, 0, 1], "a", "b")).await.unwrap().id;
+    stage.control.act(&other, Act::Forget).await.unwrap();
+    assert_eq!(stage.ec2("Action=DescribeInstances").await.text("instanceId"), None);
 }
 
 #[tokio::test]
