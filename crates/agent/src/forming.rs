@@ -43,8 +43,9 @@ use crate::{
 
 /// Time between two looks at the inventory, and between two questions to a host that has not said what is needed.
 const RETRY: Duration = Duration::from_millis(500);
-/// Time between two looks at the inventory once there is a cluster.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Time between two looks at the inventory once there is a cluster. All hosts of a large fleet look, and of a cloud's inventory that makes calls that the
+/// account has to share; the leader looks for itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(180);
 /// How long younger hosts let the oldest go first.
 const HEAD_START: Duration = Duration::from_millis(1500);
 /// How long a hold lasts before the log tells of it: most are over at once.

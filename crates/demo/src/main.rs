@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
     sync::{
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use api::v1::{HistoryRequest, StatusResponse, deployinator_client::DeployinatorClient};
 use clap::{Parser, ValueEnum};
 use demo::{
+    cloud::{self, Cloud},
     fleet::{Fleet, Programs, SERVICE, Shape},
     load::{Load, LoadOptions, Totals},
     releases::{self, Bad, Recipe},
@@ -49,6 +51,9 @@ struct Arguments {
     /// Stay up after the rollout, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// In a stand-in for AWS on this machine: the hosts find each other by EC2 tags, and roll behind an ALB.
+    #[arg(long)]
+    aws: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,8 +73,39 @@ fn main() -> ExitCode {
 struct Stage {
     dir: tempfile::TempDir,
     programs: Programs,
-    balancer: Server,
+    front: Front,
     fleet: Arc<Mutex<Fleet>>,
+}
+
+/// What sends requests to the fleet.
+enum Front {
+    Local(Server),
+    Cloud(Cloud),
+}
+
+impl Front {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Local(balancer) => balancer.data_address(),
+            Self::Cloud(cloud) => cloud.front,
+        }
+    }
+
+    async fn reset_counters(&self) -> Result<()> {
+        match self {
+            Self::Local(balancer) => balancer.reset_counters(SERVICE),
+            Self::Cloud(cloud) => cloud.reset_counters().await?,
+        }
+        Ok(())
+    }
+
+    /// The fewest hosts that were in service at a time since the counters were reset.
+    async fn in_service_min(&self) -> Result<u64> {
+        Ok(match self {
+            Self::Local(balancer) => balancer.counters(SERVICE).in_service_min.into(),
+            Self::Cloud(cloud) => cloud.healthy_min().await?.into(),
+        })
+    }
 }
 
 async fn show(arguments: Arguments) -> Result<u8> {
@@ -79,10 +115,10 @@ async fn show(arguments: Arguments) -> Result<u8> {
     stage.push_quietly(&first).await.context("release 1")?;
     say(&format!("release 1 is in service on {} hosts ({})", arguments.hosts, seconds(began.elapsed())));
 
-    stage.balancer.reset_counters(SERVICE);
-    let load = Load::start(LoadOptions::new(stage.balancer.data_address()));
+    stage.front.reset_counters().await?;
+    let load = Load::start(LoadOptions::new(stage.front.address()));
     let second = stage.release(&Recipe { bad: arguments.bad, ..Recipe::good("release-2") })?;
-    say(&format!("load runs against http://{}; release 2 is pushed now", stage.balancer.data_address()));
+    say(&format!("load runs against http://{}; release 2 is pushed now", stage.front.address()));
     println!();
     let killer = arguments.kill.map(|victim| {
         let struck = Arc::new(AtomicBool::new(false));
@@ -117,20 +153,34 @@ async fn set(arguments: &Arguments) -> Result<Stage> {
         .tempdir()
         .context("make a directory for the demo")?;
     let programs = Programs::find()?;
-    let balancer = Server::start(Options::default()).await.context("start the balancer")?;
-    let shape =
-        Shape { hosts: arguments.hosts.into(), balancer: Some(balancer.admin_url()), ..Shape::default() };
+    let mut shape = Shape { hosts: arguments.hosts.into(), ..Shape::default() };
+    let front = if arguments.aws {
+        let cloud = Cloud::start(&cloud::quick()).await?;
+        shape.account = Some(cloud.account());
+        Front::Cloud(cloud)
+    } else {
+        let balancer = Server::start(Options::default()).await.context("start the balancer")?;
+        shape.balancer = Some(balancer.admin_url());
+        Front::Local(balancer)
+    };
     let policy = format!(
         "max_unavailable = {}\nsoak = \"1s\"\n\n[deadlines]\nhealthy = \"5s\"\n",
         arguments.max_unavailable
     );
     std::fs::write(dir.path().join("policy.toml"), policy).context("write the policy")?;
     let mut fleet = Fleet::new(dir.path(), &shape, programs.clone())?;
-    say(&format!(
-        "{} agents start, each on an address of its own: {}",
-        arguments.hosts,
-        listed(&fleet.addresses())
-    ));
+    let (hosts, addresses) = (arguments.hosts, listed(&fleet.addresses()));
+    if let Front::Cloud(cloud) = &front {
+        for agent in &fleet.agents {
+            cloud.launch(agent).await?;
+        }
+        let (tag, value) = cloud::TAG;
+        say(&format!(
+            "{hosts} instances are launched with tag {tag}={value}, and an agent starts on each: {addresses}"
+        ));
+    } else {
+        say(&format!("{hosts} agents start, each on an address of its own: {addresses}"));
+    }
     let began = Instant::now();
     fleet.start_all()?;
     fleet.formed().await?;
@@ -141,7 +191,7 @@ async fn set(arguments: &Arguments) -> Result<Stage> {
         status.cluster,
         seconds(began.elapsed())
     ));
-    Ok(Stage { dir, programs, balancer, fleet: Arc::new(Mutex::new(fleet)) })
+    Ok(Stage { dir, programs, front, fleet: Arc::new(Mutex::new(fleet)) })
 }
 
 fn say(text: &str) {
@@ -225,8 +275,8 @@ impl Stage {
         }
         let runs = releases::runs(&self.runs_of("release-2"));
         println!("  migration of release 2: ran {runs} × (counted by itself)");
-        let counters = self.balancer.counters(SERVICE);
-        println!("  hosts in service: never fewer than {} while the load ran", counters.in_service_min);
+        let least = self.front.in_service_min().await?;
+        println!("  hosts in service: never fewer than {least} while the load ran");
         println!("  exit code: {code}");
         Ok(())
     }
@@ -246,7 +296,7 @@ impl Stage {
             self.dir.path().join("pushed/release-1").display()
         );
         println!("  {cli} rollback --service {SERVICE} --wait");
-        println!("  curl http://{}/", self.balancer.data_address());
+        println!("  curl http://{}/", self.front.address());
         std::future::pending::<()>().await;
     }
 }

@@ -71,13 +71,14 @@ impl Times {
             .iter()
             .filter(|(phase, _)| self.hosts.values().any(|host| host.contains_key(&i32::from(*phase))))
             .collect();
-        let mut table = format!("  {:<6}", "host");
+        let wide = self.hosts.keys().map(String::len).max().unwrap_or_default().max(6);
+        let mut table = format!("  {:<wide$}", "host");
         for (_, name) in &shown {
             let _ = write!(table, "{name:>9}");
         }
         let _ = writeln!(table, "{:>9}", "total");
         for (host, steps) in &self.hosts {
-            let _ = write!(table, "  {host:<6}");
+            let _ = write!(table, "  {host:<wide$}");
             for (phase, _) in &shown {
                 let text =
                     steps.get(&i32::from(*phase)).map_or_else(|| "-".to_owned(), |spent| seconds(*spent));

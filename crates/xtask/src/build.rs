@@ -26,6 +26,15 @@ pub(crate) fn executable(
     built(command, name)
 }
 
+/// Builds the whole workspace with the clients of AWS in it: always as `cargo build-aws` does, so that they are compiled once.
+pub(crate) fn executable_with_aws(shell: &Shell, release: bool, name: &str) -> Result<Option<PathBuf>> {
+    let mut command = shell.cargo(["build-aws", "--quiet"]);
+    if release {
+        command.arg("--release");
+    }
+    built(command, name)
+}
+
 /// Runs a build, and says where the binary of this name came out of it; nothing when cargo has already said why it did not.
 pub(crate) fn built(mut command: Command, name: &str) -> Result<Option<PathBuf>> {
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());

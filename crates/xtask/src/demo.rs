@@ -12,13 +12,23 @@ use crate::{build, shell::Shell};
 
 /// The demo's binary. It expects the agent and the command line beside it.
 const DEMO: &str = "deployinator-demo";
+/// What the demo is given where its agents are to have AWS in them.
+const AWS: &str = "--aws";
 /// The packages whose binaries are needed.
 const PACKAGES: [&str; 4] = ["agent", "cli", "demo", "supervisor"];
 
 /// Builds what the demo needs and becomes it; returns only when that does not work.
 pub(crate) fn demo(shell: &Shell, release: bool, args: &[OsString]) -> Result<ExitCode> {
-    eprintln!("cargo demo: building; the first time takes minutes");
-    let Some(binary) = build::executable(shell, &PACKAGES, release, DEMO)? else {
+    let binary = if args.iter().any(|arg| arg == AWS) {
+        eprintln!(
+            "cargo demo: building with AWS in it; the first time takes many minutes, and 9 GB of memory"
+        );
+        build::executable_with_aws(shell, release, DEMO)?
+    } else {
+        eprintln!("cargo demo: building; the first time takes minutes");
+        build::executable(shell, &PACKAGES, release, DEMO)?
+    };
+    let Some(binary) = binary else {
         return Ok(ExitCode::FAILURE);
     };
     // The working directory stays the caller's, so that paths among the arguments mean what they say.

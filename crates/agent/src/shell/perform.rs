@@ -113,7 +113,11 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
 
     async fn check_balancer(&self) -> Result<(), Fault> {
         let Some((balancer, target)) = &self.balancer else { return Ok(()) };
-        limited(BALANCER_LIMIT, "check the balancer", balancer.check(target)).await
+        let checked = limited(BALANCER_LIMIT, "ask it", balancer.check(target)).await;
+        checked.map_err(|fault| Fault {
+            attempted: format!("the balancer cannot be used: {}", fault.attempted),
+            ..fault
+        })
     }
 
     /// Stages, and has everybody know how far it is meanwhile.

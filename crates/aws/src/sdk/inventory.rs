@@ -1,7 +1,7 @@
 //! The fleet's instances, by their tags.
 //!
-//! A question is answered from what was learned last; EC2 is asked behind it, in a [`Rhythm`]. Only the first question waits for an answer of
-//! EC2's. So whoever asks every second costs nothing, and nobody waits for EC2 while it is slow.
+//! A question is answered from what was learned last; EC2 is asked behind it, in a [`Rhythm`]. Only the first question, and one after a long time,
+//! waits for an answer of EC2's. So whoever asks every second costs nothing, and does not wait for EC2 while it is slow.
 
 use std::{
     collections::BTreeSet,
@@ -58,8 +58,8 @@ struct State {
     /// When to ask again.
     due: Instant,
     asking: bool,
-    /// Whether EC2 has ever answered.
-    answered: bool,
+    /// When EC2 answered last.
+    answered: Option<Instant>,
     /// The last failure, if it was not answered since.
     failed: Option<(FaultKind, String)>,
     /// When to ask again what became of those that are not listed.
@@ -73,7 +73,7 @@ impl Ec2Inventory {
             rhythm: Rhythm::new(fleet.poll),
             due: Instant::now(),
             asking: false,
-            answered: false,
+            answered: None,
             failed: None,
             fates_due: Instant::now(),
         };
@@ -89,17 +89,14 @@ impl Inventory for Ec2Inventory {
         inner.ask_if_due();
         {
             let state = inner.lock();
-            if state.answered {
-                return Ok(state.listing.all());
-            }
-            if !state.asking {
-                return Err(inner.fault(&state));
+            let fresh = state.answered.is_some_and(|answered| answered.elapsed() < inner.fleet.poll * 3);
+            if fresh || !state.asking {
+                return inner.known(&state);
             }
         }
         // The sender lives as long as this does.
         let _ = rounds.changed().await;
-        let state = inner.lock();
-        if state.answered { Ok(state.listing.all()) } else { Err(inner.fault(&state)) }
+        inner.known(&inner.lock())
     }
 
     async fn terminated(&self, hosts: &BTreeSet<HostId>) -> Result<BTreeSet<HostId>, Fault> {
@@ -125,11 +122,14 @@ impl Inner {
         format!("list the instances with tag {}", tags.join(" and "))
     }
 
-    /// Nobody has answered yet.
-    fn fault(&self, state: &State) -> Fault {
-        let (kind, words) =
-            state.failed.clone().unwrap_or((FaultKind::Transient, "no answer yet".to_owned()));
-        Fault::new(kind, self.attempted(), words)
+    /// What was learned; why nothing was, where EC2 has never answered.
+    fn known(&self, state: &State) -> Result<Vec<Listed>, Fault> {
+        if state.answered.is_some() {
+            return Ok(state.listing.all());
+        }
+        let failed = state.failed.clone();
+        let (kind, words) = failed.unwrap_or((FaultKind::Transient, "no answer yet".to_owned()));
+        Err(Fault::new(kind, self.attempted(), words))
     }
 
     fn ask_if_due(self: &Arc<Self>) {
@@ -160,7 +160,7 @@ impl Inner {
                 if state.failed.take().is_some() {
                     info!("EC2 answers again");
                 }
-                let first = !std::mem::replace(&mut state.answered, true);
+                let first = state.answered.replace(Instant::now()).is_none();
                 if news.changed || first {
                     info!(hosts = state.listing.all().len(), "EC2 lists the fleet");
                     Went::Changed
