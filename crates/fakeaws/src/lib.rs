@@ -4,7 +4,7 @@
 //!   target groups and their targets), S3 (`GetObject`, `HeadObject`), STS (`GetCallerIdentity`), and the metadata service
 //!   of instances (IMDSv2).
 //! - **The data plane**: each listener of a load balancer forwards HTTP/1.1 to healthy targets, as an ALB does, with
-//!   health checks of its own, and counts what becomes of every request.
+//!   health checks of its own, and counts what becomes of every request. One of an NLB carries connections.
 //! - **The control door**: makes instances, groups and load balancers, and makes things go wrong ([`Control`]; what it
 //!   speaks over HTTP is listed in `control/mod.rs`).
 //!
@@ -12,8 +12,8 @@
 //! for the whole deregistration delay that held when it was deregistered, then gone; keyed by id *and* port. No request is
 //! sent twice, and no failure is hidden. Nothing is listened on or called but the addresses that it is told.
 //!
-//! Absent on purpose: TLS, signatures (who calls is told by the access key), the TCP data plane of an NLB, connection reuse
-//! to targets, writes through the APIs other than registrations. Where it differs from AWS is written down in
+//! Absent on purpose: TLS, signatures (who calls is told by the access key), connection reuse to targets,
+//! writes through the APIs other than registrations. Where it differs from AWS is written down in
 //! `docs/adr/0035-fakeaws.md`.
 //!
 //! # From a test

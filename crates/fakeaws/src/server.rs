@@ -8,10 +8,10 @@ use crate::{
     api,
     control::{self, client::Control},
     metadata,
-    plane::forward,
+    plane::{carry, forward},
     refusal::Refusal,
     shared::Shared,
-    wire::{ListenerView, Settings},
+    wire::{BalancerKind, ListenerView, Settings},
 };
 
 /// Where the doors are, and what is behind them.
@@ -110,12 +110,19 @@ pub(crate) async fn listen(
 ) -> io::Result<Result<ListenerView, Refusal>> {
     let socket = TcpListener::bind(address).await?;
     let address = socket.local_addr()?;
-    Ok(shared.change(|cloud, _| cloud.make_listener(balancer, address, group)).map(|listener| {
-        let (state, arn) = (shared.clone(), Arc::<str>::from(listener.arn.as_str()));
-        shared
-            .tasks
-            .listen(socket, move |request, from| forward::forward(state.clone(), arn.clone(), request, from));
-        ListenerView { arn: listener.arn, address }
+    let made = shared.change(|cloud, _| {
+        let listener = cloud.make_listener(balancer, address, group)?;
+        Ok((cloud.balancer(&listener.balancer)?.kind, listener.arn))
+    });
+    Ok(made.map(|(kind, arn)| {
+        let (state, own) = (shared.clone(), Arc::<str>::from(arn.as_str()));
+        match kind {
+            BalancerKind::Application => shared.tasks.listen(socket, move |request, from| {
+                forward::forward(state.clone(), own.clone(), request, from)
+            }),
+            BalancerKind::Network => shared.tasks.spawn(carry::carry(state, own, socket)),
+        }
+        ListenerView { arn, address }
     }))
 }
 

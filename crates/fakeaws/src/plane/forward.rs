@@ -43,16 +43,16 @@ pub(crate) async fn forward(
 }
 
 /// A request that was given a target.
-struct Picked {
+pub(super) struct Picked {
     group: String,
-    way: Way,
-    flight: Flight,
+    pub(super) way: Way,
+    pub(super) flight: Flight,
     idle_timeout: Duration,
     /// Whether it was cut because nothing passed for too long.
     is_late: Arc<AtomicBool>,
 }
 
-fn pick(shared: &Arc<Shared>, listener: &str) -> Option<Picked> {
+pub(super) fn pick(shared: &Arc<Shared>, listener: &str) -> Option<Picked> {
     let now = shared.now();
     let mut world = shared.lock();
     let (cloud, plane) = world.with_plane();

@@ -1,5 +1,6 @@
 //! The data plane: requests in flight, what became of them, and how many targets there were for them.
 
+pub(crate) mod carry;
 pub(crate) mod forward;
 pub(crate) mod health;
 mod idle;

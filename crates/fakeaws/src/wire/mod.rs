@@ -242,7 +242,7 @@ pub enum BalancerKind {
     /// An ALB.
     #[default]
     Application,
-    /// An NLB. It is in the API only: its listeners carry HTTP like those of an ALB.
+    /// An NLB: its listeners carry connections, each to one target, and do not cut them when a delay is over.
     Network,
 }
 
@@ -288,7 +288,7 @@ pub struct ListenerView {
     pub address: SocketAddr,
 }
 
-/// What happened to the requests for a group since the last reset.
+/// What happened to the requests for a group since the last reset; behind an NLB, to the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Requests that arrived.

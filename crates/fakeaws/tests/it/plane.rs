@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use fakeaws::{GroupOptions, GroupView, NewBalancer, NewListener};
+use fakeaws::{BalancerKind, CheckBy, GroupOptions, GroupView, NewBalancer, NewListener};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
@@ -124,6 +124,49 @@ async fn a_callers_connection_is_kept_for_its_next_request() {
     }
     assert_eq!(stage.control.counters("web").await.unwrap().completed, 3);
     connection.abort();
+}
+
+#[tokio::test]
+async fn an_nlb_carries_connections_and_lets_them_outlive_the_delay() {
+    let stage = Stage::new().await;
+    let options = GroupOptions { check_by: CheckBy::Tcp, ..quick() };
+    let group = stage.control.put_group("web", &options).await.unwrap();
+    let balancer =
+        NewBalancer { name: "n".to_owned(), kind: BalancerKind::Network, ..NewBalancer::default() };
+    assert!(stage.control.make_balancer(&balancer).await.unwrap().arn.contains(":loadbalancer/net/n/"));
+    let listener = NewListener { address: ([127, 0, 0, 1], 0).into(), group: "web".to_owned() };
+    let front = stage.control.listen("n", &listener).await.unwrap();
+    assert!(get(front.address, "/").await.is_err(), "nobody is there to take it");
+    let (service, id) = target(&stage, &group, [127, 0, 0, 2]).await;
+    stage.control.reset("web").await.unwrap();
+
+    let stream = TcpStream::connect(front.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut ask = async || {
+        let request = Request::get("/").header("host", "web").body(Empty::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.unwrap();
+    };
+    ask().await;
+    stage.change("DeregisterTargets", &group, &id, Some(service.address.port())).await;
+    stage.wait_for_state(&group, &id, service.address.port(), "unused").await;
+    ask().await;
+    assert_eq!(
+        stage.control.counters("web").await.unwrap().requests,
+        1,
+        "requests of an NLB are connections"
+    );
+    service.kill();
+    wait_for("the connection to be at its end", async || {
+        stage.control.counters("web").await.unwrap().completed == 1
+    })
+    .await;
+    connection.await.unwrap().unwrap();
+    let groups = stage.elb("Action=DescribeTargetGroups&Names.member.1=web").await;
+    assert_eq!((groups.text("Protocol"), groups.text("HealthCheckProtocol")), (Some("TCP"), Some("TCP")));
 }
 
 #[tokio::test]
