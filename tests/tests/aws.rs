@@ -10,7 +10,7 @@ use demo::{
     load::{Load, LoadOptions},
     releases::Recipe,
 };
-use fakeaws::{Act, Fault, FaultKind};
+use fakeaws::{Act, Fault, FaultKind, GroupOptions, TargetType};
 use tests::{OneDaemon, Stage, hold, policy, within};
 
 /// Three instances behind an ALB that run release 1, and what was pushed.
@@ -176,6 +176,33 @@ async fn a_target_that_somebody_else_removed_is_reported_and_not_registered_agai
     tokio::time::sleep(Duration::from_secs(3)).await;
     let calls = cloud.control.calls().await?;
     assert!(calls.iter().all(|count| !count.action.ends_with("RegisterTargets")), "{calls:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_by_address_roll_in_instances_and_those_of_a_terminated_host_are_taken_out() -> Result<()> {
+    let cloud = Cloud::start(&GroupOptions { target_type: TargetType::Ip, ..quick() }).await?;
+    let mut stage = Stage::in_cloud(3, &cloud, "instances = 2\n").await?;
+    stage.fleet.start_all()?;
+    stage.fleet.formed().await?;
+    stage.serve(&Recipe::good("release-1")).await?;
+    cloud.reset_counters().await?;
+    let load = load(&cloud);
+    stage.serve(&Recipe::good("release-2")).await?;
+    let totals = load.stop().await;
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    assert_eq!(cloud.control.targets(SERVICE).await?.len(), 6, "two of each host");
+    let gone = stage.fleet.agents[2].host.clone();
+    let ip = stage.fleet.agents[2].address.ip().to_string();
+    stage.fleet.lose(2)?;
+    cloud.control.act(&gone, Act::Terminate).await?;
+    within("its targets to be taken out", async || {
+        let targets = cloud.control.targets(SERVICE).await.ok()?;
+        targets.iter().all(|target| target.id != ip).then_some(targets.len())
+    })
+    .await?;
+    let targets = cloud.control.targets(SERVICE).await?;
+    assert!(targets.len() == 4 && targets.iter().all(|target| target.state == "healthy"), "{targets:?}");
     Ok(())
 }
 

@@ -240,6 +240,7 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
         link.clone(),
         reign.clone(),
         inventory,
+        parts.aws.clone(),
         settings.timers.silent_after,
         stop.clone(),
     ));

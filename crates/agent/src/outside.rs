@@ -144,6 +144,15 @@ impl Balancer for AnyBalancer {
     }
 }
 
+/// The target groups that the words of [`named`] are about, each with the port; none for another balancer.
+pub(crate) fn target_groups_in(words: &str) -> Vec<(String, u16)> {
+    let group = |part: &str| {
+        let (arn, port) = part.split_once(" at ")?;
+        Some((arn.to_owned(), port.parse().ok()?)).filter(|_| arn.starts_with("arn:"))
+    };
+    words.split(", ").filter_map(group).collect()
+}
+
 /// A balancer as the fleet is told of it: the same words on every host whose requests come from the same place.
 pub(crate) fn named(balancer: &BalancerSettings) -> String {
     match balancer {
@@ -153,5 +162,28 @@ pub(crate) fn named(balancer: &BalancerSettings) -> String {
                 groups.iter().map(|group| format!("{} at {}", group.arn, group.port)).collect();
             named.join(", ")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_fleet_is_told_of_target_groups_can_be_read_back() {
+        let group = |arn: &str, port| config::TargetGroup {
+            arn: arn.to_owned(),
+            region: "eu-west-1".into(),
+            name: "web".into(),
+            port,
+        };
+        let groups = vec![
+            group("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/1", 80),
+            group("arn:x", 8443),
+        ];
+        let expected: Vec<_> = groups.iter().map(|group| (group.arn.clone(), group.port)).collect();
+        assert_eq!(target_groups_in(&named(&BalancerSettings::Aws { groups })), expected);
+        let local = BalancerSettings::Local { url: "http://127.0.0.1:7500".into(), group: "web".into() };
+        assert_eq!(target_groups_in(&named(&local)), []);
     }
 }

@@ -19,7 +19,7 @@ pub mod trouble;
 mod sdk;
 
 #[cfg(feature = "sdk")]
-pub use sdk::{Ec2Inventory, Identity, IdentityError, Session, TargetGroups, identity};
+pub use sdk::{Ec2Inventory, Identity, IdentityError, Session, Swept, TargetGroups, identity};
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,10 +2,12 @@
 
 mod identity;
 mod inventory;
+mod sweep;
 mod targets;
 
 pub use identity::{Identity, IdentityError, identity};
 pub use inventory::Ec2Inventory;
+pub use sweep::Swept;
 pub use targets::TargetGroups;
 
 use std::{

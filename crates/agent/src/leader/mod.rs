@@ -2,6 +2,7 @@
 //!
 //! Nothing here is trusted to be the only leader: the fleet machine checks every step again, and a plan names the revision it was made at.
 
+mod sweep;
 mod voters;
 
 use std::{
@@ -22,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{clock, link::Link};
+use crate::{clock, link::Link, outside::Aws};
 
 /// Longest wait for one of the leader's own proposals.
 const PROPOSAL: Duration = Duration::from_secs(5);
@@ -102,6 +103,7 @@ pub async fn run<I: Inventory>(
     link: Link,
     reign: Reign,
     inventory: Arc<I>,
+    aws: Option<Aws>,
     silent_after: Duration,
     stop: CancellationToken,
 ) {
@@ -127,6 +129,7 @@ pub async fn run<I: Inventory>(
             () = stop.cancelled() => return,
             () = plan(&link, &reign) => (),
             () = voters::keep(&link, &*inventory, &reign) => (),
+            () = sweep::keep(&link, aws.as_ref()) => (),
         }
         *reign.lock() = None;
         info!("this agent no longer leads");

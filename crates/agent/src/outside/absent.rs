@@ -1,6 +1,6 @@
 //! What stands in for AWS in a build without it: nothing that could be used.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible, net::IpAddr};
 
 use config::{Partial, Settings, TargetGroup};
 use ports::{Balancer, Fault, Inventory, Listed, Standing, Target};
@@ -19,6 +19,15 @@ impl Aws {
 
     pub(super) fn inventory(&self, _: &config::Ec2) -> Ec2 {
         Ec2(self.0)
+    }
+
+    #[allow(clippy::unused_async, reason = "as the one in a build with AWS")]
+    pub(crate) async fn sweep(
+        &self,
+        _: &(String, u16),
+        _: &BTreeSet<IpAddr>,
+    ) -> Result<(Vec<String>, Vec<String>), Fault> {
+        match self.0 {}
     }
 
     pub(super) fn target_groups(&self, _: &[TargetGroup], _: u16) -> Groups {

@@ -1,7 +1,10 @@
 //! AWS, in a build that has it.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use aws::{AddressKind, Fleet, Group, Session};
 use config::{Partial, Settings, TargetGroup};
+use ports::Fault;
 
 use super::{OutsideError, instance::Unknown};
 
@@ -43,6 +46,22 @@ impl Aws {
             port: *port,
         };
         self.0.target_groups(region, groups.iter().map(of).collect(), first_port)
+    }
+}
+
+impl Aws {
+    /// Takes targets out of a group that are unhealthy at one of these addresses, which nobody has any more. Says which they were, and which ones are there and
+    /// not unhealthy.
+    pub(crate) async fn sweep(
+        &self,
+        (arn, port): &(String, u16),
+        gone: &BTreeSet<IpAddr>,
+    ) -> Result<(Vec<String>, Vec<String>), Fault> {
+        let region = arn.split(':').nth(3).unwrap_or_default();
+        let name = arn.split('/').nth(1).unwrap_or(arn).to_owned();
+        let group = Group { arn: arn.clone(), name, port: *port };
+        let swept = self.0.sweep(region, &group, gone).await?;
+        Ok((swept.deregistered, swept.left))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{Group, health::Health, is_instance_id, permissions::Action};
 /// A service's target groups. The host is a target of each. Clones share what was learned of them.
 #[derive(Debug, Clone)]
 pub struct TargetGroups {
-    client: Client,
+    pub(super) client: Client,
     api: Arc<Api>,
     groups: Arc<[Member]>,
     /// Where the service's first instance listens.
@@ -43,7 +43,7 @@ impl TargetGroups {
     }
 
     /// What the group is, as it says itself.
-    async fn describe(&self, group: &Group) -> Result<TargetGroup, Fault> {
+    pub(super) async fn describe(&self, group: &Group) -> Result<TargetGroup, Fault> {
         let attempted = || format!("look at target group {}", group.name);
         let question = self.client.describe_target_groups().target_group_arns(&group.arn);
         let answer = self.api.call(Action::DescribeTargetGroups, question.send()).await;
@@ -191,7 +191,7 @@ fn kind_of(group: &Group, found: &TargetGroup) -> Result<Kind, Fault> {
     }
 }
 
-fn health_of(found: &TargetHealthDescription) -> Health<'_> {
+pub(super) fn health_of(found: &TargetHealthDescription) -> Health<'_> {
     let health = found.target_health();
     Health {
         state: health.and_then(|health| health.state()).map_or("nothing", |state| state.as_str()),

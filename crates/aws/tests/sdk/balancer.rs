@@ -285,3 +285,35 @@ async fn the_calls_that_are_made_are_those_of_the_policy() {
     let allowed = aws::permissions::Action::ALL.map(|action| action.permission().to_owned());
     assert_eq!(called, allowed.into());
 }
+
+#[tokio::test]
+async fn only_unhealthy_targets_at_addresses_that_are_gone_are_swept() {
+    let stage = Stage::new().await;
+    let (lives, dead, other) = (Service::new(0).await, Service::new(0).await, Service::new(0).await);
+    let (group, _) = stage.group("web", &quick(TargetType::Ip)).await;
+    for service in [&lives, &dead, &other] {
+        stage.instance(service.ip()).await;
+        let (balancer, target) = target_of(&stage.session(), &[&group], "h1", service.address);
+        balancer.join(&target).await.expect("join");
+        until(&balancer, &target, Standing::InService).await;
+    }
+    dead.healthy.store(false, Ordering::Release);
+    other.healthy.store(false, Ordering::Release);
+    let state = async |service: &Service| {
+        let targets = stage.control.targets("web").await.unwrap();
+        let ip = service.address.ip().to_string();
+        targets.into_iter().find(|target| target.id == ip).map_or("gone".to_owned(), |target| target.state)
+    };
+    for service in [&dead, &other] {
+        wait_for("it to be found unhealthy", async || state(service).await == "unhealthy").await;
+    }
+    let gone = [lives.address.ip(), dead.address.ip()].into();
+    for port in [lives.address.port(), dead.address.port()] {
+        let of = Group { arn: group.arn.clone(), name: group.name.clone(), port };
+        let swept = stage.session().sweep(REGION, &of, &gone).await.expect("sweep");
+        assert!(swept.deregistered.iter().all(|target| *target == dead.address.to_string()), "{swept:?}");
+        assert!(swept.left.iter().all(|target| *target == lives.address.to_string()), "{swept:?}");
+    }
+    wait_for("the dead one to be gone", async || state(&dead).await == "gone").await;
+    assert_eq!((state(&lives).await.as_str(), state(&other).await.as_str()), ("healthy", "unhealthy"));
+}
