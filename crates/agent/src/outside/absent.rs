@@ -8,7 +8,7 @@ use ports::{Balancer, Fault, Inventory, Listed, Standing, Target};
 use super::OutsideError;
 
 /// The way to AWS, which there is none of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Aws(Infallible);
 
 impl Aws {
