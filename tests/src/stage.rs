@@ -224,8 +224,13 @@ impl Stage {
         source: &str,
         policy: Option<v1::Policy>,
     ) -> Result<Result<v1::PushResponse, Status>> {
-        let request =
-            v1::PushRequest { service: SERVICE.into(), source: source.into(), policy, by: by("a test") };
+        let request = v1::PushRequest {
+            service: SERVICE.into(),
+            source: source.into(),
+            policy,
+            by: by("a test"),
+            provenance: None,
+        };
         let mut client = client(self.fleet.agents[number].address).await?;
         Ok(client.push(request).await.map(tonic::Response::into_inner))
     }

@@ -86,7 +86,7 @@ async fn clients_that_do_not_read_hold_up_nobody_and_are_told_all_when_they_read
 fn too_large() -> Vec<v1::PushRequest> {
     let (service, source) = (SERVICE.to_owned(), "/somewhere".to_owned());
     let long = "x".repeat(5 << 20);
-    let fine = v1::PushRequest { service, source, policy: None, by: by("a test") };
+    let fine = v1::PushRequest { service, source, policy: None, by: by("a test"), provenance: None };
     let named = |name: &str, reason: &str| Some(v1::Operator { name: name.into(), reason: reason.into() });
     let policy = |policy| v1::PushRequest { policy: Some(policy), ..fine.clone() };
     vec![
@@ -306,7 +306,13 @@ async fn push_on(
         let which = (turn / 40) % sources.len();
         let mut client = client.clone();
         let source = sources[which].clone();
-        let request = v1::PushRequest { service: SERVICE.into(), source, policy: None, by: by("a test") };
+        let request = v1::PushRequest {
+            service: SERVICE.into(),
+            source,
+            policy: None,
+            by: by("a test"),
+            provenance: None,
+        };
         answers.spawn(async move { (which, client.push(request).await.map(tonic::Response::into_inner)) });
     }
     Ok(answers.join_all().await)

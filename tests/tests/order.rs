@@ -28,7 +28,13 @@ async fn web_after_db() -> Result<(Stage, IpAddr)> {
     stage.fleet.formed().await?;
     stage.serve(&Recipe::good("release-1")).await?;
     let source = stage.release(&Recipe { start_ms: 3_000, ..Recipe::good("db-1") })?;
-    let request = v1::PushRequest { service: "db".into(), source, policy: Some(policy()), by: by("a test") };
+    let request = v1::PushRequest {
+        service: "db".into(),
+        source,
+        policy: Some(policy()),
+        by: by("a test"),
+        provenance: None,
+    };
     client(stage.fleet.agents[0].address).await?.push(request).await?;
     within("db serves", async || answer_at(ip, DB_PORT).await.ok()).await?;
     let steady = |status: &v1::StatusResponse| {

@@ -129,7 +129,13 @@ async fn what_is_no_release_is_refused_and_disturbs_nothing() -> Result<()> {
         assert!(next_of(&refusal).is_some_and(|next| next.contains("bin/serve")), "{refusal:?}");
     }
     let good = stage.release(&Recipe::good("release-2"))?;
-    let request = v1::PushRequest { service: "api".into(), source: good, policy: None, by: by("a test") };
+    let request = v1::PushRequest {
+        service: "api".into(),
+        source: good,
+        policy: None,
+        by: by("a test"),
+        provenance: None,
+    };
     let refusal =
         client(stage.fleet.agents[0].address).await?.push(request).await.expect_err("no such service");
     assert_eq!(exit_of(&refusal), Some(5), "{refusal:?}");

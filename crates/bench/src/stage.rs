@@ -150,7 +150,8 @@ impl Stage {
     ) -> Result<v1::PushResponse> {
         let by = Some(v1::Operator { name: "bench".into(), reason: String::new() });
         let policy = Some(*policy);
-        let request = v1::PushRequest { service: SERVICE.into(), source: source.into(), policy, by };
+        let request =
+            v1::PushRequest { service: SERVICE.into(), source: source.into(), policy, by, provenance: None };
         Ok(client.push(request).await.with_context(|| format!("push {source}"))?.into_inner())
     }
 

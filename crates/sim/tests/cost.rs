@@ -101,7 +101,8 @@ impl Stand {
         };
         let release =
             Release { id: name.parse().unwrap(), source: format!("/store/{name}"), migrates: false };
-        let request = Request::Push { release: release.clone(), policy: Some(policy) };
+        let request =
+            Request::Push { release: release.clone(), policy: Some(policy), provenance: Default::default() };
         self.apply(Act::Ask { service: service.clone(), by: Default::default(), request });
         for host in self.fleet.hosts.keys().cloned().collect::<Vec<_>>() {
             self.report(&host, service, Report::Staged { release: release.id.clone() });

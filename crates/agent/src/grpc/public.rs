@@ -103,10 +103,10 @@ impl Deployinator for Public {
         let push = Push::try_from(request.into_inner())?;
         let core = self.core()?;
         Self::check_declared(&core, &push)?;
-        let Push { service, source, policy, by } = push;
+        let Push { service, source, policy, by, provenance } = push;
         let resolved = self.backend.cell.parts().store.resolve(&source).await;
         let release = resolved.map_err(|error| refusals::not_a_release(&error))?;
-        let request = Wanted::Push { release: release.clone(), policy };
+        let request = Wanted::Push { release: release.clone(), policy, provenance };
         self.begin(Ask { service, by, request }, Some(release)).await
     }
 

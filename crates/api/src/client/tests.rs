@@ -70,7 +70,13 @@ fn status(revision: u64, stale: Option<Stale>) -> Status {
 }
 
 fn push() -> Push {
-    Push { service: "web".parse().unwrap(), source: "/srv/web".into(), policy: None, by: Default::default() }
+    Push {
+        service: "web".parse().unwrap(),
+        source: "/srv/web".into(),
+        policy: None,
+        by: Default::default(),
+        provenance: Default::default(),
+    }
 }
 
 fn pushed() -> Pushed {

@@ -2,7 +2,7 @@
 
 use model::{
     ServiceName,
-    fleet::{Lock, Operator, Request},
+    fleet::{Lock, Operator, Provenance, Request},
 };
 
 use super::{Invalid, maybe, named, needed, read, text, types::operator, words::Word};
@@ -15,6 +15,8 @@ use crate::{
 const SOURCE_LIMIT_BYTES: usize = 4096;
 /// Longest name of whoever asks.
 const ASKER_LIMIT_BYTES: usize = 256;
+/// Longest part of where a release comes from.
+const PROVENANCE_LIMIT_BYTES: usize = 512;
 /// Longest reason.
 const REASON_LIMIT_BYTES: usize = 2048;
 
@@ -41,6 +43,7 @@ impl TryFrom<v1::PushRequest> for Push {
             source: text("source", wire.source, SOURCE_LIMIT_BYTES)?,
             policy: maybe("policy", wire.policy)?,
             by: asker(wire.by)?,
+            provenance: maybe("provenance", wire.provenance)?.unwrap_or_default(),
         })
     }
 }
@@ -52,8 +55,35 @@ impl From<Push> for v1::PushRequest {
             source: push.source,
             policy: push.policy.map(Into::into),
             by: Some(push.by.into()),
+            provenance: write_provenance(push.provenance),
         }
     }
+}
+
+/// Nothing is sent where nothing was said.
+pub(super) fn write_provenance(provenance: Provenance) -> Option<v1::Provenance> {
+    let Provenance { git_rev, ci_run, author } = provenance;
+    let is_said = !(git_rev.is_empty() && ci_run.is_empty() && author.is_empty());
+    is_said.then_some(v1::Provenance { git_rev, ci_run, author })
+}
+
+impl TryFrom<v1::Provenance> for Provenance {
+    type Error = Invalid;
+    fn try_from(wire: v1::Provenance) -> Result<Self, Invalid> {
+        Ok(Self {
+            git_rev: one_line("git_rev", wire.git_rev)?,
+            ci_run: one_line("ci_run", wire.ci_run)?,
+            author: one_line("author", wire.author)?,
+        })
+    }
+}
+
+/// What is shown on a line of its own, on terminals too.
+fn one_line(field: &str, value: String) -> Result<String, Invalid> {
+    if value.chars().any(char::is_control) {
+        return Err(Invalid::new(field, "must be one line, without control characters"));
+    }
+    text(field, value, PROVENANCE_LIMIT_BYTES)
 }
 
 /// Requests that say no more than service and operator.

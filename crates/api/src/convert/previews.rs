@@ -30,7 +30,7 @@ impl TryFrom<v1::PreviewPushRequest> for Push {
     type Error = Invalid;
     fn try_from(wire: v1::PreviewPushRequest) -> Result<Self, Invalid> {
         let v1::PreviewPushRequest { service, source, policy, .. } = wire;
-        v1::PushRequest { service, source, policy, by: None }.try_into()
+        v1::PushRequest { service, source, policy, by: None, provenance: None }.try_into()
     }
 }
 

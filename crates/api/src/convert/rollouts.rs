@@ -7,7 +7,9 @@ use model::{
 };
 
 use super::{
-    Invalid, all_named, maybe, named, needed, read,
+    Invalid, all_named,
+    asked::write_provenance,
+    maybe, named, needed, read,
     types::{failure, operator},
     words::Word,
 };
@@ -42,6 +44,7 @@ impl From<Rollout> for v1::Rollout {
             wave_soaked: rollout.wave_soaked,
             began_ms: rollout.began.0,
             ended_ms: rollout.ended.map(|ended| ended.0),
+            provenance: write_provenance(rollout.provenance),
         }
     }
 }
@@ -64,6 +67,7 @@ impl TryFrom<v1::Rollout> for Rollout {
             before: maybe("before", wire.before)?,
             kind: read_kind(wire.kind, wire.rollback_of, wire.aborted)?,
             by: operator(wire.by),
+            provenance: maybe("provenance", wire.provenance)?.unwrap_or_default(),
             phase: read("phase", wire.phase)?,
             paused: wire.paused.map(Into::into),
             parts: wire.parts.into_iter().map(part).collect::<Result<_, Invalid>>()?,

@@ -2,7 +2,7 @@
 
 use model::{
     Policy, ServiceName,
-    fleet::{Operator, Request},
+    fleet::{Operator, Provenance, Request},
 };
 
 /// A push. Its source is judged by the agent that receives it, which makes a release of it.
@@ -16,6 +16,8 @@ pub struct Push {
     pub policy: Option<Policy>,
     /// Who asks, and why.
     pub by: Operator,
+    /// Where the release comes from.
+    pub provenance: Provenance,
 }
 
 /// Anything else that is asked of a service.

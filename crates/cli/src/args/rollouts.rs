@@ -21,9 +21,25 @@ pub(crate) struct Push {
     #[arg(long, conflicts_with = "waits")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) from: From,
+    #[command(flatten)]
     pub(crate) wait: Wait,
     #[command(flatten)]
     pub(crate) by: By,
+}
+
+/// Where the release comes from, for the record. What is not said is taken from the environment of GitHub Actions, GitLab or Buildkite.
+#[derive(Debug, Args)]
+pub(crate) struct From {
+    /// The revision that the release was built from; in CI: the one that it runs for.
+    #[arg(long, value_name = "REV")]
+    pub(crate) git_rev: Option<String>,
+    /// The run of CI that pushes it, as its address; in CI: this run.
+    #[arg(long, value_name = "URL")]
+    pub(crate) ci_run: Option<String>,
+    /// Who made the change; in CI: who caused the run.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) author: Option<String>,
 }
 
 /// What begins a rollout to a release that the fleet knows already.

@@ -9,6 +9,7 @@ mod locks;
 mod logs;
 mod overrides;
 mod policy;
+mod provenance;
 mod recovery;
 mod rollouts;
 mod shell;

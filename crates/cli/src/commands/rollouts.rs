@@ -6,7 +6,7 @@ use model::ServiceName;
 use super::{
     Context,
     follow::{What, follow},
-    operator, policy, source,
+    operator, policy, provenance, source,
 };
 use crate::{
     args::{Begin, Push, Wait},
@@ -16,7 +16,13 @@ use crate::{
 pub(super) async fn push(context: &mut Context, args: Push) -> Result<u8, Failure> {
     let source = source::of(&args.source)?;
     let policy = args.policy.as_deref().map(policy::read).transpose()?;
-    let push = view::Push { service: args.service.clone(), source, policy, by: operator(args.by) };
+    let push = view::Push {
+        service: args.service.clone(),
+        source,
+        policy,
+        by: operator(args.by),
+        provenance: provenance::of(args.from, |name| std::env::var(name).ok()),
+    };
     if args.dry_run {
         let preview = context.client.preview_push(push).await?;
         context.printer.preview(&preview);

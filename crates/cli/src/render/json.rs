@@ -92,6 +92,7 @@ fn rollout(rollout: &Rollout) -> Value {
         "before": rollout.before.as_ref().map(|release| &release.id),
         "why": rollout.kind,
         "by": rollout.by,
+        "provenance": (!rollout.provenance.is_empty()).then_some(&rollout.provenance),
         "state": rollout.phase.word(),
         "exit_code": rollout.outcome().map(Outcome::exit_code),
         "paused": rollout.paused,

@@ -104,6 +104,9 @@ fn details(service: &ServiceStatus, how: How, text: &mut String) {
         let reason =
             if active.by.reason.is_empty() { String::new() } else { format!(": {}", active.by.reason) };
         line(&paint.faint(&format!("since {} UTC, by {}{reason}", date(active.began), active.by.name)));
+        if !active.provenance.is_empty() {
+            line(&paint.faint(&format!("from {}", active.provenance)));
+        }
     }
     let holders: Vec<&str> = service.slots.holders.iter().map(HostId::as_str).collect();
     let held = if holders.is_empty() { "free".to_owned() } else { format!("held by {}", holders.join(", ")) };

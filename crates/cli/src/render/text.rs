@@ -145,6 +145,8 @@ pub(crate) fn history(history: &History, paint: Paint) -> String {
         };
         let by = &rollout.by;
         let by = if by.reason.is_empty() { by.name.clone() } else { format!("{}: {}", by.name, by.reason) };
+        let from = &rollout.provenance;
+        let by = if from.is_empty() { by } else { format!("{by}, from {from}") };
         table.row([rollout.id.to_string(), date(rollout.began), why, release, state, by]);
     }
     text + &table.text(paint)

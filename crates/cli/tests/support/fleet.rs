@@ -13,8 +13,8 @@ use api::{
 use model::{
     Fence, HostId, Incarnation, Policy, Release, Revision, RolloutId, StageProgress,
     fleet::{
-        Availability, Cause, Failure, MigrationState, Operator, Outcome, Part, PartState, PhaseKind, Rollout,
-        RolloutKind, RolloutPhase,
+        Availability, Cause, Failure, MigrationState, Operator, Outcome, Part, PartState, PhaseKind,
+        Provenance, Rollout, RolloutKind, RolloutPhase,
     },
     planner::preview::{Ahead, End, Going, MigrationAhead, Start, Turn, Wave},
     policy::MigratePer,
@@ -64,6 +64,11 @@ pub(crate) fn rollout() -> Rollout {
         before: Some(release("dir-1111")),
         kind: RolloutKind::Push,
         by: by("ci", "merge 12"),
+        provenance: Provenance {
+            git_rev: "1a2b3c4".into(),
+            ci_run: "https://ci.example.com/77".into(),
+            author: "ann".into(),
+        },
         phase: RolloutPhase::Rolling,
         paused: None,
         parts: parts.into(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{host::Declaration, migration::Verdict, rollout::Halt};
+use super::{host::Declaration, migration::Verdict, provenance::Provenance, rollout::Halt};
 pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
@@ -141,6 +141,9 @@ pub enum Request {
         release: Release,
         /// The service's policy from now on; unchanged when absent.
         policy: Option<Policy>,
+        /// Where the release comes from.
+        #[serde(default, skip_serializing_if = "Provenance::is_empty")]
+        provenance: Provenance,
     },
     /// Move the service to the last completed release before the present one.
     Rollback,

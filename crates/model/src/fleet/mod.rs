@@ -9,6 +9,7 @@ pub mod command;
 pub mod event;
 pub mod host;
 pub mod migration;
+pub mod provenance;
 pub mod reply;
 pub mod report;
 pub mod rollout;
@@ -50,6 +51,7 @@ pub use self::{
     host::{Availability, Change, Declaration, Host, HostService, PhaseKind, Purpose},
     levels::{Outgrown, SUPPORTED_LEVEL},
     migration::{MigrationLock, MigrationState, Migrations, Verdict},
+    provenance::Provenance,
     rebuild::{Predecessor, Rebuilding},
     rollout::{
         EXIT_HALTED, Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase, Timer,

@@ -18,7 +18,14 @@ impl Scene<'_> {
             return Err(Refusal::ReasonMissing);
         }
         match request {
-            Request::Push { release, policy } => self.push(release, policy.as_ref(), by),
+            Request::Push { release, policy, provenance } => {
+                let reply = self.push(release, policy.as_ref(), by)?;
+                // Who joins a rollout adds nothing to it.
+                if let Reply::Accepted(id) = reply {
+                    self.rollout_mut(id)?.provenance = provenance.clone();
+                }
+                Ok(reply)
+            }
             Request::Rollback => self.go_back(by),
             Request::Restart => self.restart(by),
             Request::Pause => self.pause(by),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Failure, Operator};
+use super::{
+    command::{Failure, Operator},
+    provenance::Provenance,
+};
 use crate::{HostId, Policy, Release, RolloutId, ServiceName, time::WallTime};
 
 /// One attempt to move a service to a release.
@@ -22,6 +25,9 @@ pub struct Rollout {
     pub kind: RolloutKind,
     /// Who asked for it.
     pub by: Operator,
+    /// Where its release comes from, as the push said.
+    #[serde(default, skip_serializing_if = "Provenance::is_empty")]
+    pub provenance: Provenance,
     /// How far it is.
     pub phase: RolloutPhase,
     /// An operator asked to wait.

@@ -74,7 +74,8 @@ pub(super) fn within(
         silent: sightings.silent(fleet, now),
         sequence: 0,
     };
-    let request = Request::Push { release: release.clone(), policy: policy.cloned() };
+    let request =
+        Request::Push { release: release.clone(), policy: policy.cloned(), provenance: Default::default() };
     let ask = Act::Ask { service: service.clone(), by: Operator::default(), request };
     let (rollout, accepted) = match stage.apply(ask) {
         Reply::Accepted(rollout) => (rollout, true),

@@ -85,14 +85,14 @@ impl World {
         let release = spec.releases[release].release();
         let first = self.pushed.iter().all(|pushed| pushed.service != service);
         let policy = first.then(|| spec.policies[0].clone());
-        self.ask(service, Request::Push { release, policy });
+        self.ask(service, Request::Push { release, policy, provenance: Default::default() });
     }
 
     pub(super) fn push_again(&mut self, service: ServiceNo) {
         let last = self.pushed.iter().rev().find(|pushed| pushed.service == service);
         let Some(release) = last.map(|pushed| pushed.release.clone()) else { return };
         let release = self.traits(service, &release).release();
-        self.ask(service, Request::Push { release, policy: None });
+        self.ask(service, Request::Push { release, policy: None, provenance: Default::default() });
     }
 
     /// An operator breaks the slot that he was shown.

@@ -12,7 +12,13 @@ use crate::{
 };
 
 fn push() -> Push {
-    Push { service: "web".parse().unwrap(), source: "/srv/web".into(), policy: None, by: Operator::default() }
+    Push {
+        service: "web".parse().unwrap(),
+        source: "/srv/web".into(),
+        policy: None,
+        by: Operator::default(),
+        provenance: Default::default(),
+    }
 }
 
 async fn answers(push: Result<Pushed, Status>) -> FakeAgent {

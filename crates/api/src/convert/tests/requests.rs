@@ -55,6 +55,7 @@ fn what_is_too_long_or_too_large_is_refused_with_its_field() {
     let long = "x".repeat(5 << 20);
     let push = || v1::PushRequest { service: "web".into(), source: "/r".into(), ..Default::default() };
     let by = |name: &str, reason: &str| Some(v1::Operator { name: name.into(), reason: reason.into() });
+    let from = |run: &str| Some(v1::Provenance { ci_run: run.into(), ..Default::default() });
     let policy = |policy| v1::PushRequest { policy: Some(policy), ..push() };
     let year_ms = Some(365 * 24 * 3_600_000);
     for (wire, expected) in [
@@ -65,6 +66,11 @@ fn what_is_too_long_or_too_large_is_refused_with_its_field() {
         ),
         (v1::PushRequest { by: by(&long, ""), ..push() }, "by.name: must be at most 256 bytes long"),
         (v1::PushRequest { by: by("", &long), ..push() }, "by.reason: must be at most 2048 bytes long"),
+        (
+            v1::PushRequest { provenance: from(&long), ..push() },
+            "provenance.ci_run: must be at most 512 bytes long",
+        ),
+        (v1::PushRequest { provenance: from("a\nb"), ..push() }, "provenance.ci_run: must be one line"),
         (
             policy(v1::Policy { max_unavailable: Some(u32::MAX), ..Default::default() }),
             "policy.max_unavailable: ",
@@ -90,6 +96,7 @@ fn what_is_too_long_or_too_large_is_refused_with_its_field() {
     let most = v1::PushRequest {
         source: format!("/{}", "x".repeat(4095)),
         by: by(&"n".repeat(256), &"r".repeat(2048)),
+        provenance: from(&"c".repeat(512)),
         ..push()
     };
     assert!(view::Push::try_from(most).is_ok());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{
     RolloutId,
-    fleet::{Halt, Halting, Outcome, Part, PartState, Rollout, RolloutKind, RolloutPhase},
+    fleet::{Halt, Halting, Outcome, Part, PartState, Provenance, Rollout, RolloutKind, RolloutPhase},
     time::WallTime,
 };
 
@@ -20,6 +20,7 @@ pub(super) fn rollout(phase: RolloutPhase, kind: RolloutKind) -> Rollout {
         before: None,
         kind,
         by: by(),
+        provenance: Provenance { git_rev: "1a2b".into(), ..Provenance::default() },
         phase,
         paused: Some(by()),
         parts: BTreeMap::from([

@@ -109,8 +109,12 @@ fn every_request() -> Vec<Request> {
     let host = h(1);
     let fence = Fence { incarnation: Incarnation(2), revision: Revision(40) };
     let mut requests = vec![
-        Request::Push { release: release("m1"), policy: Some(Policy::default()) },
-        Request::Push { release: release("b"), policy: None },
+        Request::Push {
+            release: release("m1"),
+            policy: Some(Policy::default()),
+            provenance: Default::default(),
+        },
+        Request::Push { release: release("b"), policy: None, provenance: Default::default() },
         Request::Rollback,
         Request::Restart,
         Request::Pause,

@@ -135,7 +135,7 @@ impl Lab {
     }
 
     pub(super) fn push(&mut self, name: &str) -> Reply {
-        self.ask(Request::Push { release: release(name), policy: None })
+        self.ask(Request::Push { release: release(name), policy: None, provenance: Default::default() })
     }
 
     /// Pushes what is accepted.

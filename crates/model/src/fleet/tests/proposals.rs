@@ -7,7 +7,7 @@ fn command(proposer: &str, sequence: u64, act: Act) -> Command {
 }
 
 fn push(name: &str) -> Act {
-    let request = Request::Push { release: release(name), policy: None };
+    let request = Request::Push { release: release(name), policy: None, provenance: Default::default() };
     Act::Ask { service: web(), by: by(""), request }
 }
 

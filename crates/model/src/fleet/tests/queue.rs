@@ -32,7 +32,21 @@ fn the_same_release_from_another_source_is_the_same() {
     let mut lab = Lab::serving(1);
     let active = lab.pushed("b");
     let moved = Release { source: "/elsewhere/b".into(), ..release("b") };
-    assert_eq!(lab.ask(Request::Push { release: moved, policy: None }), Reply::Joined(active));
+    assert_eq!(
+        lab.ask(Request::Push { release: moved, policy: None, provenance: Default::default() }),
+        Reply::Joined(active)
+    );
+}
+
+#[test]
+fn where_a_release_comes_from_is_kept_with_the_rollout_that_its_push_began() {
+    let mut lab = Lab::serving(1);
+    let said = |rev: &str| Provenance { git_rev: rev.into(), ..Provenance::default() };
+    let push = |rev| Request::Push { release: release("b"), policy: None, provenance: said(rev) };
+    let Reply::Accepted(active) = lab.ask(push("1a2b")) else { panic!("it was not begun") };
+    assert_eq!(lab.rollout(active).provenance, said("1a2b"));
+    assert_eq!(lab.ask(push("3c4d")), Reply::Joined(active));
+    assert_eq!(lab.rollout(active).provenance, said("1a2b"), "who joins adds nothing");
 }
 
 #[test]

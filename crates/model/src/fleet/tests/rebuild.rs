@@ -213,7 +213,7 @@ fn what_was_answered_before_is_answered_the_same_again() {
         act: Act::Ask {
             service: web(),
             by: by("ci"),
-            request: Request::Push { release: release("b"), policy: None },
+            request: Request::Push { release: release("b"), policy: None, provenance: Default::default() },
         },
     };
     let first = lab.send(&push);
@@ -252,7 +252,9 @@ fn a_host_whose_disk_is_gone_holds_nothing_and_its_name_may_be_given_to_another(
 #[test]
 fn a_cluster_gives_way_only_while_nothing_was_rolled_out_in_it_and_nothing_is_asked_of_it_afterwards() {
     let give_way = |why: &str| Act::GiveWay { to: "c1-x".parse().unwrap(), by: by(why) };
-    let push = |lab: &mut Lab| lab.ask(Request::Push { release: release("b"), policy: None });
+    let push = |lab: &mut Lab| {
+        lab.ask(Request::Push { release: release("b"), policy: None, provenance: Default::default() })
+    };
     let mut first = Lab::bare(3);
     assert_refused(&first.apply(give_way(" ")), "reason missing");
     // Whichever comes first in the log: the push is kept, or it was never accepted.
@@ -281,7 +283,7 @@ fn a_cluster_that_was_to_give_way_and_is_rebuilt_itself_takes_pushes_again() {
         Reply::Done
     );
     rebuilt(&mut lab);
-    let push = lab.ask(Request::Push { release: release("b"), policy: None });
+    let push = lab.ask(Request::Push { release: release("b"), policy: None, provenance: Default::default() });
     assert!(matches!(push, Reply::Accepted(_)), "{push:?}");
 }
 

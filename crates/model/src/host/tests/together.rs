@@ -88,7 +88,8 @@ impl World {
 
     /// Pushes the release, and lets its migration and the rollout end.
     fn push(&mut self, id: &str) {
-        let reply = self.ask(Request::Push { release: release(id), policy: None });
+        let reply =
+            self.ask(Request::Push { release: release(id), policy: None, provenance: Default::default() });
         assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
         let migrate = format!("migrate {id}");
         assert!(self.run_until(secs(10), |world| world.acts.contains(&migrate)), "{:?}", self.acts);

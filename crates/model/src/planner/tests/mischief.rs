@@ -95,7 +95,7 @@ impl Walk {
         let name = *self.chance.pick(&RELEASES);
         let verdict = *self.chance.pick(&[Verdict::Succeeded, Verdict::Failed, Verdict::Retry]);
         let request = match self.chance.below(22) {
-            0..=5 => Request::Push { release: release(name), policy: None },
+            0..=5 => Request::Push { release: release(name), policy: None, provenance: Default::default() },
             6 => Request::Rollback,
             7 => Request::Restart,
             8 => Request::Pause,

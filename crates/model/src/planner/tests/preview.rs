@@ -150,7 +150,7 @@ fn what_is_shown_then_happens() {
                     let shown = preview(&play.fleet, &play.sightings, now, &web, &release, None).unwrap();
                     assert!(before == play.fleet, "a preview changes nothing");
                     play.told.clear();
-                    let push = Request::Push { release, policy: None };
+                    let push = Request::Push { release, policy: None, provenance: Default::default() };
                     let Reply::Accepted(rollout) = play.ask(&web, push) else { panic!("not accepted") };
                     let until = now + std::time::Duration::from_secs(7200);
                     while play.fleet.services[&web].active.is_some() && play.now < until {

@@ -69,7 +69,7 @@ impl Leader {
     fn rolls(&mut self, name: &str) {
         let slots = u32::try_from(self.fleet.hosts.len() / 10).unwrap().max(1);
         let policy = Some(Policy { max_unavailable: slots.try_into().unwrap(), ..Policy::default() });
-        let request = Request::Push { release: release(name), policy };
+        let request = Request::Push { release: release(name), policy, provenance: Default::default() };
         self.apply("ci", Act::Ask { service: self.web.clone(), by: Default::default(), request });
         self.plan();
         for host in self.fleet.hosts.keys().cloned().collect::<Vec<_>>() {

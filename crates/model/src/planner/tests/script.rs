@@ -166,7 +166,10 @@ impl Script {
         for service in self.services.clone() {
             self.play.ask(&service, Request::SetPolicy { policy: policy.clone() });
             if let Some(name) = running {
-                self.play.ask(&service, Request::Push { release: release(name), policy: None });
+                self.play.ask(
+                    &service,
+                    Request::Push { release: release(name), policy: None, provenance: Default::default() },
+                );
                 self.advance(Duration::from_secs(3600), true);
             }
         }
@@ -353,7 +356,9 @@ fn set(policy: &mut Policy, option: &str) {
 
 fn request(words: &[&str]) -> Request {
     match *words {
-        ["push", name] => Request::Push { release: release(name), policy: None },
+        ["push", name] => {
+            Request::Push { release: release(name), policy: None, provenance: Default::default() }
+        }
         ["rollback"] => Request::Rollback,
         ["restart"] => Request::Restart,
         ["pause"] => Request::Pause,

@@ -28,7 +28,9 @@ fn play() -> (Play, HostId, ServiceName) {
 }
 
 fn pushed(play: &mut Play, web: &ServiceName) -> RolloutId {
-    match play.ask(web, Request::Push { release: release("r1"), policy: None }) {
+    match play
+        .ask(web, Request::Push { release: release("r1"), policy: None, provenance: Default::default() })
+    {
         Reply::Accepted(rollout) => rollout,
         reply => panic!("{reply:?}"),
     }

@@ -166,7 +166,7 @@ fn a_migration_is_granted_to_one_host_that_has_the_release() {
     let web = "web".parse().unwrap();
     assert_eq!(play.fleet.services[&web].policy.migrate, MigratePer::Host);
     let release = super::script::release("m2");
-    play.ask(&web, Request::Push { release: release.clone(), policy: None });
+    play.ask(&web, Request::Push { release: release.clone(), policy: None, provenance: Default::default() });
     for name in ["h1", "h2"] {
         says(&mut play, name, Report::Staged { release: release.id.clone() });
     }
