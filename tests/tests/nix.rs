@@ -74,6 +74,46 @@ async fn a_store_path_is_fetched_pinned_migrated_and_served() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_and_the_output_of_a_build_are_pushed_with_where_they_come_from() -> Result<()> {
+    let nixery = Nixery::new();
+    let mut stage = formed(&nixery, 1).await?;
+    let runs = nixery.path("runs");
+    let (first, second) = (nixery.offer(&recipe(&runs)?), nixery.offer(&recipe(&runs)?));
+    let policy = nixery.path("policy.toml");
+    fs::write(&policy, "soak = \"200ms\"\n")?;
+    let link = nixery.path("result");
+    std::os::unix::fs::symlink(&first, &link)?;
+    let mut push = tokio::process::Command::from(stage.fleet.cli());
+    push.arg("push").arg(&link).args(["--service", "web", "--wait", "--policy"]).arg(&policy);
+    push.args(["--git-rev", "1a2b3c4", "--ci-run", "https://ci.example.com/77", "--author", "ann"]);
+    let done = push.output().await?;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    stage.all_on(first.rsplit('/').next().context("a name")?).await?;
+
+    let built = format!(r#"[{{"drvPath":"/nix/store/x.drv","outputs":{{"out":"{second}"}}}}]"#);
+    let json = nixery.path("built.json");
+    fs::write(&json, built)?;
+    let mut push = tokio::process::Command::from(stage.fleet.cli());
+    push.args(["push", "-", "--service", "web", "--wait"]).stdin(fs::File::open(&json)?);
+    let done = push.output().await?;
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    stage.all_on(second.rsplit('/').next().context("a name")?).await?;
+
+    let of = |provenance: &v1::Provenance| provenance.git_rev.clone();
+    let history = stage.history_at(0).await?;
+    let revs: Vec<Option<String>> =
+        history.iter().map(|rollout| rollout.provenance.as_ref().map(of)).collect();
+    assert_eq!(revs.last(), Some(&Some("1a2b3c4".to_owned())));
+    let text = tokio::process::Command::from(stage.fleet.cli())
+        .args(["history", "--service", "web"])
+        .output()
+        .await?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(text.contains("from git 1a2b3c4 by ann, https://ci.example.com/77"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_fetched_is_rejected_at_the_push() -> Result<()> {
     let nixery = Nixery::new();
     let stage = formed(&nixery, 1).await?;
