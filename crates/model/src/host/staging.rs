@@ -81,17 +81,29 @@ impl Host {
         }
     }
 
+    /// The releases that are to be here: those that the fleet wants, and the one that this host is to come back with, which the store may have
+    /// lost.
+    fn wanted_here(&self) -> impl Iterator<Item = &Release> {
+        let assigned = self.assigned.iter().flat_map(|(_, assigned)| &assigned.stage);
+        let back = match &self.ledger.change {
+            Some(change) if change.phase.is_going() => None,
+            Some(change) => change.wanted(),
+            None => self.ledger.serving.as_ref().filter(|_| self.ledger.returning),
+        };
+        assigned.chain(back)
+    }
+
     /// The next release that is wanted, not here, and not waiting to be tried again.
     fn to_stage(&self, now: Timestamp) -> Option<&Release> {
         let staged = self.seen.staged.as_ref()?;
-        let wanted = &self.assigned.as_ref()?.1.stage;
         let ready = |id| self.staging.troubles.get(id).is_none_or(|trouble| trouble.again <= now);
-        wanted.iter().find(|release| !staged.contains(&release.id) && ready(&release.id))
+        self.wanted_here().find(|release| !staged.contains(&release.id) && ready(&release.id))
     }
 
     pub(super) fn stage(&mut self, now: Timestamp) {
-        if let Some((_, assigned)) = &self.assigned {
-            self.staging.troubles.retain(|id, _| assigned.stage.iter().any(|release| release.id == *id));
+        if self.assigned.is_some() {
+            let wanted: BTreeSet<_> = self.wanted_here().map(|release| release.id.clone()).collect();
+            self.staging.troubles.retain(|id, _| wanted.contains(id));
         }
         if self.calls.stage.is_out() || self.calls.collect.is_out() {
             return;

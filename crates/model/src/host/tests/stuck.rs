@@ -165,3 +165,23 @@ fn a_stuck_host_that_is_about_to_join_leaves_before_it_begins_anew() {
         assert_eq!(world.acts, ["leave", "stop"], "after {waits} ms");
     }
 }
+
+#[test]
+fn what_a_host_is_to_come_back_with_and_its_store_has_lost_is_fetched_again() {
+    let mut world = serving(HEADFUL, Some("a"));
+    world.behaves("b", Behaviour { exits: Some((Duration::from_millis(100), 7)), healthy: None, ..GOOD });
+    world.change(Some("a"), Some("b"));
+    world.assignment.stage.clear();
+    world.assign();
+    let started = |world: &World| world.acts.iter().any(|act| act == "start b");
+    assert!(world.run_until(secs(60), started), "{:?}", world.acts);
+    world.staged.remove(&release("a").id);
+    goes_back(&mut world, "in the middle of a change");
+    // After a reboot, without a word of the fleet.
+    let mut world = serving(HEADFUL, Some("a"));
+    world.cut_off = true;
+    world.staged.clear();
+    world.reboot();
+    let back = |world: &World| world.running() == Some("a");
+    assert!(world.run_until(secs(60), back), "after a reboot: {}", waits_for(&world));
+}
