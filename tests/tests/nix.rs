@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use api::v1;
 use demo::fleet::Programs;
 use nixery::{Nixery, Recipe};
-use tests::{PATIENCE, Stage, exit_of, next_of, policy, web};
+use tests::{PATIENCE, Stage, exit_of, next_of, policy, web, with_own_mounts};
 
 /// A fleet whose agents take store paths from the cache of this Nix.
 async fn formed(nixery: &Nixery, hosts: usize) -> Result<Stage> {
@@ -162,4 +162,52 @@ async fn how_far_staging_is_can_be_watched() -> Result<()> {
     let status = stage.all_on(&release).await?;
     assert_eq!(of(&status), None, "it is over");
     Ok(())
+}
+
+/// Fills a disk to the last byte.
+fn fill(file: &std::path::Path) -> Result<()> {
+    use std::io::Write as _;
+    let mut file = fs::File::create(file)?;
+    let block = vec![0_u8; 1 << 20];
+    while file.write_all(&block).is_ok() {}
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_in_the_middle_holds_the_rollout_in_staging_until_there_is_room() -> Result<()> {
+    let name = "a_disk_that_fills_up_in_the_middle_holds_the_rollout_in_staging_until_there_is_room";
+    with_own_mounts(name, async || {
+        let nixery = Nixery::new();
+        let disk = nixery.path("nix");
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=200m", "tmpfs"]).arg(&disk).status()?;
+        ensure!(mounted.success(), "mount ended with {mounted}");
+        fs::create_dir_all(nixery.store_dir())?;
+        let folder = nixery.path("cache");
+        let cache = caches::start(caches::Manner::Slow { folder, step: 100_000 });
+        let mut stage = formed_with(&nixery, 1, &cache).await?;
+        let path = nixery.offer(&Recipe { pad: 16, ..recipe(&nixery.path("runs"))? });
+        let push = stage.push(&path, policy()).await?;
+        let begun = |status: &v1::StatusResponse| {
+            web(status)
+                .and_then(|web| web.hosts.first()?.staging.as_ref())
+                .is_some_and(|staging| 0 < staging.bytes_done)
+        };
+        stage.fleet.wait_for("a part of it is here", PATIENCE, begun).await?;
+        let filler = disk.join("filler");
+        fill(&filler)?;
+        let says = |status: &v1::StatusResponse, words: &str| {
+            let trouble = web(status).and_then(|web| web.hosts.first()?.stage_trouble.clone());
+            trouble.is_some_and(|trouble| trouble.contains(words))
+        };
+        let full = |status: &v1::StatusResponse| says(status, "became full while it was fetched");
+        stage.fleet.wait_for("the host says that its disk became full", PATIENCE, full).await?;
+        let needs = |status: &v1::StatusResponse| says(status, "of free space");
+        stage.fleet.wait_for("the next attempt says what it needs", PATIENCE, needs).await?;
+        fs::remove_file(&filler)?;
+        let ended = stage.watch(&push).ended().await?;
+        assert_eq!(ended.exit_code, 0, "{ended:#?}");
+        Ok(())
+    })
+    .await
 }
