@@ -10,8 +10,8 @@ use demo::{
     load::{Load, LoadOptions},
     releases::Recipe,
 };
-use fakeaws::{Act, Fault, FaultKind, GroupOptions, TargetType};
-use tests::{OneDaemon, Stage, hold, policy, within};
+use fakeaws::{Act, Credentials, Fault, FaultKind, GroupOptions, TargetType};
+use tests::{OneDaemon, PATIENCE, Stage, hold, policy, within};
 
 /// Three instances behind an ALB that run release 1, and what was pushed.
 async fn serving() -> Result<(Cloud, Stage, v1::PushResponse)> {
@@ -113,6 +113,71 @@ async fn a_rollout_outlasts_an_api_that_throttles_fails_and_loses_answers() -> R
     let left = cloud.control.faults().await?;
     assert!(left.iter().all(|fault| fault.action.starts_with("ec2")), "each was met: {left:?}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_expire_hold_the_rollout_until_there_are_good_ones() -> Result<()> {
+    let (cloud, mut stage, _) = serving().await?;
+    let before = stage.pids().await?;
+    cloud.control.set_credentials(Credentials::Expired).await?;
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let push = stage.push(&source, policy()).await?;
+    let said = "the credentials have expired";
+    let what = "the hold says that they have expired";
+    stage
+        .wait_at(0, what, |status| hold(status, "staging").is_some_and(|hold| hold.text.contains(said)))
+        .await?;
+    assert_eq!(stage.pids().await?, before, "nothing was touched");
+    cloud.control.set_credentials(Credentials::Valid).await?;
+    let ended = stage.watch(&push).ended().await?;
+    assert_eq!(ended.exit_code, 0, "it goes on by itself: {ended:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_from_the_past_lose_no_request() -> Result<()> {
+    let (cloud, stage, _) = serving().await?;
+    cloud.reset_counters().await?;
+    let load = load(&cloud);
+    let stale = Fault::of("elasticloadbalancing:DescribeTargetHealth", FaultKind::Stale { ms: 1500 });
+    cloud.control.add_fault(&stale).await?;
+    stage.serve(&Recipe::good("release-2")).await?;
+    let totals = load.stop().await;
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    assert!(2 <= cloud.healthy_min().await?, "two of three serve at any time");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_that_are_killed_while_they_drain_and_join_go_on_and_lose_no_request() -> Result<()> {
+    let (cloud, mut stage, _) = serving().await?;
+    cloud.reset_counters().await?;
+    let load = load(&cloud);
+    let source = stage.release(&Recipe::good("release-2"))?;
+    let push = stage.push(&source, policy()).await?;
+    for phase in [v1::HostPhase::Draining, v1::HostPhase::Soaking] {
+        let status = stage
+            .fleet
+            .wait_for(&format!("a host is {phase:?}"), PATIENCE, |status| in_phase(status, phase).is_some())
+            .await?;
+        let host = in_phase(&status, phase).context("the host")?;
+        let number = stage.number(&host)?;
+        stage.fleet.kill(number)?;
+        stage.fleet.start(number)?;
+    }
+    let ended = stage.watch(&push).ended().await?;
+    let totals = load.stop().await;
+    assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}");
+    assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
+    assert!(2 <= cloud.healthy_min().await?, "two of three serve at any time");
+    Ok(())
+}
+
+/// A host that is in this step of its change.
+fn in_phase(status: &v1::StatusResponse, phase: v1::HostPhase) -> Option<String> {
+    let mut hosts = status.services.iter().flat_map(|service| &service.hosts);
+    let found = hosts.find(|host| host.change.as_ref().is_some_and(|change| change.phase() == phase));
+    found.map(|host| host.host.clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The clients of AWS, and the one way that every call goes.
 
+mod credentials;
 mod identity;
 mod inventory;
 mod sweep;
@@ -23,6 +24,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::timeout;
 
+use self::credentials::Kept;
 use crate::{Fleet, Group, pace::Bucket, permissions::Action, trouble::Trouble};
 
 /// Longest time for one call, from its first byte to its last. Nothing is retried within it.
@@ -55,18 +57,21 @@ impl Session {
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
         let limits = TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).operation_timeout(CALL_LIMIT);
+        let kept = Kept::new();
         let config = config
             .into_builder()
             .retry_config(RetryConfig::disabled())
             .timeout_config(limits.build())
+            .identity_cache(kept.clone())
             .build();
-        Self { config, api: Arc::new(Api { bucket: Mutex::default(), began: Instant::now() }) }
+        Self { config, api: Arc::new(Api { bucket: Mutex::default(), began: Instant::now(), kept }) }
     }
 
     /// With another allowance of calls: where all of AWS is a stand-in whose clocks are fast.
     #[must_use]
     pub fn paced_by(self, bucket: Bucket) -> Self {
-        Self { api: Arc::new(Api { bucket: Mutex::new(bucket), began: Instant::now() }), ..self }
+        let kept = self.api.kept.clone();
+        Self { api: Arc::new(Api { bucket: Mutex::new(bucket), began: Instant::now(), kept }), ..self }
     }
 
     /// The region that was found.
@@ -97,6 +102,8 @@ impl Session {
 struct Api {
     bucket: Mutex<Bucket>,
     began: Instant,
+    /// The credentials in use.
+    kept: Kept,
 }
 
 impl Api {
@@ -111,9 +118,15 @@ impl Api {
     {
         let turn = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.began.elapsed());
         tokio::time::sleep(turn.ok_or(Trouble::Paced)?).await;
-        let answer = timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| Err(SdkError::timeout_error("late")));
+        let answer = match timeout(CALL_LIMIT, call).await {
+            Ok(answer) => answer.map_err(|error| trouble(&error)),
+            Err(_) => Err(Trouble::Late),
+        };
         tracing::debug!(permission = action.permission(), worked = answer.is_ok(), "called AWS");
-        answer.map_err(|error| trouble(&error))
+        if answer.as_ref().is_err_and(Trouble::is_expired) {
+            self.kept.forget();
+        }
+        answer
     }
 }
 

@@ -143,6 +143,12 @@ impl Trouble {
         Fault::new(self.kind(), attempted, self.words(action))
     }
 
+    /// Whether AWS says that the credentials are no longer good.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if EXPIRED.contains(&code.as_str()))
+    }
+
     /// Whether AWS says that the target is none that the group has or takes.
     #[must_use]
     pub fn is_invalid_target(&self) -> bool {
