@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::{Programs, Service, Settings};
+use config::{Programs, Service, Settings, Store};
 use model::ServiceName;
 use ports::{fault::Chain, supervisor::Account};
 use supervisor::{
@@ -15,21 +15,30 @@ use supervisor::{
 #[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let cgroups = Delegation::find();
+    let releases = match &settings.store {
+        Store::Directory { .. } => &settings.agent.state_dir,
+        Store::Nix(nix) => &nix.store_dir,
+    };
     let of_service = |(name, service)| {
-        let mut found = about_service(name, service, &settings.agent.state_dir);
+        let mut found = about_service(name, service, releases);
         found.extend(about_limits(name, &service.programs, cgroups.as_ref()));
         found
     };
-    settings.services.iter().flat_map(of_service).collect()
+    let nix = match &settings.store {
+        Store::Directory { .. } => None,
+        Store::Nix(nix) => nixstore::obstacle(nix.nix_bin.as_deref()),
+    };
+    let nix = nix.map(|why| format!("store: no release can be staged or started: {why}"));
+    nix.into_iter().chain(settings.services.iter().flat_map(of_service)).collect()
 }
 
-fn about_service(name: &ServiceName, service: &Service, state_dir: &Path) -> Vec<String> {
+fn about_service(name: &ServiceName, service: &Service, releases: &Path) -> Vec<String> {
     let programs = &service.programs;
     let mut found = Vec::new();
     match account::resolve(programs.user.as_deref(), programs.group.as_deref()) {
         Ok(login) => {
             let account = login.as_ref().map(|login| &login.account);
-            found.extend(account.and_then(|account| reach(account, state_dir)));
+            found.extend(account.and_then(|account| reach(account, releases)));
             found.extend(limits::obstacle(&programs.limits, account));
         }
         Err(error) => found.push(Chain(&error).to_string()),
@@ -67,8 +76,8 @@ fn whose_processes_count(programs: &Programs) -> Option<String> {
 }
 
 /// Whether the account can reach releases at all. What is not made yet is made so that it can.
-fn reach(account: &Account, state_dir: &Path) -> Option<String> {
-    let there = state_dir.ancestors().find(|path| path.exists())?;
+fn reach(account: &Account, releases: &Path) -> Option<String> {
+    let there = releases.ancestors().find(|path| path.exists())?;
     let barrier = account::barrier(account, there)?;
     Some(format!("{barrier}; releases are below it, so let others enter it: chmod o+x"))
 }
@@ -109,6 +118,29 @@ mod tests {
         for (found, begin) in found.iter().zip(begins) {
             assert!(found.starts_with(&begin), "{found}");
         }
+    }
+
+    #[test]
+    fn where_releases_are_store_paths_nix_is_looked_for_and_the_state_directory_is_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let closed = folder.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut settings = settings(&closed.join("state"), "user = \"nobody\"");
+        settings.store = Store::Nix(config::NixStore {
+            keep_releases: 2,
+            substituters: None,
+            trusted_public_keys: None,
+            nix_bin: Some(folder.path().to_owned()),
+            store_dir: "/".into(),
+        });
+        let found = warnings(&settings);
+        let about_nix = format!(
+            "store: no release can be staged or started: there is no nix-store in {}: install Nix 2.8 or later, or set store.nix_bin",
+            folder.path().display()
+        );
+        assert!(found.iter().any(|text| text.starts_with(&about_nix)), "{found:?}");
+        assert!(!found.iter().any(|text| text.contains("releases are below it")), "{found:?}");
     }
 
     #[test]

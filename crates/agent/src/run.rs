@@ -99,8 +99,6 @@ pub async fn run(settings: Settings, asked: impl Future<Output = ()>) -> Result<
     let ends = Ends { failed, stop: stop.clone(), knocks: knocks.clone() };
     let aws = outside::open(&settings).await?;
     let parts = parts(settings.clone(), state, open_files, aws, ends)?;
-    let store = parts.store.clone();
-    tokio::spawn(async move { store.warn().await });
     let cell = Cell::new(parts);
     let (driver, forming) = Driver::open(cell.clone(), knocked)?;
     driver.resume().await?;

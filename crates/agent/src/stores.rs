@@ -6,10 +6,8 @@ use config::{NixStore, Store as Settings};
 use model::{Release, ReleaseId};
 use ports::{
     Fault, ReleaseStore,
-    fault::Chain,
     store::{NotARelease, Progress},
 };
-use tracing::warn;
 
 use crate::state::StateDir;
 
@@ -33,15 +31,6 @@ impl Stores {
                 directory::Store::open(state.releases(), *keep_releases).map(Self::Directory)
             }
             Settings::Nix(settings) => nixstore::Store::open(options(settings, state)).map(Self::Nix),
-        }
-    }
-
-    /// Says at once what would keep every release from being staged. The services that run do not need it, so the agent goes on.
-    pub async fn warn(&self) {
-        if let Self::Nix(store) = self
-            && let Err(fault) = store.check().await
-        {
-            warn!(error = %Chain(&fault), "no release can be staged or started");
         }
     }
 }

@@ -174,29 +174,54 @@ impl Nix {
 
     /// Where Nix is; it is new enough.
     async fn find(&self) -> Result<PathBuf, Trouble> {
-        let places = match &self.options.nix_bin {
-            Some(dir) => vec![dir.clone()],
-            None => {
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                std::env::split_paths(&path).chain(USUAL_PLACES.map(PathBuf::from)).collect()
-            }
-        };
-        let Some(dir) = places.iter().find(|dir| dir.join("nix-store").is_file()) else {
-            let looked = places.iter().map(|dir| dir.display().to_string()).collect();
-            return Err(Trouble::NixMissing { looked });
-        };
+        let dir = place(self.options.nix_bin.as_deref())?;
         let ask = Ask::store(Duration::from_secs(20)).args(["--version"]);
-        let said = self.run_in(dir, ask, &mut |line| Some(line.to_owned())).await;
-        let said = said.map_err(Trouble::nix("ask Nix for its version"))?;
-        match version(&said) {
-            Some(found) if found < OLDEST => {
-                let found = said.split_whitespace().last().unwrap_or_default().to_owned();
-                Err(Trouble::NixTooOld { program: dir.join("nix-store"), found })
-            }
-            // What cannot be read is newer than all that was known.
-            _ => Ok(dir.clone()),
-        }
+        let said = self.run_in(&dir, ask, &mut |line| Some(line.to_owned())).await;
+        judge(&dir, &said.map_err(Trouble::nix("ask Nix for its version"))?)?;
+        Ok(dir)
     }
+}
+
+/// The directory that Nix's programs are in.
+fn place(nix_bin: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let places: Vec<PathBuf> = match nix_bin {
+        Some(dir) => vec![dir.to_owned()],
+        None => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).chain(USUAL_PLACES.map(PathBuf::from)).collect()
+        }
+    };
+    let found = places.iter().find(|dir| dir.join("nix-store").is_file()).cloned();
+    found.ok_or_else(|| {
+        let looked = places.iter().map(|dir| dir.display().to_string()).collect();
+        Trouble::NixMissing { looked }
+    })
+}
+
+/// Whether what calls itself this is new enough.
+fn judge(dir: &Path, said: &str) -> Result<(), Trouble> {
+    match version(said) {
+        Some(found) if found < OLDEST => {
+            let found = said.split_whitespace().last().unwrap_or_default().to_owned();
+            Err(Trouble::NixTooOld { program: dir.join("nix-store"), found })
+        }
+        // What cannot be read is newer than all that was known.
+        _ => Ok(()),
+    }
+}
+
+/// Why no release can be staged or started with the Nix of this host, looked for as an agent would; nothing where it will do. Blocks until
+/// Nix has said its version.
+#[must_use]
+pub fn obstacle(nix_bin: Option<&Path>) -> Option<String> {
+    let checked = place(nix_bin).and_then(|dir| {
+        let program = dir.join("nix-store");
+        let said = std::process::Command::new(&program).arg("--version").stdin(Stdio::null()).output();
+        let said = said.map_err(|source| Failed::Run { program, source });
+        let said = said.map_err(Trouble::nix("ask Nix for its version"))?;
+        judge(&dir, &String::from_utf8_lossy(&said.stdout))
+    });
+    checked.err().map(|trouble| ports::fault::Chain(&trouble).to_string())
 }
 
 /// The directory around that of a store that is not the usual one.

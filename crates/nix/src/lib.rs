@@ -28,6 +28,8 @@ use ports::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
+pub use command::obstacle;
+
 use crate::{
     command::{Ask, Nix},
     path::StorePath,
@@ -113,15 +115,6 @@ impl Store {
         let roots = open().map_err(|trouble| trouble.into_fault(&attempted))?;
         let nix = Nix::new(options.clone());
         Ok(Self { inner: Arc::new(Inner { options, nix, roots, turn: Mutex::new(()) }) })
-    }
-
-    /// Whether there is a Nix here that can be used.
-    ///
-    /// # Errors
-    /// Why not, and what to do.
-    pub async fn check(&self) -> Result<(), Fault> {
-        let checked = self.inner.nix.answer(Ask::store(LOCAL).args(["--version"])).await;
-        checked.map(drop).map_err(|trouble| trouble.into_fault("look for Nix"))
     }
 }
 

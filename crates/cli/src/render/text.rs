@@ -45,9 +45,14 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
-/// Enough of a release's name to know it again.
+/// Enough of a release's name to know it again. A store path has its name and version behind a long hash.
 pub(crate) fn short(release: &ReleaseId) -> String {
+    const HASH: usize = 32;
     let text = release.as_str();
+    if let Some((hash, name)) = text.split_once('-').filter(|(hash, _)| hash.len() == HASH) {
+        let name: String = name.chars().take(20).collect();
+        return format!("{}-{name}", hash.chars().take(6).collect::<String>());
+    }
     let cut = text.char_indices().nth(12).map_or(text.len(), |(at, _)| at);
     text[..cut].to_owned()
 }
@@ -160,6 +165,15 @@ mod tests {
     fn times_are_those_of_utc() {
         assert_eq!(clock(WallTime(86_400_000 + 3_723_004)), "01:02:03.004");
         assert_eq!(date(WallTime(0)), "1970-01-01 00:00:00");
+    }
+
+    #[test]
+    fn a_release_is_known_by_the_beginning_of_its_hash_and_its_name() {
+        let shown = |id: &str| short(&id.parse().unwrap());
+        assert_eq!(shown("dir-0123456789abcdef"), "dir-01234567");
+        assert_eq!(shown("mxgjd2a4zyan9szh09sv6kyxp21zyv6h-web-1.2"), "mxgjd2-web-1.2");
+        let long = format!("mxgjd2a4zyan9szh09sv6kyxp21zyv6h-{}", "n".repeat(40));
+        assert_eq!(shown(&long), format!("mxgjd2-{}", "n".repeat(20)));
     }
 
     #[test]

@@ -207,7 +207,8 @@ async fn no_nix_and_an_old_one_are_told_with_what_to_do() {
     let (kind, text) = fault(&store, &path).await;
     assert_eq!(kind, FaultKind::Permanent, "{text}");
     assert_says(&text, &["there is no nix-store in", bin.to_str().unwrap(), "store.nix_bin"]);
-    store.check().await.expect_err("there is none");
+    let told = nixstore::obstacle(Some(&bin)).expect("there is none");
+    assert_says(&told, &["there is no nix-store in"]);
 
     let program = bin.join("nix-store");
     fs::write(&program, "#!/bin/sh\necho 'nix-store (Nix) 2.3.16'\n").unwrap();
@@ -215,6 +216,8 @@ async fn no_nix_and_an_old_one_are_told_with_what_to_do() {
     let (kind, text) = fault(&store, &path).await;
     assert_eq!(kind, FaultKind::Permanent, "{text}");
     assert_says(&text, &["is Nix 2.3.16", "2.8"]);
+    assert_says(&nixstore::obstacle(Some(&bin)).expect("it is too old"), &["is Nix 2.3.16"]);
+    assert_eq!(nixstore::obstacle(None), None, "the one that these tests run");
 }
 
 #[tokio::test]
