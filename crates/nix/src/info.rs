@@ -129,9 +129,21 @@ pub(crate) struct Plan {
     pub(crate) unknown: Vec<String>,
     /// How much the former is when it is here, in bytes.
     pub(crate) unpacked_bytes: u64,
+    /// What could not be downloaded to find that out: addresses of caches that gave no answer, and more.
+    pub(crate) silent: Vec<String>,
 }
 
 impl Plan {
+    /// Those of the caches that gave an answer.
+    pub(crate) fn answering(&self, caches: &[String]) -> Vec<String> {
+        let answers = |cache: &&String| {
+            let address = cache.split_once('?').map_or(cache.as_str(), |(address, _)| address);
+            let below = format!("{}/", address.trim_end_matches('/'));
+            !self.silent.iter().any(|silent| silent.starts_with(&below))
+        };
+        caches.iter().filter(answers).cloned().collect()
+    }
+
     /// Reads what was said.
     pub(crate) fn read(said: &[String]) -> Self {
         #[derive(Clone, Copy)]
@@ -154,12 +166,21 @@ impl Plan {
                 plan.unpacked_bytes = unpacked(line).unwrap_or(0);
             } else if line.contains("don't know how to build") {
                 list = List::Unknown;
+            } else if let Some(address) = not_downloaded(line) {
+                plan.silent.push(address.to_owned());
             } else {
                 list = List::None;
             }
         }
         plan
     }
+}
+
+/// What a line says could not be downloaded, and is not tried again.
+fn not_downloaded(line: &str) -> Option<&str> {
+    let (_, address) = line.split_once("unable to download '")?;
+    let (address, rest) = address.split_once('\'')?;
+    (!rest.contains("retrying")).then_some(address)
 }
 
 /// The second size of `these 2 paths will be fetched (8.00 MiB download, 9.00 MiB unpacked):`, in bytes.
@@ -173,8 +194,8 @@ fn unpacked(line: &str) -> Option<u64> {
         "TiB" => 1 << 40,
         _ => 1 << 20,
     };
-    // Two digits behind the point: what is left out is less than a hundredth of the unit.
-    Some(((number.parse::<f64>().ok()? + 0.01) * unit as f64) as u64)
+    // One digit behind the point, in newer ones: what is left out is less than a twentieth of the unit.
+    Some(((number.parse::<f64>().ok()? + 0.05) * unit as f64) as u64)
 }
 
 /// What a release has to say of itself, as `nix store ls --json -R PATH/bin` shows it: where the programs are, or where to look instead.

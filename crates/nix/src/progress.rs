@@ -81,9 +81,9 @@ impl Meter {
 /// A message without its colours, with its rank before it as Nix writes it elsewhere.
 fn text(value: &Value) -> Option<String> {
     let plain = |name: &str| value.get(name).and_then(Value::as_str).map(without_colours);
-    match plain("raw_msg") {
-        Some(error) => Some(format!("error: {error}")),
-        None => plain("msg"),
+    match (plain("raw_msg"), value.get("level").and_then(Value::as_u64)) {
+        (Some(error), Some(0)) => Some(format!("error: {error}")),
+        _ => plain("msg"),
     }
 }
 

@@ -99,11 +99,16 @@ impl Inner {
         progress: &Progress,
     ) -> Result<(), Trouble> {
         let link = self.roots.link(id);
+        let caches = self.answering(plan).await?;
         for last in [false, true] {
             let mut meter = Meter::new(plan.fetched.len() as u64, plan.unpacked_bytes);
             progress.tell(meter.now());
             let ask = Ask::store(FETCH).args(["--realise", path.as_str(), "--add-root"]).args([&link]);
             let ask = self.fetching(ask).args(["--log-format", "internal-json"]);
+            let ask = match &caches {
+                Some(caches) => ask.option("substituters", caches.join(" ")),
+                None => ask,
+            };
             let ran = self.nix.run(ask, |line| match meter.hear(line) {
                 Heard::Text(text) => Some(text),
                 Heard::Further(so_far) => {
@@ -126,6 +131,15 @@ impl Inner {
             }
         }
         unreachable!("the last try returns")
+    }
+
+    /// Which caches are worth asking, where some gave no answer a moment ago: each would be waited for once more. Nothing where all are.
+    async fn answering(&self, plan: &Plan) -> Result<Option<Vec<String>>, Trouble> {
+        if plan.silent.is_empty() || plan.fetched.is_empty() {
+            return Ok(None);
+        }
+        let caches = plan.answering(&self.settings().await?.caches);
+        Ok(Some(caches).filter(|caches| !caches.is_empty()))
     }
 
     /// With what every call has that may ask a cache.

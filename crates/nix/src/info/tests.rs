@@ -68,8 +68,24 @@ warning: something
     let newer = Plan::read(&lines(
         "this path will be fetched (0.00 KiB download, 1.50 GiB unpacked):\n  /nix/store/a",
     ));
-    assert!((3 << 29..(3 << 29) + (1 << 25)).contains(&newer.unpacked_bytes), "{}", newer.unpacked_bytes);
+    assert!((3 << 29..(3 << 29) + (1 << 26)).contains(&newer.unpacked_bytes), "{}", newer.unpacked_bytes);
     assert_eq!(Plan::read(&[]), Plan::default());
+}
+
+#[test]
+fn caches_that_gave_no_answer_are_left_out() {
+    let said =
+        "warning: error: unable to download 'http://a:1/nix-cache-info': Timeout (28); retrying in 3 ms
+warning: unable to download 'http://b:1/x/nix-cache-info': Timeout (28)
+this path will be fetched (0.00 MiB download, 0.00 MiB unpacked):
+  /nix/store/a";
+    let plan = Plan::read(&lines(said));
+    assert_eq!(
+        (plan.silent.as_slice(), plan.fetched.len()),
+        (&["http://b:1/x/nix-cache-info".to_owned()][..], 1)
+    );
+    let caches = lines("http://a:1\nhttp://b:1/x/?priority=1\nhttp://b:1/xy\nfile:///c");
+    assert_eq!(plan.answering(&caches), lines("http://a:1\nhttp://b:1/xy\nfile:///c"));
 }
 
 #[test]

@@ -5,6 +5,10 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -23,15 +27,23 @@ pub(crate) enum Manner {
 
 /// Starts a cache; returns its address.
 pub(crate) fn start(manner: Manner) -> String {
+    start_counting(manner).0
+}
+
+/// Starts a cache; returns its address, and how many connections it was asked for.
+pub(crate) fn start_counting(manner: Manner) -> (String, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::Relaxed);
             let manner = manner.clone();
             thread::spawn(move || answer(stream, &manner));
         }
     });
-    format!("http://{address}")
+    (format!("http://{address}"), count)
 }
 
 /// An address at which nobody listens.

@@ -172,6 +172,18 @@ async fn a_cache_that_refuses_and_one_that_is_dark_are_named() {
 }
 
 #[tokio::test]
+async fn one_dark_cache_of_two_is_waited_for_once() {
+    let nixery = Nixery::new();
+    let path = nixery.offer(&Recipe::default());
+    let (dark, asked) = caches::start_counting(Manner::Dark);
+    let both = vec![dark, nixery.cache()];
+    let store = with(&nixery, |options| options.substituters = Some(both));
+    store.stage(&release(&path), &Progress::unheard()).await.expect("the second cache has it");
+    let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(asked <= 2, "the dark one was asked {asked} times: once, and once more, is what planning takes");
+}
+
+#[tokio::test]
 async fn a_cache_that_goes_dark_in_the_middle_is_given_up_and_the_next_attempt_works() {
     let nixery = Nixery::new();
     let path = nixery.offer(&Recipe { pad: 4, ..Recipe::default() });
