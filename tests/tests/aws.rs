@@ -1,6 +1,6 @@
 //! Agents that have AWS in them, against a stand-in for it: found by tags, rolled behind an ALB that carries requests.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use api::v1;
@@ -12,6 +12,10 @@ use demo::{
 };
 use fakeaws::{Act, Credentials, Fault, FaultKind, GroupOptions, TargetType};
 use tests::{OneDaemon, PATIENCE, Stage, hold, policy, within};
+
+/// What all calls of one agent share, as the guide says: so many a second, and so many at once after a rest.
+const CALLS_PER_SECOND: u32 = 5;
+const BURST: u32 = 20;
 
 /// Three instances behind an ALB that run release 1, and what was pushed.
 async fn serving() -> Result<(Cloud, Stage, v1::PushResponse)> {
@@ -39,6 +43,7 @@ async fn instances_find_each_other_by_tags_and_roll_behind_an_alb_without_a_fail
     assert_eq!(ids, hosts, "each is a target by its instance id");
     cloud.reset_counters().await?;
     cloud.control.reset_calls().await?;
+    let began = Instant::now();
     let load = load(&cloud);
     let source = stage.release(&Recipe::good("release-2"))?;
     let push = stage.push(&source, policy()).await?;
@@ -46,19 +51,28 @@ async fn instances_find_each_other_by_tags_and_roll_behind_an_alb_without_a_fail
     let ended = stage.watch(&push).ended().await?;
     stage.all_on(&release).await?;
     let totals = load.stop().await;
+    let calls = cloud.control.calls().await?;
+    let took = began.elapsed();
     assert_eq!((ended.outcome(), ended.exit_code), (v1::Outcome::Completed, 0), "{ended:#?}");
     assert_eq!((totals.failed, &totals.reasons), (0, &Default::default()));
     assert!(totals.releases.contains_key(&release), "{totals:#?}");
     let counters = cloud.counters().await?;
     assert_eq!(counters.failed(), 0, "{counters:?}");
     assert!(2 <= cloud.healthy_min().await?, "two of three serve at any time");
-    let calls = cloud.control.calls().await?;
     for action in ["RegisterTargets", "DeregisterTargets"] {
         let of = |count: &&fakeaws::CallCount| count.action == format!("elasticloadbalancing:{action}");
         let counts: Vec<u64> = calls.iter().filter(of).map(|count| count.calls).collect();
         assert_eq!(counts, [1, 1, 1], "each host makes {action} once: {calls:#?}");
     }
-    println!("calls of the rollout: {calls:#?}");
+    // What one agent may make in this time, whatever waits for what.
+    let seconds = took.as_secs() + 1;
+    let most = u64::from(BURST) + u64::from(CALLS_PER_SECOND) * seconds;
+    for host in &ids {
+        let own = calls.iter().filter(|count| count.caller == *host && !count.action.starts_with("imds:"));
+        let own: u64 = own.map(|count| count.calls).sum();
+        println!("{host} made {own} calls in {seconds} s");
+        assert!(own <= most, "{host} made {own} calls in {seconds} s");
+    }
     Ok(())
 }
 

@@ -83,3 +83,20 @@ fn what_nobody_heard_is_no_word_against_the_service() {
     assert!(matches!(seen::readiness(&process(false, true)), Err(Miss::Unasked(_))));
     assert_eq!(seen::readiness(&process(true, true)), Ok(()));
 }
+
+#[tokio::test]
+async fn a_release_is_not_fetched_while_the_balancer_cannot_be_used() {
+    let target = Target { host: "h1".parse().unwrap(), address: ([127, 0, 0, 1], 8080).into() };
+    let balancer = FakeBalancer::new();
+    let world = World { balancer: Some((balancer.clone(), target)), ..world(Readiness::Up, None) };
+    let release = Release { id: "a".parse().unwrap(), source: "a".into(), migrates: false };
+    world.store.offer(&release);
+    let stage = || world.perform(Effect::Stage { ticket: Ticket(1), release: release.clone() });
+    balancer.outage(Some(ports::FaultKind::Permanent));
+    let Some(Event::StageEnded { result: Err(fault), .. }) = stage().await else { panic!("it was staged") };
+    assert!(fault.text.starts_with("the balancer cannot be used: "), "{fault:?}");
+    assert_eq!(world.store.calls(), [], "nothing was fetched");
+    balancer.outage(None);
+    let Some(Event::StageEnded { result, .. }) = stage().await else { panic!("another answer") };
+    assert_eq!(result, Ok(()));
+}
