@@ -7,13 +7,30 @@ mod caches;
 #[allow(dead_code)]
 mod nixery;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, ops::Deref};
 
 use anyhow::{Context, Result, ensure};
 use api::v1;
-use demo::fleet::Programs;
+use demo::{fleet::Programs, reaper};
 use nixery::{Nixery, Recipe};
 use tests::{PATIENCE, Stage, exit_of, next_of, policy, web, with_own_mounts};
+
+/// A Nix whose releases run nowhere when the test is over: their processes work in its store, which the stage does not know. It is to be made
+/// before the stage, which ends agents and keepers.
+struct Home(Nixery);
+
+impl Deref for Home {
+    type Target = Nixery;
+    fn deref(&self) -> &Nixery {
+        &self.0
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        reaper::kill_of(&self.0.path(""));
+    }
+}
 
 /// A fleet whose agents take store paths from the cache of this Nix.
 async fn formed(nixery: &Nixery, hosts: usize) -> Result<Stage> {
@@ -52,7 +69,7 @@ fn recipe(runs: &std::path::Path) -> Result<Recipe> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_path_is_fetched_pinned_migrated_and_served() -> Result<()> {
-    let nixery = Nixery::new();
+    let nixery = Home(Nixery::new());
     let mut stage = formed(&nixery, 2).await?;
     let runs = nixery.path("runs");
     let first = nixery.offer(&recipe(&runs)?);
@@ -75,7 +92,7 @@ async fn a_store_path_is_fetched_pinned_migrated_and_served() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_and_the_output_of_a_build_are_pushed_with_where_they_come_from() -> Result<()> {
-    let nixery = Nixery::new();
+    let nixery = Home(Nixery::new());
     let mut stage = formed(&nixery, 1).await?;
     let runs = nixery.path("runs");
     let (first, second) = (nixery.offer(&recipe(&runs)?), nixery.offer(&recipe(&runs)?));
@@ -115,7 +132,7 @@ async fn a_link_and_the_output_of_a_build_are_pushed_with_where_they_come_from()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_fetched_is_rejected_at_the_push() -> Result<()> {
-    let nixery = Nixery::new();
+    let nixery = Home(Nixery::new());
     let stage = formed(&nixery, 1).await?;
     let none = format!("{}/00000000000000000000000000000000-none", nixery.store_dir().display());
     for (source, words, next) in [
@@ -132,7 +149,7 @@ async fn what_cannot_be_fetched_is_rejected_at_the_push() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_far_staging_is_can_be_watched() -> Result<()> {
-    let nixery = Nixery::new();
+    let nixery = Home(Nixery::new());
     let folder = nixery.path("cache");
     let cache = caches::start(caches::Manner::Slow { folder, step: 100_000 });
     let mut stage = formed_with(&nixery, 1, &cache).await?;
@@ -177,7 +194,7 @@ fn fill(file: &std::path::Path) -> Result<()> {
 async fn a_disk_that_fills_up_in_the_middle_holds_the_rollout_in_staging_until_there_is_room() -> Result<()> {
     let name = "a_disk_that_fills_up_in_the_middle_holds_the_rollout_in_staging_until_there_is_room";
     with_own_mounts(name, async || {
-        let nixery = Nixery::new();
+        let nixery = Home(Nixery::new());
         let disk = nixery.path("nix");
         let mut mount = std::process::Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", "size=200m", "tmpfs"]).arg(&disk).status()?;
