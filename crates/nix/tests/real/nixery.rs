@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -48,6 +48,20 @@ pub(crate) struct Nixery {
     pub(crate) key: String,
 }
 
+/// What is in a store is read-only, and is not removed then but by root; a disk that was mounted there is in the way as well.
+impl Drop for Nixery {
+    fn drop(&mut self) {
+        let nix = self.path("nix");
+        let quiet = |program: &str, option: &str| {
+            let mut command = Command::new(program);
+            command.args(option.split(' ')).arg(&nix).stdout(Stdio::null()).stderr(Stdio::null());
+            let _ = command.status();
+        };
+        quiet("umount", "--lazy");
+        quiet("chmod", "-R u+w");
+    }
+}
+
 impl Nixery {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("deployinator-nix-").tempdir().expect("a directory");
@@ -55,9 +69,9 @@ impl Nixery {
             fs::create_dir_all(dir.path().join(below)).expect("the test's own directory");
         }
         fs::write(dir.path().join("release.nix"), RELEASE).expect("the test's own file");
-        let world = Self { dir, made: AtomicUsize::new(0), key: String::new() };
-        let key = world.new_key("cache-1");
-        Self { key, ..world }
+        let mut nixery = Self { dir, made: AtomicUsize::new(0), key: String::new() };
+        nixery.key = nixery.new_key("cache-1");
+        nixery
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
