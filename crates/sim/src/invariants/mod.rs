@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use model::{
     Fence, Release,
-    fleet::{Act, Command, Fleet, Reply, Report},
+    fleet::{Act, Command, Fleet, Reply},
 };
 
 use crate::{
@@ -46,7 +46,6 @@ pub(crate) struct Invariants {
     overridden: overridden::Overridden,
     capacity: p01_capacity::Capacity,
     pub(crate) migrate_once: p02_migrate_once::MigrateOnce,
-    order: p04_order::Order,
     failed: p06_failed_stays_failed::FailedStaysFailed,
     waits: p10_reasons::Waits,
     acknowledged: p11_acknowledged::Acknowledged,
@@ -59,7 +58,6 @@ impl Invariants {
             overridden: overridden::Overridden::default(),
             capacity: p01_capacity::Capacity::new(scenario.services.len()),
             migrate_once: p02_migrate_once::MigrateOnce::default(),
-            order: p04_order::Order::default(),
             failed: p06_failed_stays_failed::FailedStaysFailed::default(),
             waits: p10_reasons::Waits::default(),
             acknowledged: p11_acknowledged::Acknowledged::default(),
@@ -126,15 +124,9 @@ impl Invariants {
         self.migrate_once.starts(world, host, service, release)
     }
 
-    /// A host machine reports.
-    pub(crate) fn reports(
-        &mut self,
-        world: &World,
-        host: HostNo,
-        service: ServiceNo,
-        report: &Report,
-    ) -> Verdict {
-        self.order.reports(world, host, service, report)
+    /// A change has ended on a host, which has just written it down.
+    pub(crate) fn ends(&self, world: &World, host: HostNo, service: ServiceNo, fence: Fence) -> Verdict {
+        p04_order::ends(world, host, service, fence)
     }
 
     /// A leader has planned.

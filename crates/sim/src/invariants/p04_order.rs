@@ -1,8 +1,6 @@
 //! P4 order on the host: leave and drain before stop; probe before join; in service and soaked before the slot passes on. It is what the users
 //! see: as long as a balancer sends requests to a host, or has sent some that are not answered, its process is not stopped by us.
 
-use std::collections::BTreeSet;
-
 use model::{
     Fence,
     fleet::Report,
@@ -11,13 +9,6 @@ use model::{
 
 use super::Verdict;
 use crate::{HostNo, ServiceNo, scenario::ms, world::World};
-
-/// What it remembers.
-#[derive(Default)]
-pub(crate) struct Order {
-    /// Changes whose end was looked at.
-    ended: BTreeSet<(HostNo, ServiceNo, Fence)>,
-}
 
 /// A process is about to be told to stop.
 pub(crate) fn stops(world: &World, host: HostNo, service: ServiceNo) -> Verdict {
@@ -53,42 +44,34 @@ pub(crate) fn joins(world: &World, host: HostNo, service: ServiceNo) -> Verdict 
     Ok(())
 }
 
-impl Order {
-    /// A host machine reports: at the end of a change it has been in service for as long as it must.
-    pub(crate) fn reports(
-        &mut self,
-        world: &World,
-        host: HostNo,
-        service: ServiceNo,
-        report: &Report,
-    ) -> Verdict {
-        let Report::Changed { fence } = report else { return Ok(()) };
-        if !self.ended.insert((host, service, *fence)) {
-            return Ok(());
-        }
-        let spec = world.scenario.service(service);
-        let ledger = &world.hosts[host].disks[service].ledger;
-        let Some(serving) = &ledger.serving else { return Ok(()) };
-        let Some(process) = world.hosts[host].keepers[service].process() else { return Ok(()) };
-        if process.release != serving.id || !spec.headful {
-            return Ok(());
-        }
-        // Clocks run a little fast or slow, and policies change.
-        let soak = spec.policies.iter().map(|policy| ms(policy.soak)).min().unwrap_or_default() * 9 / 10;
-        let balancer = &world.balancers[service];
-        let target = &balancer.targets[host];
-        // Asked at the end of the soak, the balancer still told of the time before the host had left: nobody could know better.
-        let told_of = world.at.saturating_sub(balancer.stale + 2 * world.scenario.noise.call);
-        if 0 < balancer.stale && told_of <= target.left {
-            return Ok(());
-        }
-        let first = target.first_in_service;
-        if first.is_none_or(|first| world.at < first + soak) {
-            let since =
-                first.map_or_else(|| "never".to_owned(), |first| format!("for {} ms", world.at - first));
-            let text = format!("h{host} gives its slot back, and was in service {since} of {soak} ms");
-            return Err(("P4", text));
-        }
-        Ok(())
+/// A change has ended on a host, as it has just written down: where it came through, it has been in service for as long as it must. It may
+/// tell of it much later.
+pub(crate) fn ends(world: &World, host: HostNo, service: ServiceNo, fence: Fence) -> Verdict {
+    let ledger = &world.hosts[host].disks[service].ledger;
+    let changed = |report: &Report| matches!(report, Report::Changed { fence: of } if *of == fence);
+    if !ledger.reports.iter().any(|unanswered| changed(&unanswered.report)) {
+        return Ok(());
     }
+    let spec = world.scenario.service(service);
+    let Some(serving) = &ledger.serving else { return Ok(()) };
+    let Some(process) = world.hosts[host].keepers[service].process() else { return Ok(()) };
+    if process.release != serving.id || !spec.headful {
+        return Ok(());
+    }
+    // Clocks run a little fast or slow, and policies change.
+    let soak = spec.policies.iter().map(|policy| ms(policy.soak)).min().unwrap_or_default() * 9 / 10;
+    let balancer = &world.balancers[service];
+    let target = &balancer.targets[host];
+    // Asked at the end of the soak, the balancer still told of the time before the host had left: nobody could know better.
+    let told_of = world.at.saturating_sub(balancer.stale + 2 * world.scenario.noise.call);
+    if 0 < balancer.stale && told_of <= target.left {
+        return Ok(());
+    }
+    let first = target.first_in_service;
+    if first.is_none_or(|first| world.at < first + soak) {
+        let since = first.map_or_else(|| "never".to_owned(), |first| format!("for {} ms", world.at - first));
+        let text = format!("h{host} gives its slot back, and was in service {since} of {soak} ms");
+        return Err(("P4", text));
+    }
+    Ok(())
 }

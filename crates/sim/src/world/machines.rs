@@ -88,13 +88,17 @@ impl World {
                 }
                 let here = &mut self.hosts[host].disks[service].ledger;
                 let begins = here.change.is_none() && ledger.change.is_some();
-                let ends = here.change.is_some() && ledger.change.is_none();
+                let ends =
+                    here.change.as_ref().map(|change| change.fence).filter(|_| ledger.change.is_none());
                 *here = *ledger;
                 let wants = self.hosts[host].disks[service].ledger.serving.as_ref();
                 let runs = self.hosts[host].keepers[service].process().map(|process| &process.release);
                 // What is not there at the end of its change has to come back in its time.
-                if ends && wants.map(|release| &release.id) != runs {
+                if ends.is_some() && wants.map(|release| &release.id) != runs {
                     self.hosts[host].disturbed = self.at;
+                }
+                if let Some(fence) = ends {
+                    self.watch(|invariants, world| invariants.ends(world, host, service, fence));
                 }
                 if begins {
                     self.amid(host, service, Work::Change);
@@ -102,7 +106,6 @@ impl World {
             }
             Effect::Log(text) => self.told(|| format!("h{host} {service} logs: {text}")),
             Effect::Propose { id, report } => {
-                self.watch(|invariants, world| invariants.reports(world, host, service, &report));
                 let act = self.report(host, service, report);
                 self.submit(host, From::Machine { service, id }, act);
             }
