@@ -350,8 +350,9 @@ impl Scene<'_> {
     }
 
     /// Who is let in again during a roll back takes part in it, if it serves what is taken back: else that would be said to be
-    /// rolled back (P12) while it serves. So does who is in mid-step: it may end there.
-    fn goes_back_too(&mut self, host: &HostId) {
+    /// rolled back (P12) while it serves. So does who is in mid-step: it may end there. And so does who turns out to serve it, as its slot
+    /// was broken in mid-step.
+    pub(super) fn goes_back_too(&mut self, host: &HostId) {
         let Some(rollout) = self.service.active() else { return };
         let takes_part = rollout.parts.get(host).is_some_and(|part| part.state != PartState::Dropped);
         if takes_part || !matches!(rollout.kind, RolloutKind::RollbackOf { .. }) {

@@ -91,6 +91,7 @@ impl Scene<'_> {
             self.set_part(active, host, PartState::Changing);
             self.turn_again(active, host);
         }
+        self.goes_back_too(host);
         self.already_there(host);
         Ok(())
     }

@@ -291,6 +291,21 @@ fn a_broken_slot_lets_a_roll_back_try_again() {
 }
 
 #[test]
+fn who_turns_out_to_serve_what_is_taken_back_goes_back_too() {
+    // The slot of `h2` is broken in mid-step: the fleet takes it for where it was, and it goes on to the end.
+    let (mut lab, rollout) = failing(policy(2));
+    lab.ask(Request::BreakSlot { host: h(2) });
+    lab.grant(3).unwrap();
+    lab.begins(3);
+    lab.fails(3);
+    let by = rolling_back(&lab, rollout);
+    assert!(!lab.rollout(by).parts.contains_key(&h(2)), "it is where it was, as far as is known");
+    lab.report(2, Report::Runs { release: Some(release("b")) });
+    assert_eq!(lab.part(by, 2), PartState::Pending);
+    assert_no(&lab.step(Step::Complete { rollout: by }), "host not free");
+}
+
+#[test]
 fn hosts_that_are_to_run_nothing_spend_no_budget() {
     let mut lab = Lab::bare(4);
     let rollout = lab.staged("a");
