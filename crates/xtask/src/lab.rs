@@ -1,0 +1,110 @@
+//! `cargo lab`: fleets of hosts with networks, disks and processes of their own, on real Nix and a cloud that answers as AWS does.
+//!
+//! Each scenario is a test of the binary `lab`, and has namespaces of its own for its network, its processes and its mounts: whatever it
+//! starts ends with it, and nothing that it sends leaves it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::{build, setup, shell::Shell};
+
+/// The test binary with the scenarios.
+const SCENARIOS: &str = "lab";
+/// So many lines of what a scenario said are shown when it failed.
+const TAIL_LINES: usize = 300;
+/// What a line of figures begins with.
+const FIGURES: &str = "figures: ";
+
+/// Which scenarios are run.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Run only the scenarios with this in their name; can be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// List the scenarios and run none.
+    #[arg(long)]
+    list: bool,
+    /// Run all of this so many times in a row.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u32,
+    /// Show what the scenarios say while they run.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// Runs the scenarios asked for, and says how each went, with its figures.
+pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
+    if !options.list {
+        ensure!(is_root(), "a lab makes network namespaces, which only root may: run `cargo lab` as root");
+        setup::ensure("lab")?;
+    }
+    eprintln!("lab: building with the clients of AWS; the first time takes ten minutes and 9 GB of memory");
+    let Some(binary) = build(shell)? else { return Ok(ExitCode::FAILURE) };
+    let names: Vec<String> = scenarios(&binary)?;
+    let asked = |name: &String| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
+    let names: Vec<String> = names.into_iter().filter(asked).collect();
+    ensure!(!names.is_empty(), "no scenario has {} in its name", options.only.join(" or "));
+    if options.list {
+        names.iter().for_each(|name| println!("{name}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let began = Instant::now();
+    for _ in 0..options.times {
+        for name in &names {
+            if !run(shell, &binary, name)? {
+                println!("lab: FAILED in {name}; this runs it again: cargo lab --only {name}");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    println!("lab: ok, {} scenarios in {}", names.len() * options.times as usize, seconds(began.elapsed()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
+    let began = Instant::now();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--propagation", "private", "--ipc", "--pid", "--fork", "--kill-child"]);
+    command.args(["--mount-proc", "--"]).arg(binary).args(["--exact", name, "--nocapture"]);
+    command.env("RUST_BACKTRACE", "0").current_dir(shell.root()).stdin(Stdio::null());
+    let ran = shell.run(command)?;
+    let (verdict, took) = (if ran.succeeded { "ok" } else { "FAILED" }, seconds(began.elapsed()));
+    let figures: Vec<&str> = ran.output.lines().filter_map(|line| line.strip_prefix(FIGURES)).collect();
+    if !ran.succeeded {
+        let lines: Vec<&str> = ran.unseen.lines().collect();
+        println!("{}", lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"));
+    }
+    println!("{name} … {verdict} ({took})");
+    figures.iter().for_each(|line| println!("    {line}"));
+    Ok(ran.succeeded)
+}
+
+/// Builds the agent with AWS in it, and what the scenarios start, in one go with them, so that nothing is built twice; nothing when cargo
+/// has already said why not.
+fn build(shell: &Shell) -> Result<Option<PathBuf>> {
+    let mut command = shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
+    command.args(["--features", "agent/aws,tests/lab"]);
+    build::built(command, SCENARIOS)
+}
+
+fn scenarios(binary: &PathBuf) -> Result<Vec<String>> {
+    let output = Command::new(binary).args(["--list", "--format", "terse"]).output();
+    let output = output.with_context(|| format!("start {}", binary.display()))?;
+    let listed = String::from_utf8_lossy(&output.stdout);
+    Ok(listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+fn is_root() -> bool {
+    let said = Command::new("id").arg("-u").output();
+    said.is_ok_and(|said| said.stdout.trim_ascii() == b"0")
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
