@@ -12,6 +12,7 @@ mod demo;
 mod dependencies;
 mod fix;
 mod house;
+mod lab;
 mod layers;
 mod metadata;
 mod mutants;
@@ -54,6 +55,8 @@ enum Task {
     },
     /// Plant bugs in a copy of what the simulator runs, one at a time, and say how many seeds it took to find each.
     Mutants(mutants::Options),
+    /// Run a fleet of hosts with networks and disks of their own, on real Nix and a cloud that answers as AWS does. Needs root.
+    Lab(lab::Options),
     /// Change `model` in one place at a time, and say which changes its own tests do not notice.
     Survivors(survivors::Options),
     /// Run the tests that need Nix.
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Task::Fix => Shell::new(true).and_then(|shell| fix::fix(&shell)),
         Task::Soak(options) => Shell::new(false).and_then(|shell| soak::soak(&shell, &options)),
         Task::Sim { args } => Shell::new(true).and_then(|shell| sim::sim(&shell, &args)),
+        Task::Lab(options) => Shell::new(options.verbose).and_then(|shell| lab::lab(&shell, &options)),
         Task::Mutants(options) => Shell::new(true).and_then(|shell| mutants::mutants(&shell, &options)),
         Task::Survivors(options) => Shell::new(true).and_then(|shell| survivors::survivors(&shell, &options)),
         Task::Nix => Shell::new(true).and_then(|shell| nix::nix(&shell)),

@@ -1,5 +1,5 @@
-//! `cargo xtask setup`: installs what some tests need besides Rust, by name, and says what it installs. Nothing is installed by any other
-//! command.
+//! `cargo xtask setup`: installs what some tests need besides Rust, by name, and says what it installs. Nothing else is installed by any other
+//! command, and these are the only ones that do it: `cargo xtask setup` and `cargo lab`.
 
 use std::{
     path::PathBuf,
@@ -29,12 +29,20 @@ struct Part {
     programs: &'static [&'static str],
 }
 
-const PARTS: [Part; 1] = [Part {
-    name: "nix",
-    about: "Nix, for the tests of releases that are store paths (`cargo xtask nix`)",
-    packages: &["nix-bin"],
-    programs: &["nix", "nix-store", "nix-build", "nix-daemon"],
-}];
+const PARTS: [Part; 2] = [
+    Part {
+        name: "nix",
+        about: "Nix, for the tests of releases that are store paths (`cargo xtask nix`)",
+        packages: &["nix-bin"],
+        programs: &["nix", "nix-store", "nix-build", "nix-daemon"],
+    },
+    Part {
+        name: "lab",
+        about: "Nix, and what makes hosts and networks of namespaces (`cargo lab`)",
+        packages: &["nix-bin", "iproute2", "nftables", "util-linux"],
+        programs: &["nix", "nix-store", "nix-build", "ip", "nft", "unshare", "nsenter"],
+    },
+];
 
 /// Installs what is missing.
 pub(crate) fn setup(options: &Options) -> Result<ExitCode> {
@@ -63,6 +71,15 @@ pub(crate) fn setup(options: &Options) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what is missing of a part, and says so.
+pub(crate) fn ensure(name: &str) -> Result<()> {
+    let here = PARTS.iter().find(|part| part.name == name).is_some_and(|part| missing(part.programs).is_empty());
+    if here {
+        return Ok(());
+    }
+    setup(&Options { part: Some(name.to_owned()), list: false }).map(drop)
 }
 
 /// Which of these programs are not on the path.
