@@ -147,7 +147,7 @@ insecure = true
 [inventory]
 kind = "ec2"
 tags = {{ "{TAG}" = "lab" }}
-poll = "1s"
+poll = "5s"
 
 [store]
 kind = "nix"
@@ -192,7 +192,8 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
         let all = self.hosts.len();
         self.wait("all hosts are in the cluster", async |lab: &Self| {
             let status = lab.status().await?;
-            Ok(status["hosts"].as_array().is_some_and(|hosts| hosts.len() == all))
+            let web = &status["services"][0];
+            Ok(web["hosts"].as_array().is_some_and(|hosts| hosts.len() == all))
         })
         .await
     }
@@ -253,7 +254,7 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     /// Nobody answers.
     pub(crate) async fn status(&self) -> Result<Value> {
         let said = self.ask(&["status", "--output", "json"]).await?;
-        ensure!(said.status.success(), "status: {}", String::from_utf8_lossy(&said.stderr));
+        ensure!(said.status.success(), "status: {}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         serde_json::from_slice(&said.stdout).context("read the status")
     }
 
