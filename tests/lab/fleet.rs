@@ -231,8 +231,8 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     ///
     /// # Errors
     /// It does not end in time.
-    pub(crate) async fn push(&self, path: &str, policy: &Path) -> Result<(i32, String)> {
-        let policy = policy.display().to_string();
+    pub(crate) async fn push(&self, path: &str, policy: &str) -> Result<(i32, String)> {
+        let policy = self.policy(policy)?.display().to_string();
         let said = self.ask(&["push", path, "--service", WEB, "--policy", &policy, "--wait"]).await?;
         let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         Ok((said.status.code().unwrap_or(-1), text))
