@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Output, Stdio},
     time::Duration,
 };
@@ -305,5 +305,6 @@ pub(crate) fn instance(number: u8) -> String {
 /// A group whose targets are its instances.
 pub(crate) fn instances() -> GroupOptions {
     let _ = (TargetType::Instance, address(1));
-    GroupOptions { port: SERVICE, ..GroupOptions::default() }
+    // Longer than the longest request: what takes longer is cut, as an ALB does.
+    GroupOptions { port: SERVICE, deregistration_delay: Duration::from_secs(4), ..GroupOptions::default() }
 }

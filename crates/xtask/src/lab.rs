@@ -89,7 +89,7 @@ fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
 /// has already said why not.
 fn build(shell: &Shell) -> Result<Option<PathBuf>> {
     let mut command = shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
-    command.args(["--features", "agent/aws,tests/lab"]);
+    command.args(["--features", "agent/aws,aws/one-build,tests/lab"]);
     build::built(command, SCENARIOS)
 }
 

@@ -12,9 +12,9 @@ use crate::{fleet::Lab, traffic::Traffic};
 async fn s02_what_is_bad_is_taken_back_and_no_request_fails() -> Result<()> {
     play(async |lab: &mut Lab| {
         let bad = [
-            ("bad-health", Bad::Health, "healthy"),
+            ("bad-health", Bad::Health, "the probe did not pass"),
             ("bad-exit", Bad::Exit, "exited"),
-            ("bad-migration", Bad::Migrate, "migrat"),
+            ("bad-migration", Bad::Migrate, "migration"),
         ];
         for (name, bad, word) in bad {
             let traffic = Traffic::start(lab).await?;

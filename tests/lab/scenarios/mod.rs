@@ -10,9 +10,9 @@ use demo::releases::Recipe;
 use crate::fleet::{Lab, instances};
 
 /// Short waits, one slot.
-const POLICY: &str = "max_unavailable = 1\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"20s\"\n";
+const POLICY: &str = "max_unavailable = 1\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"10s\"\n";
 /// Short waits, two slots.
-const TWO_SLOTS: &str = "max_unavailable = 2\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"20s\"\n";
+const TWO_SLOTS: &str = "max_unavailable = 2\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"10s\"\n";
 
 /// Sets up a fleet of five that serves release 1, and plays a scenario with it. What the agents logged is shown where it fails.
 async fn play(scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
