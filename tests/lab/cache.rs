@@ -1,4 +1,4 @@
-//! A binary cache: a folder over HTTP, as hosts reach it. It can go dark, and be cut off in the middle.
+//! A binary cache: a folder over HTTP, as hosts reach it. It can go dark.
 
 use std::{
     convert::Infallible,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -24,14 +24,8 @@ pub(crate) struct Cache {
     pub(crate) url: String,
     /// Where its files are.
     pub(crate) folder: PathBuf,
-    state: Arc<State>,
+    dark: Arc<AtomicBool>,
     serving: AbortHandle,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    dark: AtomicBool,
-    served: AtomicU64,
 }
 
 impl Cache {
@@ -43,8 +37,8 @@ impl Cache {
         std::fs::create_dir_all(folder).context("make the cache's folder")?;
         let listener = TcpListener::bind(address).await.context("listen as a binary cache")?;
         let url = format!("http://{}", listener.local_addr().context("its address")?);
-        let (state, folder) = (Arc::new(State::default()), folder.to_owned());
-        let (shared, files) = (state.clone(), folder.clone());
+        let (dark, folder) = (Arc::new(AtomicBool::new(false)), folder.to_owned());
+        let (shared, files) = (dark.clone(), folder.clone());
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
@@ -54,17 +48,12 @@ impl Cache {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
             }
         });
-        Ok(Self { url, folder, state, serving: serving.abort_handle() })
+        Ok(Self { url, folder, dark, serving: serving.abort_handle() })
     }
 
     /// From now on nobody gets an answer, or everybody again.
     pub(crate) fn go_dark(&self, dark: bool) {
-        self.state.dark.store(dark, Ordering::SeqCst);
-    }
-
-    /// How many files it has served.
-    pub(crate) fn served(&self) -> u64 {
-        self.state.served.load(Ordering::SeqCst)
+        self.dark.store(dark, Ordering::SeqCst);
     }
 }
 
@@ -75,17 +64,16 @@ impl Drop for Cache {
 }
 
 async fn answer(
-    state: Arc<State>,
+    dark: Arc<AtomicBool>,
     folder: PathBuf,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    if state.dark.load(Ordering::SeqCst) {
+    if dark.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
     }
     let path = request.uri().path().trim_start_matches('/');
     let plain = Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     let found = if plain { tokio::fs::read(folder.join(path)).await.ok() } else { None };
-    state.served.fetch_add(u64::from(found.is_some()), Ordering::SeqCst);
     let mut response = Response::new(Full::new(found.clone().map(Bytes::from).unwrap_or_default()));
     if found.is_none() {
         *response.status_mut() = StatusCode::NOT_FOUND;

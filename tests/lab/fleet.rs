@@ -68,7 +68,8 @@ impl Lab {
     /// Something that it needs is missing.
     pub(crate) async fn set(hosts: u8, group: &GroupOptions) -> Result<Self> {
         let net = Net::new()?;
-        let dir = tempfile::Builder::new().prefix("deployinator-lab-").tempdir().context("make a directory")?;
+        let dir =
+            tempfile::Builder::new().prefix("deployinator-lab-").tempdir().context("make a directory")?;
         let at = |port| SocketAddr::from((US, port));
         let options = Options {
             api: at(4566),
@@ -224,7 +225,9 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     /// It does not end in time.
     pub(crate) async fn ask(&self, words: &[&str]) -> Result<Output> {
         let ended = timeout(Duration::from_secs(300), self.cli(words).output()).await;
-        ended.with_context(|| format!("deployinator {} does not end", words.join(" ")))?.context("run the CLI")
+        ended
+            .with_context(|| format!("deployinator {} does not end", words.join(" ")))?
+            .context("run the CLI")
     }
 
     /// Pushes a release, waits for its end, and says with which exit code.
@@ -234,7 +237,8 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     pub(crate) async fn push(&self, path: &str, policy: &str) -> Result<(i32, String)> {
         let policy = self.policy(policy)?.display().to_string();
         let said = self.ask(&["push", path, "--service", WEB, "--policy", &policy, "--wait"]).await?;
-        let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         Ok((said.status.code().unwrap_or(-1), text))
     }
 
@@ -254,7 +258,12 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     /// Nobody answers.
     pub(crate) async fn status(&self) -> Result<Value> {
         let said = self.ask(&["status", "--output", "json"]).await?;
-        ensure!(said.status.success(), "status: {}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        ensure!(
+            said.status.success(),
+            "status: {}{}",
+            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&said.stderr)
+        );
         serde_json::from_slice(&said.stdout).context("read the status")
     }
 
@@ -267,11 +276,7 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     ///
     /// # Errors
     /// It does not come in time.
-    pub(crate) async fn wait(
-        &self,
-        what: &str,
-        there: impl AsyncFn(&Self) -> Result<bool>,
-    ) -> Result<()> {
+    pub(crate) async fn wait(&self, what: &str, there: impl AsyncFn(&Self) -> Result<bool>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let last = match there(self).await {

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::net::{self, Net, run};
+use crate::net::{self, Net};
 
 /// What the first process of a host does: takes in whoever loses its parent, and nothing else.
 const INIT: &str = "trap : TERM; echo up; while :; do sleep 3600 & wait $!; done";
@@ -137,7 +137,8 @@ impl Machine {
     /// # Errors
     /// It is off, or its agent runs.
     pub(crate) fn start_agent(&mut self, program: &Path) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.log()).context("open the agent's log")?;
+        let log =
+            File::options().create(true).append(true).open(self.log()).context("open the agent's log")?;
         let mut command = self.command(program)?;
         command.args(["run"]).stdout(log.try_clone()?).stderr(log).process_group(0);
         let power = self.power.as_mut().context("it is off")?;
@@ -195,7 +196,11 @@ impl Machine {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).replace('\0', " ").contains(word)
         };
-        Ok(processes()?.into_iter().filter(|pid| namespace_of(*pid).is_ok_and(|its| its == mine)).filter(says).collect())
+        Ok(processes()?
+            .into_iter()
+            .filter(|pid| namespace_of(*pid).is_ok_and(|its| its == mine))
+            .filter(says)
+            .collect())
     }
 
     /// What its agent logged.
@@ -212,7 +217,9 @@ impl Drop for Machine {
 
 /// Each time that it is switched on is another boot.
 fn uuid(disk: &str) -> String {
-    format!("cat /proc/sys/kernel/random/uuid > {disk}/boot_id; mount --bind {disk}/boot_id /proc/sys/kernel/random/boot_id")
+    format!(
+        "cat /proc/sys/kernel/random/uuid > {disk}/boot_id; mount --bind {disk}/boot_id /proc/sys/kernel/random/boot_id"
+    )
 }
 
 /// Sends a signal to a process of this lab.
@@ -235,9 +242,4 @@ fn namespace_of(pid: i32) -> Result<PathBuf> {
 fn processes() -> Result<Vec<i32>> {
     let all = fs::read_dir("/proc").context("list processes")?;
     Ok(all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
-}
-
-/// Runs a program on this machine, not on a host.
-pub(crate) fn here(words: &[&str]) -> Result<String> {
-    run(words)
 }

@@ -84,7 +84,8 @@ pub(crate) fn address(number: u8) -> Ipv4Addr {
 /// Nothing that is sent from here reaches any other network: there is no interface but the loopback.
 fn alone() -> Result<()> {
     let known = fs::read_to_string("/proc/net/dev").context("read /proc/net/dev")?;
-    let others: Vec<&str> = known.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
+    let others: Vec<&str> =
+        known.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
     ensure!(
         others.iter().all(|name| *name == "lo"),
         "a lab needs a network namespace of its own, and this one has {}: run it by `cargo lab`",

@@ -47,7 +47,9 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     eprintln!("lab: building with the clients of AWS; the first time takes ten minutes and 9 GB of memory");
     let Some(binary) = build(shell)? else { return Ok(ExitCode::FAILURE) };
     let names: Vec<String> = scenarios(&binary)?;
-    let asked = |name: &String| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
+    let asked = |name: &String| {
+        options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()))
+    };
     let names: Vec<String> = names.into_iter().filter(asked).collect();
     ensure!(!names.is_empty(), "no scenario has {} in its name", options.only.join(" or "));
     if options.list {
@@ -70,7 +72,16 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
 fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
     let began = Instant::now();
     let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--propagation", "private", "--ipc", "--pid", "--fork", "--kill-child"]);
+    command.args([
+        "--net",
+        "--mount",
+        "--propagation",
+        "private",
+        "--ipc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ]);
     command.args(["--mount-proc", "--"]).arg(binary).args(["--exact", name, "--nocapture"]);
     command.env("RUST_BACKTRACE", "0").current_dir(shell.root()).stdin(Stdio::null());
     let ran = shell.run(command)?;
@@ -88,7 +99,8 @@ fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
 /// Builds the agent with AWS in it, and what the scenarios start, in one go with them, so that nothing is built twice; nothing when cargo
 /// has already said why not.
 fn build(shell: &Shell) -> Result<Option<PathBuf>> {
-    let mut command = shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
+    let mut command =
+        shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
     command.args(["--features", "agent/aws,aws/one-build,tests/lab"]);
     build::built(command, SCENARIOS)
 }

@@ -75,7 +75,8 @@ pub(crate) fn setup(options: &Options) -> Result<ExitCode> {
 
 /// Installs what is missing of a part, and says so.
 pub(crate) fn ensure(name: &str) -> Result<()> {
-    let here = PARTS.iter().find(|part| part.name == name).is_some_and(|part| missing(part.programs).is_empty());
+    let here =
+        PARTS.iter().find(|part| part.name == name).is_some_and(|part| missing(part.programs).is_empty());
     if here {
         return Ok(());
     }

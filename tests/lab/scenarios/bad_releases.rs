@@ -49,6 +49,12 @@ async fn s02_what_cannot_be_had_disturbs_nobody() -> Result<()> {
         lab.builder.publish(&unsigned, &lab.cache.folder)?;
         let said = expect(lab, &unsigned, POLICY, 5).await?;
         ensure!(said.contains("sign"), "it does not say that it is not signed: {said}");
+        // A cache that does not answer is no word about a release, and no host is touched. When it answers again, the same push goes through.
+        let dark = lab.release(&Recipe::good("dark"))?;
+        lab.cache.go_dark(true);
+        expect(lab, &dark, POLICY, 69).await?;
+        lab.cache.go_dark(false);
+        expect(lab, &dark, POLICY, 0).await?;
         traffic.end(lab, "not to be had", lab.hosts.len() - 1, began.elapsed()).await
     })
     .await

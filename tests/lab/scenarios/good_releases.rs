@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use demo::releases::Recipe;
 
 use super::{POLICY, TWO_SLOTS, expect, play};
@@ -14,9 +14,11 @@ async fn s01_good_releases_roll_and_no_request_fails() -> Result<()> {
         for (name, policy, slots) in [("one slot", POLICY, 1), ("two slots", TWO_SLOTS, 2)] {
             let traffic = Traffic::start(lab).await?;
             let path = lab.release(&Recipe::good(&format!("good-{slots}")))?;
-            let began = Instant::now();
+            let (began, migrations) = (Instant::now(), lab.builder.migrations());
             expect(lab, &path, policy, 0).await?;
             let took = began.elapsed();
+            let runs = lab.builder.migrations() - migrations;
+            ensure!(runs == 1, "{name}: bin/migrate was run {runs} times");
             traffic.end(lab, name, lab.hosts.len() - slots, took).await?;
         }
         Ok(())

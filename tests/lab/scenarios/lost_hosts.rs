@@ -1,11 +1,12 @@
 //! Agents, keepers and whole hosts that are lost in the middle of a rollout.
 
-use std::time::Instant;
+use std::{cell::Cell, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use demo::releases::Recipe;
 use fakeaws::Act;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::{POLICY, play};
 use crate::{
@@ -23,31 +24,34 @@ async fn begin(lab: &Lab, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The number of the host that changes now.
-async fn holder(lab: &Lab) -> Result<Option<usize>> {
-    let status = lab.status().await?;
-    let hosts = status["services"][0]["hosts"].as_array().context("hosts")?.clone();
-    Ok(hosts.iter().position(|host| !host["change"].is_null() && host["change"]["phase"] != "granted"))
-}
-
-/// Waits for one.
-async fn some_holder(lab: &Lab) -> Result<usize> {
-    let found = std::cell::Cell::new(None);
-    lab.wait("a host that changes", async |lab: &Lab| {
-        found.set(holder(lab).await?);
+/// Waits for a host whose change is in one of these phases, and says which.
+async fn some_host_that(lab: &Lab, phases: &[&str]) -> Result<usize> {
+    let found = Cell::new(None);
+    lab.wait(&format!("a host that is {}", phases.join(" or ")), async |lab: &Lab| {
+        let status = lab.status().await?;
+        let hosts = status["services"][0]["hosts"].as_array().context("hosts")?;
+        let is = |host: &Value| host["change"]["phase"].as_str().is_some_and(|phase| phases.contains(&phase));
+        found.set(hosts.iter().position(is));
         Ok(found.get().is_some())
     })
     .await?;
     found.get().context("a host")
 }
 
+/// Waits for a host that is out for its change.
+async fn some_holder(lab: &Lab) -> Result<usize> {
+    some_host_that(lab, &["draining", "stopping", "starting", "probing", "joining", "soaking"]).await
+}
+
 async fn completed(lab: &Lab, release: &str) -> Result<()> {
     lab.wait(&format!("{release} everywhere"), async |lab: &Lab| {
         let status = lab.status().await?;
         let web = &status["services"][0];
-        let done = web["active"].is_null() && web["completed"].as_str().is_some_and(|id| id.contains(release));
+        let done =
+            web["active"].is_null() && web["completed"].as_str().is_some_and(|id| id.contains(release));
         let hosts = web["hosts"].as_array().context("hosts")?;
-        Ok(done && hosts.iter().all(|host| host["availability"] == "in" && host["current"] == web["completed"]))
+        Ok(done
+            && hosts.iter().all(|host| host["availability"] == "in" && host["current"] == web["completed"]))
     })
     .await
 }
@@ -73,6 +77,31 @@ async fn s03_agents_and_keepers_that_are_killed_cost_no_request() -> Result<()> 
         }
         completed(lab, "kills").await?;
         traffic.end(lab, "kills", lab.hosts.len() - 1, began.elapsed()).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s03_a_host_that_is_frozen_in_mid_step_for_longer_than_every_timeout_goes_on() -> Result<()> {
+    play(async |lab: &mut Lab| {
+        let traffic = Traffic::start(lab).await?;
+        let began = Instant::now();
+        begin(lab, "frozen").await?;
+        // While it starts it gets no requests: what it does not answer is missed by nobody.
+        let frozen = some_host_that(lab, &["starting", "probing"]).await?;
+        lab.hosts[frozen].freeze(true)?;
+        let silent = instance(lab.hosts[frozen].number);
+        let held = lab.wait("a hold that names the silent holder", async |lab: &Lab| {
+            let status = lab.status().await?;
+            let holds = status["services"][0]["holds"].as_array().context("holds")?;
+            Ok(holds.iter().any(|hold| hold["name"] == "host_silent" && hold["host"] == silent.as_str()))
+        });
+        let held = held.await;
+        // Thawed whatever came of it, so that its logs can be read.
+        lab.hosts[frozen].freeze(false)?;
+        held?;
+        completed(lab, "frozen").await?;
+        traffic.end(lab, "frozen", lab.hosts.len() - 1, began.elapsed()).await
     })
     .await
 }
