@@ -103,8 +103,8 @@ fn a_start_that_is_never_answered_well_ends_at_its_deadline() {
     assert_eq!(failed.reason, "not started within 1m: ask the keeper: no");
 }
 
-#[test]
-fn a_stuck_host_says_why_and_starts_what_its_keeper_has_lost() {
+/// A stuck host whose keeper has just lost its process.
+fn stuck_without_its_process() -> World {
     let mut world = serving(HEADFUL, Some("a"));
     (world.behaviours) = [("a".into(), ILL), ("b".into(), ILL)].into();
     world.change(Some("a"), Some("b"));
@@ -114,21 +114,19 @@ fn a_stuck_host_says_why_and_starts_what_its_keeper_has_lost() {
     world.process = ProcessSeen::Stopped;
     world.forget();
     world.news();
+    world
+}
+
+#[test]
+fn a_stuck_host_says_why_and_starts_what_its_keeper_has_lost() {
+    let mut world = stuck_without_its_process();
     assert!(world.run_until(secs(30), settled), "{}", waits_for(&world));
     assert_eq!((world.acts.clone(), world.running()), (vec!["start a".into(), "join".into()], Some("a")));
 }
 
 #[test]
 fn a_stuck_host_starts_again_what_its_keeper_loses_as_soon_as_it_has_started_it() {
-    let mut world = serving(HEADFUL, Some("a"));
-    (world.behaviours) = [("a".into(), ILL), ("b".into(), ILL)].into();
-    world.change(Some("a"), Some("b"));
-    assert!(world.run_until(secs(300), |world| world.was_told("stuck") == 1));
-    world.run(secs(10));
-    world.behaves("a", GOOD);
-    world.process = ProcessSeen::Stopped;
-    world.forget();
-    world.news();
+    let mut world = stuck_without_its_process();
     assert!(world.run_until(secs(30), |world| world.acts == ["start a"]), "{:?}", world.acts);
     world.process = ProcessSeen::Stopped;
     world.news();
