@@ -31,8 +31,10 @@ const STANDING_RECOVERING: Duration = Duration::from_millis(500);
 impl Host {
     /// The fleet has confirmed the grant just now: from here on it may not be asked any more.
     pub(super) fn begin(&mut self, grant: ChangeGrant, now: Timestamp) {
-        // Whoever joins, or has joined, may be registered whatever the balancer says: what it is asked for may have its effect later.
+        // Whoever joins, or has joined, may be registered whatever the balancer says: what it is asked for may have its effect later. One that
+        // is stuck may have joined before.
         let admitted = match &self.ledger.change {
+            Some(Change { phase: Phase::Stuck { step, .. }, .. }) => Step::Starting <= *step,
             Some(change) => change.phase.step().is_some_and(|step| step.out() == Step::Leaving),
             None => grant.from.is_some(),
         };
@@ -362,7 +364,9 @@ impl Host {
         match &self.ledger.change {
             None => self.watch_standing_pause(),
             Some(change) if change.phase.step() != Some(Step::Soaking) => None,
-            Some(_) if self.wait.frozen.hurries() => Some(STANDING_RECOVERING),
+            Some(_) if self.wait.frozen.hurries() || 0 < self.wait.not_in_service => {
+                Some(STANDING_RECOVERING)
+            }
             Some(_) => Some(STANDING_SOAKING),
         }
     }

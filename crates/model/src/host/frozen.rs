@@ -190,7 +190,8 @@ impl Host {
     fn look_anew(&mut self, now: Timestamp) {
         let wait = &mut self.wait;
         (wait.passes, wait.misses, wait.miss) = (0, 0, None);
-        (wait.readings, wait.not_in_service, wait.standing_ok) = (0, 0, false);
+        (wait.readings, wait.not_in_service, wait.ever_not_in_service) = (0, 0, 0);
+        wait.standing_ok = false;
         (wait.probed, wait.read) = (None, None);
         for call in [&mut self.calls.probe, &mut self.calls.standing] {
             if call.is_wanted() {

@@ -24,6 +24,8 @@ const SOAK_MISSES: u32 = 2;
 /// Readings in a row that do not say in service before a host that soaks has left it: five seconds' worth. A host may have stood still for a
 /// moment that was too short to be noticed; until its balancer has found it well again, and says so, it says nothing about the release.
 const SOAK_READINGS: u32 = 10;
+/// Such readings in all before one that comes and goes has failed: its soak stands still meanwhile, and would have no end.
+const SOAK_READINGS_IN_ALL: u32 = 60;
 /// What is said of probes that could not be made.
 const UNASKED: &str = "the probe could not be made";
 
@@ -335,7 +337,9 @@ impl Host {
             let reason = format!("the probe failed again after it had passed: {why}{}", frozen.words());
             return Some(change.failed(frozen.blame(Cause::Release, deadlines.healthy, now), reason));
         }
-        if SOAK_READINGS <= self.wait.not_in_service
+        let left = SOAK_READINGS <= self.wait.not_in_service;
+        let flaps = SOAK_READINGS_IN_ALL <= self.wait.ever_not_in_service && !self.is_in_service();
+        if (left || flaps)
             && !frozen.excuses(deadlines.join, now)
             && let Some(standing) = &self.seen.standing
         {

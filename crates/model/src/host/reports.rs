@@ -261,7 +261,9 @@ impl Host {
             let kind = Kind::Difference(Topic::NotStaged(release.clone()));
             return Some((Report::NotStaged { release, reason }, kind));
         }
-        let (release, trouble) = self.staging.troubles.iter_mut().find(|(_, trouble)| !trouble.told)?;
+        let wanted = |id: &ReleaseId| assigned.stage.iter().any(|release| release.id == *id);
+        let mut troubles = self.staging.troubles.iter_mut();
+        let (release, trouble) = troubles.find(|(release, trouble)| !trouble.told && wanted(release))?;
         trouble.told = true;
         let report = Report::NotStaged { release: release.clone(), reason: trouble.reason.clone() };
         Some((report, Kind::Difference(Topic::NotStaged(release.clone()))))

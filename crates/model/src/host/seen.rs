@@ -41,6 +41,8 @@ pub(super) struct Wait {
     pub(super) standing_ok: bool,
     /// Readings in a row, in this wait, that did not say in service.
     pub(super) not_in_service: u32,
+    /// Readings in all, in this wait, that did not say in service.
+    pub(super) ever_not_in_service: u32,
     /// Readings in this wait.
     pub(super) readings: u32,
     /// Probes in a row that passed.
@@ -245,6 +247,7 @@ impl Host {
                 self.wait.readings += 1;
                 let good = standing == StandingSeen::InService;
                 self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
+                self.wait.ever_not_in_service += u32::from(!good);
                 self.seen.standing = Some(standing);
                 let pause = self.standing_pause().unwrap_or_else(|| self.wait.poll(self.wait.reading, now));
                 self.calls.standing.plan(now + pause);

@@ -141,14 +141,18 @@ impl Host {
                 "a probe that can be made"
             }
             (_, Some(Step::Probing)) => "the probe to pass",
-            (_, Some(Step::Soaking)) if self.has_soaked(now) && !self.is_in_service() => {
+            (_, Some(Step::Soaking))
+                if !self.is_in_service() && (self.has_soaked(now) || 0 < self.wait.not_in_service) =>
+            {
                 "the balancer to say in service"
             }
             (_, Some(Step::Soaking)) if self.has_soaked(now) => "the probe to pass",
             (_, Some(Step::Soaking)) => "the soak to be over",
             (_, Some(Step::Idle) | None) => "a new grant",
         };
+        let stands = change.phase.step() == Some(Step::Soaking) && 0 < self.wait.not_in_service;
         let left = match self.unasked_until() {
+            _ if stands => None,
             Some(until) => Some(until.since(now)),
             None => self.limit().map(|limit| limit.saturating_sub(self.wait.elapsed(now))),
         };

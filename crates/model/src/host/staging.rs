@@ -68,6 +68,10 @@ impl Host {
         match result {
             Ok(()) => {
                 self.staging.troubles.remove(&release);
+                // Nothing else keeps it from starting what it is out without.
+                if self.comes_back_with().is_some_and(|back| back.id == release) {
+                    self.calls.act.advance(now);
+                }
                 self.seen.staged.get_or_insert_default().insert(release);
             }
             Err(fault) => {
@@ -81,16 +85,20 @@ impl Host {
         }
     }
 
-    /// The releases that are to be here: those that the fleet wants, and the one that this host is to come back with, which the store may have
-    /// lost.
-    fn wanted_here(&self) -> impl Iterator<Item = &Release> {
+    /// The releases that are to be here: the one that this host is to come back with, which the store may have lost and it is out without, and
+    /// those that the fleet wants.
+    pub(super) fn wanted_here(&self) -> impl Iterator<Item = &Release> {
         let assigned = self.assigned.iter().flat_map(|(_, assigned)| &assigned.stage);
-        let back = match &self.ledger.change {
+        self.comes_back_with().into_iter().chain(assigned)
+    }
+
+    /// What it goes back to, or starts again after a reboot.
+    fn comes_back_with(&self) -> Option<&Release> {
+        match &self.ledger.change {
             Some(change) if change.phase.is_going() => None,
             Some(change) => change.wanted(),
             None => self.ledger.serving.as_ref().filter(|_| self.ledger.returning),
-        };
-        assigned.chain(back)
+        }
     }
 
     /// The next release that is wanted, not here, and not waiting to be tried again.

@@ -239,7 +239,7 @@ fn a_stuck_host_takes_a_newer_grant() {
     world.forget();
     world.grant(grant(9, Some("a"), Some("c")));
     assert!(world.run_until(secs(60), settled));
-    assert_eq!(world.acts, ["stop", "start c", "join"]);
+    assert_eq!(world.acts, ["leave", "stop", "start c", "join"]);
 }
 
 #[test]

@@ -176,6 +176,12 @@ fn what_a_host_is_to_come_back_with_and_its_store_has_lost_is_fetched_again() {
     let started = |world: &World| world.acts.iter().any(|act| act == "start b");
     assert!(world.run_until(secs(60), started), "{:?}", world.acts);
     world.staged.remove(&release("a").id);
+    assert!(world.run_until(secs(60), |world| world.was_told("failed") == 1), "{:?}", world.told());
+    world.assignment.stage = vec![release("c")];
+    world.assign();
+    world.run(Duration::from_millis(100));
+    let first = world.host.wanted_here().next().map(|release| release.id.as_str());
+    assert_eq!(first, Some("a"), "before anything else: it is out without it");
     goes_back(&mut world, "in the middle of a change");
     // After a reboot, without a word of the fleet.
     let mut world = serving(HEADFUL, Some("a"));

@@ -317,3 +317,18 @@ fn a_host_that_is_out_for_a_moment_has_left_service_only_if_it_stays_out() {
     assert_eq!(failed.cause, Cause::Release);
     assert!(failed.reason.starts_with("left service while soaking: the balancer says"), "{}", failed.reason);
 }
+
+#[test]
+fn a_host_that_comes_and_goes_while_it_soaks_has_an_end() {
+    let mut world = carried_to(HEADFUL, PhaseKind::Soaking);
+    world.assignment.policy.soak = secs(60);
+    world.assign();
+    for round in 0.. {
+        assert!(round < 40, "it comes and goes for ever: {}", waits_for(&world));
+        world.unhealthy_until = world.now + secs(4);
+        if world.run_until(secs(5), |world| failure(world).is_some()) {
+            break;
+        }
+    }
+    assert_eq!(failure(&world).unwrap().cause, Cause::Release);
+}
