@@ -5,6 +5,7 @@ use api::v1;
 use demo::{fleet::SERVICE, releases::Recipe};
 use rustix::process::Signal;
 use tests::{PATIENCE, Stage, by, client, done, hold, host, phase_of, policy, show, typed, web, within};
+use tonic::Code;
 
 /// Waits until the group has so many voters, none of them on these hosts, and nobody else; returns their hosts.
 async fn voters(stage: &Stage, at: usize, count: usize, none_of: &[String]) -> Result<Vec<String>> {
@@ -23,7 +24,15 @@ async fn voters(stage: &Stage, at: usize, count: usize, none_of: &[String]) -> R
 
 async fn remove(stage: &Stage, at: usize, host: &str) -> Result<()> {
     let request = v1::RemoveHostRequest { host: host.into(), by: by("its machine is gone") };
-    client(stage.fleet.agents[at].address).await?.remove_host(request).await?;
+    // A fleet that has just lost its leader has none for a moment, and says so.
+    let what = format!("{host} can be removed");
+    let answered = within(&what, async || {
+        let mut client = client(stage.fleet.agents[at].address).await.ok()?;
+        let answer = client.remove_host(request.clone()).await;
+        let none_leads = answer.as_ref().is_err_and(|status| status.code() == Code::Unavailable);
+        (!none_leads).then_some(answer)
+    });
+    answered.await??;
     Ok(())
 }
 
