@@ -6,7 +6,7 @@
 //! closure, whose cost grows with its size.
 //!
 //! Promise: what counts as staged was fetched or checked to the end, and is pinned. Each thing that can go wrong is a class of its own
-//! ([`trouble`]), which says what to do. Absent on purpose: building, evaluating, and every way around Nix's own checks.
+//! (`trouble`), which says what to do. Absent on purpose: building, evaluating, and every way around Nix's own checks.
 
 mod caches;
 mod command;

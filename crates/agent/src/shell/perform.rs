@@ -69,10 +69,11 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 let result = limited(KEEPER_LIMIT, "list staged releases", self.store.staged()).await;
                 Event::StagedRead { ticket, result: result.map_err(|error| seen::fault(&error)) }
             }
-            Effect::Stage { ticket, release } => {
-                let result = match self.check_balancer().await {
+            Effect::Stage { ticket, release, preflight } => {
+                // Nothing is touched anywhere while one host could not be drained, or admitted again (P9).
+                let usable = if preflight { self.check_balancer().await } else { Ok(()) };
+                let result = match usable {
                     Ok(()) => self.stage(&release).await,
-                    // Nothing is touched anywhere while one host could not be drained, or admitted again (P9).
                     unusable => unusable,
                 };
                 Event::StageEnded { ticket, result: result.map_err(|error| seen::fault(&error)) }

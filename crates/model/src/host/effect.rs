@@ -35,6 +35,8 @@ pub enum Effect {
         ticket: Ticket,
         /// The release.
         release: Release,
+        /// Not before the balancer is known to be usable.
+        preflight: bool,
     },
     /// Remove old releases, but none of these. Answered by `Collected`.
     Collect {

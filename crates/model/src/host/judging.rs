@@ -337,9 +337,8 @@ impl Host {
             let reason = format!("the probe failed again after it had passed: {why}{}", frozen.words());
             return Some(change.failed(frozen.blame(Cause::Release, deadlines.healthy, now), reason));
         }
-        let left = SOAK_READINGS <= self.wait.not_in_service;
         let flaps = SOAK_READINGS_IN_ALL <= self.wait.ever_not_in_service && !self.is_in_service();
-        if (left || flaps)
+        if (flaps || SOAK_READINGS <= self.wait.not_in_service)
             && !frozen.excuses(deadlines.join, now)
             && let Some(standing) = &self.seen.standing
         {

@@ -69,7 +69,7 @@ impl Host {
             Ok(()) => {
                 self.staging.troubles.remove(&release);
                 // Nothing else keeps it from starting what it is out without.
-                if self.comes_back_with().is_some_and(|back| back.id == release) {
+                if self.is_back(&release) {
                     self.calls.act.advance(now);
                 }
                 self.seen.staged.get_or_insert_default().insert(release);
@@ -101,6 +101,10 @@ impl Host {
         }
     }
 
+    fn is_back(&self, release: &ReleaseId) -> bool {
+        self.comes_back_with().is_some_and(|back| back.id == *release)
+    }
+
     /// The next release that is wanted, not here, and not waiting to be tried again.
     fn to_stage(&self, now: Timestamp) -> Option<&Release> {
         let staged = self.seen.staged.as_ref()?;
@@ -120,7 +124,9 @@ impl Host {
             let ticket = self.ticket();
             self.calls.stage.sent(ticket);
             self.staging.now = Some(release.id.clone());
-            return self.emit(Effect::Stage { ticket, release });
+            // What it is out without serves nobody until it is here, whatever the balancer says now (P8).
+            let preflight = !self.is_back(&release.id);
+            return self.emit(Effect::Stage { ticket, release, preflight });
         }
         if self.calls.collect.is_due(now) {
             self.collect();

@@ -48,7 +48,7 @@ impl World {
                 let result = Ok(self.hosts[host].disks[service].staged.clone());
                 self.answer(from, 1, Event::StagedRead { ticket, result });
             }
-            Effect::Stage { ticket, release } => {
+            Effect::Stage { ticket, release, .. } => {
                 let after = if 0 < self.hosts[host].store_slow { SLOW.1 } else { self.way() };
                 let result = self.stage(host, service, &release);
                 self.answer(from, after, Event::StageEnded { ticket, result });

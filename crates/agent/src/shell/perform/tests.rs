@@ -91,12 +91,17 @@ async fn a_release_is_not_fetched_while_the_balancer_cannot_be_used() {
     let world = World { balancer: Some((balancer.clone(), target)), ..world(Readiness::Up, None) };
     let release = Release { id: "a".parse().unwrap(), source: "a".into(), migrates: false };
     world.store.offer(&release);
-    let stage = || world.perform(Effect::Stage { ticket: Ticket(1), release: release.clone() });
+    let stage =
+        |preflight| world.perform(Effect::Stage { ticket: Ticket(1), release: release.clone(), preflight });
     balancer.outage(Some(ports::FaultKind::Permanent));
-    let Some(Event::StageEnded { result: Err(fault), .. }) = stage().await else { panic!("it was staged") };
+    let Some(Event::StageEnded { result: Err(fault), .. }) = stage(true).await else {
+        panic!("it was staged")
+    };
     assert!(fault.text.starts_with("the balancer cannot be used: "), "{fault:?}");
     assert_eq!(world.store.calls(), [], "nothing was fetched");
+    let Some(Event::StageEnded { result, .. }) = stage(false).await else { panic!("another answer") };
+    assert_eq!(result, Ok(()), "what a host is out without is fetched whatever the balancer says");
     balancer.outage(None);
-    let Some(Event::StageEnded { result, .. }) = stage().await else { panic!("another answer") };
+    let Some(Event::StageEnded { result, .. }) = stage(true).await else { panic!("another answer") };
     assert_eq!(result, Ok(()));
 }

@@ -36,8 +36,9 @@ impl World {
                 let result = if self.store_is_gone { Err(gone) } else { Ok(self.staged.clone()) };
                 self.later(5, Event::StagedRead { ticket, result });
             }
-            Effect::Stage { ticket, release } => {
-                let result = self.stage(release);
+            Effect::Stage { ticket, release, preflight } => {
+                let usable = if preflight && self.setup.headful { self.balancer_says() } else { Ok(()) };
+                let result = usable.and_then(|()| self.stage(release));
                 self.later(400, Event::StageEnded { ticket, result });
             }
             Effect::Collect { ticket, keep } => {

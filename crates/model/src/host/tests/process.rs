@@ -78,7 +78,11 @@ impl World {
             && of == self.pid
             && self.keep
         {
-            self.run_process(release, fence, restarts + 1);
+            // What the store has lost cannot be started; it is tried again.
+            match self.staged.contains(&release) {
+                true => self.run_process(release, fence, restarts + 1),
+                false => self.restart_if_kept(),
+            }
             self.news();
         }
     }

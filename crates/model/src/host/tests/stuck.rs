@@ -183,9 +183,10 @@ fn what_a_host_is_to_come_back_with_and_its_store_has_lost_is_fetched_again() {
     let first = world.host.wanted_here().next().map(|release| release.id.as_str());
     assert_eq!(first, Some("a"), "before anything else: it is out without it");
     goes_back(&mut world, "in the middle of a change");
-    // After a reboot, without a word of the fleet.
+    // After a reboot, without a word of the fleet or the balancer (P8).
     let mut world = serving(HEADFUL, Some("a"));
     world.cut_off = true;
+    world.api_down_until = world.now + secs(600);
     world.staged.clear();
     world.reboot();
     let back = |world: &World| world.running() == Some("a");
