@@ -10,11 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use demo::{
-    load::{Load, LoadOptions},
-    programs::Programs,
-    releases::Recipe,
-};
+use demo::{programs::Programs, releases::Recipe};
 use fakeaws::{
     Control, GroupOptions, NewBalancer, NewInstance, NewListener, Options, Server, Settings, TargetType,
 };
@@ -265,11 +261,6 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
             String::from_utf8_lossy(&said.stderr)
         );
         serde_json::from_slice(&said.stdout).context("read the status")
-    }
-
-    /// A load on the front: short requests and long ones, one after the other on connections that are kept.
-    pub(crate) fn load(&self) -> Load {
-        Load::start(LoadOptions { long_ms: 500..=3_000, ..LoadOptions::new(self.front) })
     }
 
     /// Waits for something.

@@ -4,6 +4,7 @@
 mod builder;
 mod cache;
 mod fleet;
+mod haproxy;
 mod machine;
 mod net;
 mod scenarios;

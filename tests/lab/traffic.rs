@@ -1,61 +1,100 @@
-//! Requests to a fleet while something happens to it, and what became of them.
+//! Requests to a fleet while something happens to it, and what became of them. Half of them come by the data plane of fakeaws, half by HAProxy.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use demo::load::Load;
+use demo::load::{Load, LoadOptions, Totals};
 
-use crate::fleet::{Lab, WEB};
+use crate::{
+    fleet::{Lab, WEB},
+    haproxy::Haproxy,
+};
 
 /// So long the load runs before and after what it is about.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// A load that runs.
 pub(crate) struct Traffic {
-    load: Load,
+    by_plane: Load,
+    by_haproxy: Load,
+    haproxy: Haproxy,
     calls: u64,
+}
+
+/// What became of the requests.
+pub(crate) struct Seen {
+    /// By way of fakeaws' data plane.
+    pub(crate) by_plane: Totals,
+    /// By way of HAProxy.
+    pub(crate) by_haproxy: Totals,
+    /// The fewest hosts that were in service, as the balancer itself noted at each change.
+    pub(crate) least: usize,
+    /// Requests that the data plane saw fail.
+    pub(crate) counted: u64,
 }
 
 impl Traffic {
     /// Starts one.
     ///
     /// # Errors
-    /// The cloud's control door does not answer.
+    /// HAProxy does not come up, or the cloud's control door does not answer.
     pub(crate) async fn start(lab: &Lab) -> Result<Self> {
+        let haproxy = Haproxy::start(lab.cloud.clone(), WEB).await?;
         lab.cloud.reset(WEB).await.context("reset the counters")?;
         let calls = calls(lab).await?;
-        let load = lab.load();
+        let (by_plane, by_haproxy) = (load(lab.front), load(haproxy.front));
         tokio::time::sleep(MARGIN).await;
-        Ok(Self { load, calls })
+        Ok(Self { by_plane, by_haproxy, haproxy, calls })
     }
 
-    /// Ends it, prints figures, and holds it to what was promised: no request failed, and so many hosts were always in service, as the
-    /// balancer itself noted at each change.
+    /// Ends it, prints figures, and holds it to what was promised: no request failed, and so many hosts were always in service.
     ///
     /// # Errors
     /// What was promised was not kept.
     pub(crate) async fn end(self, lab: &Lab, name: &str, floor: usize, took: Duration) -> Result<()> {
-        tokio::time::sleep(MARGIN).await;
-        let totals = self.load.stop().await;
-        let counters = lab.cloud.counters(WEB).await.context("read the counters")?;
-        let samples = lab.cloud.samples(WEB).await.context("read the samples")?;
-        let least = samples.iter().map(|sample| sample.healthy).min().unwrap_or_default();
-        println!(
-            "figures: {name}: {} hosts, {:.1} s, {} requests ({} long), {} failed, {} hosts in service at the least, {} calls of AWS",
-            lab.hosts.len(),
-            took.as_secs_f64(),
-            totals.requests,
-            totals.long_requests,
-            totals.failed,
-            least,
-            calls(lab).await?.saturating_sub(self.calls),
-        );
-        ensure!(totals.failed == 0, "requests failed: {:?}", totals.reasons);
-        ensure!(0 < totals.requests, "there was no request");
-        ensure!(counters.failed() == 0, "the balancer saw failures: {counters:?}");
-        ensure!(floor <= least as usize, "{least} hosts were in service, and {floor} were promised");
+        let Seen { by_plane, by_haproxy, least, counted } = self.seen(lab, name, took).await?;
+        for (way, totals) in [("fakeaws", &by_plane), ("HAProxy", &by_haproxy)] {
+            ensure!(totals.failed == 0, "requests by {way} failed: {:?}", totals.reasons);
+            let kinds = [totals.long_requests, totals.uploads];
+            ensure!(kinds.iter().all(|kind| 0 < *kind), "not every kind of request was sent by {way}");
+        }
+        ensure!(counted == 0, "the balancer saw {counted} failures");
+        ensure!(floor <= least, "{least} hosts were in service, and {floor} were promised");
         Ok(())
     }
+
+    /// Ends it, and prints figures.
+    ///
+    /// # Errors
+    /// The cloud's control door does not answer.
+    pub(crate) async fn seen(self, lab: &Lab, name: &str, took: Duration) -> Result<Seen> {
+        tokio::time::sleep(MARGIN).await;
+        let (by_plane, by_haproxy) = tokio::join!(self.by_plane.stop(), self.by_haproxy.stop());
+        drop(self.haproxy);
+        let counters = lab.cloud.counters(WEB).await.context("read the counters")?;
+        let samples = lab.cloud.samples(WEB).await.context("read the samples")?;
+        let least = samples.iter().map(|sample| sample.healthy).min().unwrap_or_default() as usize;
+        let sum = |of: fn(&Totals) -> u64| of(&by_plane) + of(&by_haproxy);
+        println!(
+            "figures: {name}: {} hosts, {:.1} s, {} requests ({} by HAProxy; {} long, {} uploads), {} failed, {least} hosts in service at \
+             the least, {} calls of AWS",
+            lab.hosts.len(),
+            took.as_secs_f64(),
+            sum(|totals| totals.requests),
+            by_haproxy.requests,
+            sum(|totals| totals.long_requests),
+            sum(|totals| totals.uploads),
+            sum(|totals| totals.failed),
+            calls(lab).await?.saturating_sub(self.calls),
+        );
+        Ok(Seen { by_plane, by_haproxy, least, counted: counters.failed() })
+    }
+}
+
+/// Short requests, and long ones and uploads of up to three seconds, one after the other on connections that are kept.
+fn load(front: SocketAddr) -> Load {
+    let options = LoadOptions { short_workers: 4, long_workers: 6, ..LoadOptions::new(front) };
+    Load::start(LoadOptions { long_ms: 500..=3_000, ..options })
 }
 
 /// How many calls the hosts have made so far.

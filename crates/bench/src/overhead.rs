@@ -59,6 +59,7 @@ async fn measure_case(dir: &Path, case: &Case, section: &mut Section) -> Result<
     let load = Load::start(LoadOptions {
         short_workers: 0,
         long_workers: hosts * 2,
+        upload_workers: 0,
         long_ms: REQUEST_MS..=REQUEST_MS,
         ..LoadOptions::new(stage.balancer.data_address())
     });

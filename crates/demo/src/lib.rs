@@ -6,6 +6,7 @@
 pub mod cloud;
 pub mod fleet;
 pub mod load;
+mod pieces;
 pub mod programs;
 pub mod reaper;
 pub mod releases;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 mod caller;
 
-use caller::{Caller, Ended};
+use caller::{Asked, Caller, Ended};
 
 /// Most distinct reasons that are kept; others are only counted.
 pub const REASONS_LIMIT: usize = 20;
@@ -35,14 +35,16 @@ pub struct LoadOptions {
     pub think: Duration,
     /// Callers that send long requests, one after the other.
     pub long_workers: usize,
-    /// How long a long request takes, in milliseconds; drawn anew for each.
+    /// Callers that send uploads, one after the other.
+    pub upload_workers: usize,
+    /// How long a long request or an upload takes, in milliseconds; drawn anew for each.
     pub long_ms: RangeInclusive<u64>,
-    /// Longest wait for a complete answer, beyond what was asked of a long request.
+    /// Longest wait for a complete answer, beyond what a long request or an upload takes.
     pub patience: Duration,
 }
 
 impl LoadOptions {
-    /// A steady load of short and long requests on `target`.
+    /// A steady load of short and long requests and of uploads on `target`.
     #[must_use]
     pub fn new(target: SocketAddr) -> Self {
         Self {
@@ -50,6 +52,7 @@ impl LoadOptions {
             short_workers: 8,
             think: Duration::from_millis(5),
             long_workers: 4,
+            upload_workers: 2,
             long_ms: 300..=1500,
             patience: Duration::from_secs(10),
         }
@@ -63,6 +66,8 @@ pub struct Totals {
     pub requests: u64,
     /// Of these, long ones.
     pub long_requests: u64,
+    /// Of all, uploads.
+    pub uploads: u64,
     /// Of all, those that did not end well.
     pub failed: u64,
     /// Why, and how often: the first [`REASONS_LIMIT`] that differ.
@@ -89,9 +94,10 @@ impl Load {
     pub fn start(options: LoadOptions) -> Self {
         let options = Arc::new(options);
         let (totals, stop, mut workers) = (Arc::default(), CancellationToken::new(), JoinSet::new());
-        let long = std::iter::repeat_n(true, options.long_workers);
-        for long in std::iter::repeat_n(false, options.short_workers).chain(long) {
-            workers.spawn(work(options.clone(), long, Arc::clone(&totals), stop.clone()));
+        let LoadOptions { short_workers, long_workers, upload_workers, .. } = *options;
+        let all = [(Kind::Short, short_workers), (Kind::Long, long_workers), (Kind::Upload, upload_workers)];
+        for kind in all.into_iter().flat_map(|(kind, workers)| std::iter::repeat_n(kind, workers)) {
+            workers.spawn(work(options.clone(), kind, Arc::clone(&totals), stop.clone()));
         }
         Self { totals, stop, workers }
     }
@@ -112,22 +118,38 @@ impl Load {
     }
 }
 
+/// What a caller sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Short,
+    /// Its answer comes in pieces.
+    Long,
+    /// It is sent in pieces.
+    Upload,
+}
+
 /// One caller: sends a request, counts how it ended, thinks, and again.
-async fn work(options: Arc<LoadOptions>, long: bool, totals: Arc<Mutex<Totals>>, stop: CancellationToken) {
+async fn work(options: Arc<LoadOptions>, kind: Kind, totals: Arc<Mutex<Totals>>, stop: CancellationToken) {
     let mut caller = Caller::new(options.target);
     while !stop.is_cancelled() {
-        let ms = if long { rand::rng().random_range(options.long_ms.clone()) } else { 0 };
-        let path = if long { format!("/slow?ms={ms}") } else { "/".to_owned() };
-        let ended = caller.call(&path, options.patience + Duration::from_millis(ms)).await;
-        totals.lock().unwrap_or_else(PoisonError::into_inner).count(long, ended);
+        let ms = if kind == Kind::Short { 0 } else { rand::rng().random_range(options.long_ms.clone()) };
+        let takes = Duration::from_millis(ms);
+        let asked = match kind {
+            Kind::Short => Asked::Get("/".to_owned()),
+            Kind::Long => Asked::Get(format!("/slow?ms={ms}")),
+            Kind::Upload => Asked::Upload(takes),
+        };
+        let ended = caller.call(&asked, options.patience + takes).await;
+        totals.lock().unwrap_or_else(PoisonError::into_inner).count(kind, ended);
         stop.run_until_cancelled(tokio::time::sleep(options.think)).await;
     }
 }
 
 impl Totals {
-    fn count(&mut self, long: bool, ended: Ended) {
+    fn count(&mut self, kind: Kind, ended: Ended) {
         self.requests += 1;
-        self.long_requests += u64::from(long);
+        self.long_requests += u64::from(kind == Kind::Long);
+        self.uploads += u64::from(kind == Kind::Upload);
         self.connections += ended.connections;
         match ended.outcome {
             Ok(release) => *self.releases.entry(release).or_default() += 1,
@@ -153,11 +175,13 @@ mod tests {
         for round in 0..2 {
             for reason in 0..REASONS_LIMIT + 5 {
                 let outcome = Err(format!("reason {reason:02}"));
-                totals.count(round == 0, Ended { outcome, connections: 1 });
+                let kind = if round == 0 { Kind::Long } else { Kind::Upload };
+                totals.count(kind, Ended { outcome, connections: 1 });
             }
         }
-        totals.count(false, Ended { outcome: Ok("r1".to_owned()), connections: 0 });
-        assert_eq!((totals.requests, totals.failed, totals.long_requests), (51, 50, 25));
+        totals.count(Kind::Short, Ended { outcome: Ok("r1".to_owned()), connections: 0 });
+        assert_eq!((totals.requests, totals.failed), (51, 50));
+        assert_eq!((totals.long_requests, totals.uploads), (25, 25));
         assert_eq!((totals.reasons.len(), totals.other_reasons), (REASONS_LIMIT, 10));
         assert_eq!(totals.reasons["reason 00"], 2);
         assert_eq!(totals.releases["r1"], 1);

@@ -268,7 +268,8 @@ impl Stage {
         say("summary");
         print!("{}", times.table());
         println!("  push to end: {}", seconds(took));
-        println!("  requests: {} sent, {} of them long", totals.requests, totals.long_requests);
+        let Totals { requests, long_requests, uploads, .. } = totals;
+        println!("  requests: {requests} sent, {long_requests} of them long, {uploads} of them uploads");
         println!("  failed: {}", totals.failed);
         for (reason, times) in &totals.reasons {
             println!("    {times} × {reason}");

@@ -4,6 +4,7 @@
 //! GET /healthz     200, or 503 when it was told to be unhealthy
 //! GET /            release and host
 //! GET /slow?ms=N   the same, in pieces, complete after N ms
+//! POST /upload     the same, once all of what was sent has been read
 //! ```
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -18,9 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::pieces::Pieces;
+
 pub mod migrate;
 pub mod odd;
-mod slow;
 
 /// Names the release in every answer.
 pub const RELEASE_HEADER: &str = "x-demo-release";
@@ -140,8 +142,8 @@ async fn serve(stream: TcpStream, identity: Arc<Identity>, stop: CancellationTok
         return;
     }
     let service = service_fn(move |request| {
-        let answer = identity.answer(&request);
-        async move { Ok::<_, Infallible>(answer) }
+        let identity = identity.clone();
+        async move { Ok::<_, Infallible>(identity.answer(request).await) }
     });
     let mut connection =
         pin!(http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service));
@@ -156,7 +158,7 @@ async fn serve(stream: TcpStream, identity: Arc<Identity>, stop: CancellationTok
 }
 
 impl Identity {
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let mut answer = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") if self.healthy => {
                 plain(StatusCode::OK, "healthy\n".into())
@@ -166,7 +168,11 @@ impl Identity {
             }
             (&Method::GET | &Method::HEAD, "/") => plain(StatusCode::OK, self.line()),
             (&Method::GET | &Method::HEAD, "/slow") => self.slow(request.uri().query()),
-            _ => plain(StatusCode::NOT_FOUND, "there is GET /, /healthz and /slow?ms=N\n".into()),
+            (&Method::POST, "/upload") => self.upload(request.into_body()).await,
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "there is GET /, /healthz and /slow?ms=N, and POST /upload\n".into(),
+            ),
         };
         for (name, value) in [(RELEASE_HEADER, &self.release), (HOST_HEADER, &self.host)] {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -180,10 +186,19 @@ impl Identity {
         let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("ms="));
         match asked.and_then(|ms| ms.parse().ok()).map(Duration::from_millis) {
             Some(time) if time <= SLOW_LIMIT => {
-                Response::new(slow::Slow::new(time, self.line().into()).boxed_unsync())
+                Response::new(Pieces::new(time, self.line().into()).boxed_unsync())
             }
             _ => plain(StatusCode::BAD_REQUEST, "ms must be a number from 0 to 600000\n".into()),
         }
+    }
+
+    async fn upload(&self, mut body: Incoming) -> Answer {
+        while let Some(frame) = body.frame().await {
+            if let Err(error) = frame {
+                return plain(StatusCode::BAD_REQUEST, format!("read the upload: {error}\n"));
+            }
+        }
+        plain(StatusCode::OK, self.line())
     }
 
     fn line(&self) -> String {

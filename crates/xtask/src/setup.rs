@@ -38,9 +38,9 @@ const PARTS: [Part; 2] = [
     },
     Part {
         name: "lab",
-        about: "Nix, and what makes hosts and networks of namespaces (`cargo lab`)",
-        packages: &["nix-bin", "iproute2", "nftables", "util-linux"],
-        programs: &["nix", "nix-store", "nix-build", "ip", "nft", "unshare", "nsenter"],
+        about: "Nix, HAProxy, and what makes hosts and networks of namespaces (`cargo lab`)",
+        packages: &["nix-bin", "haproxy", "iproute2", "nftables", "util-linux"],
+        programs: &["nix", "nix-store", "nix-build", "haproxy", "ip", "nft", "unshare", "nsenter"],
     },
 ];
 

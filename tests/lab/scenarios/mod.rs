@@ -1,11 +1,13 @@
 //! What happens to the fleets.
 
 mod bad_releases;
+mod control;
 mod good_releases;
 mod lost_hosts;
 
 use anyhow::{Result, ensure};
 use demo::releases::Recipe;
+use fakeaws::GroupOptions;
 
 use crate::fleet::{Lab, instances};
 
@@ -16,7 +18,12 @@ const TWO_SLOTS: &str = "max_unavailable = 2\ncanary = 1\nsoak = \"1s\"\n[deadli
 
 /// Sets up a fleet of five that serves release 1, and plays a scenario with it. What the agents logged is shown where it fails.
 async fn play(scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
-    let mut lab = Lab::set(5, &instances()).await?;
+    play_before(&instances(), scenario).await
+}
+
+/// The same where requests come by a group of this kind.
+async fn play_before(group: &GroupOptions, scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+    let mut lab = Lab::set(5, group).await?;
     let outcome = async {
         lab.form().await?;
         let first = lab.release(&Recipe::good("release-1"))?;

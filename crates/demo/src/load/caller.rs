@@ -1,9 +1,9 @@
 //! One client with one kept connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -14,7 +14,7 @@ use ports::fault::Chain;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::service::RELEASE_HEADER;
+use crate::{pieces::Pieces, service::RELEASE_HEADER};
 
 /// Most bytes of a bad answer's text that its reason repeats.
 const TEXT_LIMIT_BYTES: usize = 80;
@@ -25,9 +25,39 @@ pub(super) struct Caller {
     connections: u64,
 }
 
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
 struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Body>,
     _running: AbortOnDropHandle<()>,
+}
+
+/// What is asked of the service.
+pub(super) enum Asked {
+    /// A path, with its query.
+    Get(String),
+    /// An upload that takes so long to send.
+    Upload(Duration),
+}
+
+impl Asked {
+    /// As a reason names it: what differs only in its query is the same.
+    fn name(&self) -> String {
+        match self {
+            Self::Get(path) => format!("GET {}", path.split('?').next().unwrap_or(path)),
+            Self::Upload(_) => "POST /upload".to_owned(),
+        }
+    }
+
+    fn request(&self) -> hyper::http::Result<Request<Body>> {
+        let (builder, body) = match self {
+            Self::Get(path) => (Request::get(path), Empty::new().boxed_unsync()),
+            Self::Upload(takes) => {
+                (Request::post("/upload"), Pieces::new(*takes, Bytes::from_static(b"!")).boxed_unsync())
+            }
+        };
+        builder.header("host", "demo").body(body)
+    }
 }
 
 /// How a request ended.
@@ -44,27 +74,25 @@ impl Caller {
     }
 
     /// Sends one request, and reads its answer to the end.
-    pub(super) async fn call(&mut self, path: &str, patience: Duration) -> Ended {
+    pub(super) async fn call(&mut self, asked: &Asked, patience: Duration) -> Ended {
         self.connections = 0;
-        // Reasons that differ only in their query are the same reason.
-        let what = format!("GET {}", path.split('?').next().unwrap_or(path));
-        let outcome = match tokio::time::timeout(patience, self.exchange(path)).await {
+        let outcome = match tokio::time::timeout(patience, self.exchange(asked)).await {
             Ok(outcome) => outcome,
             Err(_) => Err("no complete answer in time".to_owned()),
         };
-        let outcome = outcome.map_err(|why| format!("{what}: {why}"));
+        let outcome = outcome.map_err(|why| format!("{}: {why}", asked.name()));
         Ended { outcome, connections: self.connections }
     }
 
-    async fn exchange(&mut self, path: &str) -> Result<String, String> {
+    async fn exchange(&mut self, asked: &Asked) -> Result<String, String> {
         // Taken out, so that a connection whose exchange did not end well is never used again.
         let (connection, response) = match self.kept.take() {
-            Some(kept) => match send(kept, path).await {
+            Some(kept) => match send(kept, asked).await {
                 Sent::Answered(connection, response) => (connection, response),
                 Sent::Failed(why) => return Err(why),
-                Sent::Unsent(_) => self.send_anew(path).await?,
+                Sent::Unsent(_) => self.send_anew(asked).await?,
             },
-            None => self.send_anew(path).await?,
+            None => self.send_anew(asked).await?,
         };
         let (head, body) = response.into_parts();
         let body =
@@ -78,10 +106,10 @@ impl Caller {
         Ok(release.unwrap_or("unknown").to_owned())
     }
 
-    async fn send_anew(&mut self, path: &str) -> Result<(Connection, Response<Incoming>), String> {
+    async fn send_anew(&mut self, asked: &Asked) -> Result<(Connection, Response<Incoming>), String> {
         self.connections += 1;
         let connection = connect(self.target).await?;
-        match send(connection, path).await {
+        match send(connection, asked).await {
             Sent::Answered(connection, response) => Ok((connection, response)),
             Sent::Failed(why) | Sent::Unsent(why) => Err(why),
         }
@@ -96,11 +124,11 @@ enum Sent {
     Unsent(String),
 }
 
-async fn send(mut connection: Connection, path: &str) -> Sent {
+async fn send(mut connection: Connection, asked: &Asked) -> Sent {
     if let Err(error) = connection.sender.ready().await {
         return Sent::Unsent(format!("send: {}", Chain(&error)));
     }
-    let request = match Request::get(path).header("host", "demo").body(Empty::new()) {
+    let request = match asked.request() {
         Ok(request) => request,
         Err(error) => return Sent::Failed(format!("make the request: {}", Chain(&error))),
     };

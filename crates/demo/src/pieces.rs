@@ -1,4 +1,4 @@
-//! An answer that comes in pieces: a dot now and then, and a line at its end.
+//! A body that comes in pieces, of an answer or of an upload: a dot now and then, and a line at its end.
 
 use std::{
     convert::Infallible,
@@ -14,22 +14,22 @@ use tokio::time::{Sleep, sleep};
 /// Pieces before the last line.
 const DOTS: u32 = 4;
 
-pub(super) struct Slow {
+pub(crate) struct Pieces {
     dots: u32,
     gap: Duration,
     pause: Pin<Box<Sleep>>,
     line: Option<Bytes>,
 }
 
-impl Slow {
-    /// An answer that is complete after `time`, with `line` at its end.
-    pub(super) fn new(time: Duration, line: Bytes) -> Self {
+impl Pieces {
+    /// A body that is complete after `time`, with `line` at its end.
+    pub(crate) fn new(time: Duration, line: Bytes) -> Self {
         let gap = time / DOTS;
         Self { dots: DOTS, gap, pause: Box::pin(sleep(Duration::ZERO)), line: Some(line) }
     }
 }
 
-impl Body for Slow {
+impl Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
