@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     process::{Output, Stdio},
     time::Duration,
@@ -11,9 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use demo::{programs::Programs, releases::Recipe};
-use fakeaws::{
-    Control, GroupOptions, NewBalancer, NewInstance, NewListener, Options, Server, Settings, TargetType,
-};
+use fakeaws::{Control, NewBalancer, NewInstance, NewListener, Options, Server, Settings};
 use serde_json::Value;
 use tokio::{
     process::Command,
@@ -23,19 +22,21 @@ use tokio::{
 use crate::{
     builder::{Builder, NIX_CONFIG},
     cache::Cache,
+    layout::{Layout, Trust},
     machine::{Machine, Make},
-    net::{Net, US, address},
+    net::{Net, US},
 };
 
 /// Longest wait for anything, on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Where agents listen.
-const AGENT: u16 = 7100;
-/// Where the service listens.
-const SERVICE: u16 = 8100;
-/// Its name, and its group's.
+pub(crate) const AGENT: u16 = 7100;
+/// Where the first service's requests go; those of the next ones go to the ports after it.
+const FRONT: u16 = 80;
+/// The name of a lab's first service, and of its group.
 pub(crate) const WEB: &str = "web";
-const TAG: &str = "deployinator:cluster";
+/// Who has this tag with this value is a host of the fleet.
+pub(crate) const TAG: (&str, &str) = ("deployinator:cluster", "lab");
 
 /// A lab. Dropping it ends all that runs in it.
 pub(crate) struct Lab {
@@ -47,22 +48,23 @@ pub(crate) struct Lab {
     pub(crate) builder: Builder,
     /// The hosts.
     pub(crate) hosts: Vec<Machine>,
-    /// Where requests go.
-    pub(crate) front: SocketAddr,
+    /// Where requests to the services go that have a balancer.
+    pub(crate) fronts: BTreeMap<String, SocketAddr>,
+    /// How long long requests take, in milliseconds.
+    pub(crate) long_ms: RangeInclusive<u64>,
     net: Net,
-    arn: String,
-    expected: usize,
+    configuration: String,
     programs: Programs,
     server: Server,
     dir: tempfile::TempDir,
 }
 
 impl Lab {
-    /// Sets up a cloud with so many hosts, which are off.
+    /// Sets up a cloud, with hosts that are off.
     ///
     /// # Errors
     /// Something that it needs is missing.
-    pub(crate) async fn set(hosts: u8, group: &GroupOptions) -> Result<Self> {
+    pub(crate) async fn set(layout: Layout) -> Result<Self> {
         let net = Net::new()?;
         let dir =
             tempfile::Builder::new().prefix("deployinator-lab-").tempdir().context("make a directory")?;
@@ -71,31 +73,30 @@ impl Lab {
             api: at(4566),
             metadata: SocketAddr::from((Ipv4Addr::new(169, 254, 169, 254), 80)),
             control: SocketAddr::from(([127, 0, 0, 1], 0)),
-            settings: Settings::default(),
+            settings: layout.cloud.clone(),
         };
         let server = Server::start(options).await.context("start the cloud")?;
         let cloud = server.control();
-        let arn = cloud.put_group(WEB, group).await.context("make a target group")?.arn;
         cloud.make_balancer(&NewBalancer { name: "front".to_owned(), ..NewBalancer::default() }).await?;
-        let listener = NewListener { address: at(80), group: WEB.to_owned() };
-        let front = cloud.listen("front", &listener).await.context("make a listener")?.address;
+        let (mut fronts, mut arns) = (BTreeMap::new(), BTreeMap::new());
+        for (port, service) in (FRONT..).zip(&layout.services) {
+            let Some(group) = &service.group else { continue };
+            let made = cloud.put_group(service.name, group).await.context("make a target group")?;
+            arns.insert(service.name, made.arn);
+            let listener = NewListener { address: at(port), group: service.name.to_owned() };
+            let made = cloud.listen("front", &listener).await.context("make a listener")?;
+            fronts.insert(service.name.to_owned(), made.address);
+        }
         let cache = Cache::start(&dir.path().join("cache"), at(8092)).await?;
         let builder = Builder::new(dir.path())?;
         let programs = Programs::find()?;
-        let mut lab = Self {
-            cloud,
-            cache,
-            builder,
-            hosts: Vec::new(),
-            front,
-            net,
-            arn,
-            expected: usize::from(hosts),
-            programs,
-            server,
-            dir,
-        };
-        for _ in 0..hosts {
+        let trust = Trust { cache: &cache.url, key: &builder.public_key };
+        let configuration = layout.configuration(&trust, &arns);
+        let long_ms = layout.long_ms;
+        let hosts = Vec::new();
+        let mut lab =
+            Self { cloud, cache, builder, hosts, fronts, long_ms, net, configuration, programs, server, dir };
+        for _ in 0..layout.hosts {
             lab.launch(Make::default()).await?;
         }
         Ok(lab)
@@ -116,49 +117,16 @@ impl Lab {
         let zone = ["a", "b", "c"][usize::from(number) % 3];
         let instance = NewInstance {
             id: Some(instance(number)),
-            tags: BTreeMap::from([(TAG.to_owned(), "lab".to_owned())]),
+            tags: BTreeMap::from([(TAG.0.to_owned(), TAG.1.to_owned())]),
             private_ipv4: Some(machine.address),
             zone: Some(format!("{}{zone}", Settings::default().region)),
             role: Some("host".to_owned()),
             ..NewInstance::default()
         };
         self.cloud.launch(&instance).await.context("launch an instance")?;
-        machine.configure(&self.configuration())?;
+        machine.configure(&self.configuration)?;
         self.hosts.push(machine);
         Ok(self.hosts.len() - 1)
-    }
-
-    fn configuration(&self) -> String {
-        let Self { arn, expected, cache, builder, .. } = self;
-        format!(
-            r#"[agent]
-listen = "0.0.0.0:{AGENT}"
-
-[cluster]
-name = "lab"
-bootstrap_expect = {expected}
-
-[transport]
-insecure = true
-
-[inventory]
-kind = "ec2"
-tags = {{ "{TAG}" = "lab" }}
-poll = "5s"
-
-[store]
-kind = "nix"
-substituters = ["{}"]
-trusted_public_keys = ["{}"]
-
-[service.web]
-port = {SERVICE}
-probe = {{ kind = "http", path = "/healthz" }}
-environment = {{ DEMO_BIND = "0.0.0.0" }}
-balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
-"#,
-            cache.url, builder.public_key
-        )
     }
 
     /// Switches a host on, and starts its agent.
@@ -226,13 +194,21 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
             .context("run the CLI")
     }
 
-    /// Pushes a release, waits for its end, and says with which exit code.
+    /// Pushes a release of the first service, waits for its end, and says with which exit code.
     ///
     /// # Errors
     /// It does not end in time.
     pub(crate) async fn push(&self, path: &str, policy: &str) -> Result<(i32, String)> {
+        self.push_to(WEB, path, policy).await
+    }
+
+    /// Pushes a release of a service, waits for its end, and says with which exit code.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub(crate) async fn push_to(&self, service: &str, path: &str, policy: &str) -> Result<(i32, String)> {
         let policy = self.policy(policy)?.display().to_string();
-        let said = self.ask(&["push", path, "--service", WEB, "--policy", &policy, "--wait"]).await?;
+        let said = self.ask(&["push", path, "--service", service, "--policy", &policy, "--wait"]).await?;
         let text =
             format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         Ok((said.status.code().unwrap_or(-1), text))
@@ -243,7 +219,9 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
     /// # Errors
     /// It cannot be written.
     pub(crate) fn policy(&self, text: &str) -> Result<PathBuf> {
-        let path = self.dir.path().join("policy.toml");
+        // One of its own: two services may be pushed to at once.
+        let file = tempfile::Builder::new().prefix("policy-").suffix(".toml").tempfile_in(self.dir.path());
+        let (_, path) = file.context("make a policy")?.keep().context("keep a policy")?;
         fs::write(&path, text).context("write a policy")?;
         Ok(path)
     }
@@ -296,11 +274,4 @@ balancer = {{ kind = "aws", target_groups = [{{ arn = "{arn}" }}] }}
 /// The id of the instance that a host is.
 pub(crate) fn instance(number: u8) -> String {
     format!("i-{number:017x}")
-}
-
-/// A group whose targets are its instances.
-pub(crate) fn instances() -> GroupOptions {
-    let _ = (TargetType::Instance, address(1));
-    // Longer than the longest request: what takes longer is cut, as an ALB does.
-    GroupOptions { port: SERVICE, deregistration_delay: Duration::from_secs(4), ..GroupOptions::default() }
 }

@@ -5,6 +5,7 @@ mod builder;
 mod cache;
 mod fleet;
 mod haproxy;
+mod layout;
 mod machine;
 mod net;
 mod scenarios;

@@ -15,6 +15,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 
 /// A load that runs.
 pub(crate) struct Traffic {
+    service: &'static str,
     by_plane: Load,
     by_haproxy: Load,
     haproxy: Haproxy,
@@ -34,17 +35,26 @@ pub(crate) struct Seen {
 }
 
 impl Traffic {
-    /// Starts one.
+    /// Starts one on the first service.
     ///
     /// # Errors
     /// HAProxy does not come up, or the cloud's control door does not answer.
     pub(crate) async fn start(lab: &Lab) -> Result<Self> {
-        let haproxy = Haproxy::start(lab.cloud.clone(), WEB).await?;
-        lab.cloud.reset(WEB).await.context("reset the counters")?;
+        Self::start_on(lab, WEB).await
+    }
+
+    /// Starts one on this service.
+    ///
+    /// # Errors
+    /// HAProxy does not come up, or the cloud's control door does not answer.
+    pub(crate) async fn start_on(lab: &Lab, service: &'static str) -> Result<Self> {
+        let haproxy = Haproxy::start(lab.cloud.clone(), service).await?;
+        lab.cloud.reset(service).await.context("reset the counters")?;
         let calls = calls(lab).await?;
-        let (by_plane, by_haproxy) = (load(lab.front), load(haproxy.front));
+        let front = *lab.fronts.get(service).with_context(|| format!("{service} has no balancer"))?;
+        let (by_plane, by_haproxy) = (load(lab, front), load(lab, haproxy.front));
         tokio::time::sleep(MARGIN).await;
-        Ok(Self { by_plane, by_haproxy, haproxy, calls })
+        Ok(Self { service, by_plane, by_haproxy, haproxy, calls })
     }
 
     /// Ends it, prints figures, and holds it to what was promised: no request failed, and so many hosts were always in service.
@@ -71,8 +81,8 @@ impl Traffic {
         tokio::time::sleep(MARGIN).await;
         let (by_plane, by_haproxy) = tokio::join!(self.by_plane.stop(), self.by_haproxy.stop());
         drop(self.haproxy);
-        let counters = lab.cloud.counters(WEB).await.context("read the counters")?;
-        let samples = lab.cloud.samples(WEB).await.context("read the samples")?;
+        let counters = lab.cloud.counters(self.service).await.context("read the counters")?;
+        let samples = lab.cloud.samples(self.service).await.context("read the samples")?;
         let least = samples.iter().map(|sample| sample.healthy).min().unwrap_or_default() as usize;
         let sum = |of: fn(&Totals) -> u64| of(&by_plane) + of(&by_haproxy);
         println!(
@@ -91,10 +101,10 @@ impl Traffic {
     }
 }
 
-/// Short requests, and long ones and uploads of up to three seconds, one after the other on connections that are kept.
-fn load(front: SocketAddr) -> Load {
+/// Short requests, and long ones and uploads of nearly as long as a drain, one after the other on connections that are kept.
+fn load(lab: &Lab, front: SocketAddr) -> Load {
     let options = LoadOptions { short_workers: 4, long_workers: 6, ..LoadOptions::new(front) };
-    Load::start(LoadOptions { long_ms: 500..=3_000, ..options })
+    Load::start(LoadOptions { long_ms: lab.long_ms.clone(), ..options })
 }
 
 /// How many calls the hosts have made so far.

@@ -1,6 +1,6 @@
 //! Agents that have AWS in them, against a stand-in for it: found by tags, rolled behind an ALB that carries requests.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use api::v1;
@@ -252,10 +252,21 @@ async fn a_target_that_somebody_else_removed_is_reported_and_not_registered_agai
         .await?;
     let said = status.services[0].hosts.iter().find(|it| it.host == host).context("the host")?;
     assert!(format!("{said:?}").contains("the balancer says"), "{said:#?}");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = asked_after(&cloud, &host).await?;
+    within("it to ask the balancer once more", async || {
+        (asked < asked_after(&cloud, &host).await.ok()?).then_some(())
+    })
+    .await?;
     let calls = cloud.control.calls().await?;
     assert!(calls.iter().all(|count| !count.action.ends_with("RegisterTargets")), "{calls:#?}");
     Ok(())
+}
+
+/// How often a host asked how its targets are.
+async fn asked_after(cloud: &Cloud, host: &str) -> Result<u64> {
+    let calls = cloud.control.calls().await?;
+    let own = calls.iter().filter(|it| it.caller == host && it.action.ends_with("DescribeTargetHealth"));
+    Ok(own.map(|it| it.calls).sum())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,16 +6,18 @@ use anyhow::{Result, ensure};
 use demo::releases::Recipe;
 use fakeaws::GroupOptions;
 
-use super::{POLICY, expect, play_before};
+use super::{POLICY, expect, play_in};
 use crate::{
-    fleet::{Lab, instances},
+    fleet::{Lab, WEB},
+    layout::{Declared, Layout, SERVICE, instances},
     traffic::{Seen, Traffic},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s00_a_balancer_that_does_not_drain_shows_in_failed_requests() -> Result<()> {
     let group = GroupOptions { deregistration_delay: Duration::ZERO, ..instances() };
-    play_before(&group, async |lab: &mut Lab| {
+    let services = vec![Declared::behind(WEB, SERVICE, group)];
+    play_in(Layout { services, ..Layout::default() }, async |lab: &mut Lab| {
         let traffic = Traffic::start(lab).await?;
         let path = lab.release(&Recipe::good("undrained"))?;
         let began = Instant::now();
