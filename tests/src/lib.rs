@@ -19,6 +19,7 @@ mod proxy;
 mod stage;
 mod typed;
 mod views;
+mod web;
 
 pub use asks::{by, client, exit_of, next_of};
 pub use clusters::{goes_over, show};
@@ -35,3 +36,4 @@ pub use proxy::Wires;
 pub use stage::{PATIENCE, Stage, policy, within};
 pub use typed::{done, typed};
 pub use views::{answer, answer_at, hold, host, phase_of, rollout_word, web};
+pub use web::Web;

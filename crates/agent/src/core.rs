@@ -236,11 +236,13 @@ async fn start(parts: Arc<Parts>, cluster: ClusterId) -> Result<Arc<Core>, CoreE
     tasks.spawn(enrol(link.clone(), enrolment(settings, state)?, assigned, knows, parts.failed.clone()));
     tasks.spawn(watch_node(node.clone(), parts.failed.clone()));
     let inventory = parts.inventory.clone();
+    let means =
+        leader::Means { settings: settings.clone(), store: parts.store.clone(), aws: parts.aws.clone() };
     tasks.spawn(leader::run(
         link.clone(),
         reign.clone(),
         inventory,
-        parts.aws.clone(),
+        means,
         settings.timers.silent_after,
         stop.clone(),
     ));

@@ -54,6 +54,7 @@ fn declarations(settings: &Settings) -> BTreeMap<ServiceName, Declaration> {
         port: service.address.port(),
         probe: service.probe.as_ref().map(ToString::to_string),
         balancer: service.balancer.as_ref().map(outside::named),
+        channel: service.channel.as_ref().map(|channel| channel.url.to_string()),
     };
     settings.services.iter().map(|(name, service)| (name.clone(), declare(service))).collect()
 }

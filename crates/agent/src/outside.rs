@@ -6,6 +6,7 @@
 mod absent;
 #[cfg(feature = "aws")]
 mod aws;
+mod channel;
 mod instance;
 
 use std::collections::BTreeSet;
@@ -15,9 +16,10 @@ use model::HostId;
 use ports::{Balancer, Fault, Inventory, Listed, Standing, Target};
 
 #[cfg(not(feature = "aws"))]
-pub(crate) use absent::{Aws, Ec2, Groups};
+pub(crate) use absent::{Aws, AwsChannel, Ec2, Groups};
 #[cfg(feature = "aws")]
-pub(crate) use aws::{Aws, Ec2, Groups};
+pub(crate) use aws::{Aws, AwsChannel, Ec2, Groups};
+pub(crate) use channel::AnyChannel;
 pub(crate) use instance::{AT_START, FOR_A_CHECK, Unsettled, settled};
 
 use crate::static_inventory::StaticInventory;
@@ -34,16 +36,24 @@ pub enum OutsideError {
     )]
     #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only a build with AWS asks for a region"))]
     NoRegion,
+    /// Nothing says which region a channel's bucket is in.
+    #[error(
+        "find the region of the bucket: add ?region=REGION to channel.url, or set AWS_REGION; on an instance its metadata service says it"
+    )]
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only a build with AWS asks for a region"))]
+    NoRegionOfChannel,
 }
 
 /// What the configuration wants of AWS, if anything: the first key.
 fn wants_aws(settings: &Settings) -> Option<&'static str> {
-    let is_aws = |service: &config::Service| matches!(service.balancer, Some(BalancerSettings::Aws { .. }));
+    let wants = |service: &config::Service| {
+        let groups = matches!(service.balancer, Some(BalancerSettings::Aws { .. }));
+        let channel = service.channel.as_ref().and_then(|channel| channel::wants_aws(&channel.url));
+        groups.then_some("balancer.kind = \"aws\"").or(channel)
+    };
     match settings.inventory {
         InventorySettings::Ec2(_) => Some("inventory.kind = \"ec2\""),
-        InventorySettings::Static { .. } => {
-            settings.services.values().any(is_aws).then_some("balancer.kind = \"aws\"")
-        }
+        InventorySettings::Static { .. } => settings.services.values().find_map(wants),
     }
 }
 

@@ -2,7 +2,7 @@
 //! host runs on. The only user of AWS's own clients.
 //!
 //! What decides is here always, and needs no client: what a state or an error means ([`health`], [`trouble`]), what a listing says
-//! ([`listing`]), how often anything is asked ([`pace`]), and what a role must allow ([`permissions`]). The clients themselves are behind the
+//! ([`listing`]), what S3 says in place of an object ([`object`]), how often anything is asked ([`pace`]), and what a role must allow ([`permissions`]). The clients themselves are behind the
 //! feature `sdk`, because one of them takes the compiler minutes and gigabytes.
 //!
 //! Promises: an answer that is missing, late or partial removes nobody and makes no standing up; what was terminated stays so; every call has
@@ -11,6 +11,7 @@
 
 pub mod health;
 pub mod listing;
+pub mod object;
 pub mod pace;
 pub mod permissions;
 pub mod trouble;
@@ -19,7 +20,7 @@ pub mod trouble;
 mod sdk;
 
 #[cfg(feature = "sdk")]
-pub use sdk::{Ec2Inventory, Identity, IdentityError, Session, Swept, TargetGroups, identity};
+pub use sdk::{Ec2Inventory, Identity, IdentityError, Object, Session, Swept, TargetGroups, identity};
 
 use std::{collections::BTreeMap, time::Duration};
 

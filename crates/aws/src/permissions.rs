@@ -17,16 +17,19 @@ pub enum Action {
     RegisterTargets,
     /// Drains a target.
     DeregisterTargets,
+    /// What CI has left in a channel.
+    GetObject,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::DescribeInstances,
         Self::DescribeTargetGroups,
         Self::DescribeTargetHealth,
         Self::RegisterTargets,
         Self::DeregisterTargets,
+        Self::GetObject,
     ];
 
     /// Its name in a policy.
@@ -38,6 +41,7 @@ impl Action {
             Self::DescribeTargetHealth => "elasticloadbalancing:DescribeTargetHealth",
             Self::RegisterTargets => "elasticloadbalancing:RegisterTargets",
             Self::DeregisterTargets => "elasticloadbalancing:DeregisterTargets",
+            Self::GetObject => "s3:GetObject",
         }
     }
 
@@ -47,14 +51,20 @@ impl Action {
         matches!(self, Self::RegisterTargets | Self::DeregisterTargets)
     }
 
-    /// Whether it is the inventory's. The others are the balancer's.
+    /// Whether it is the inventory's.
     #[must_use]
     pub fn is_of_inventory(self) -> bool {
         self == Self::DescribeInstances
     }
+
+    /// Whether it is a channel's. What is neither this nor the inventory's is the balancer's.
+    #[must_use]
+    pub fn is_of_channel(self) -> bool {
+        self == Self::GetObject
+    }
 }
 
-/// The policy of a host's role, as JSON. The target groups in it stand for the cluster's own.
+/// The policy of a host's role, as JSON. The target groups in it stand for the cluster's own, the object for its channel.
 #[must_use]
 pub fn policy() -> String {
     let statement = |sid: &str, of: &dyn Fn(Action) -> bool, resource: &str| {
@@ -72,12 +82,17 @@ pub fn policy() -> String {
     };
     let statements = [
         statement("FindTheFleet", &Action::is_of_inventory, "\"*\""),
-        statement("LookAtTargetGroups", &|action| !action.is_of_inventory() && !action.is_change(), "\"*\""),
+        statement(
+            "LookAtTargetGroups",
+            &|action| !action.is_of_inventory() && !action.is_of_channel() && !action.is_change(),
+            "\"*\"",
+        ),
         statement(
             "AdmitAndDrain",
             &Action::is_change,
             "\"arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/*\"",
         ),
+        statement("ReadTheChannel", &Action::is_of_channel, "\"arn:aws:s3:::BUCKET/KEY\""),
     ];
     format!("{{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n{}\n  ]\n}}\n", statements.join(",\n"))
 }
@@ -93,7 +108,8 @@ mod tests {
             let name = format!("\"{}\"", action.permission());
             assert_eq!(policy.matches(&name).count(), 1, "{name}");
         }
-        let named = policy.matches("elasticloadbalancing:").count() + policy.matches("ec2:").count();
+        let named = ["elasticloadbalancing:", "ec2:", "s3:Get"].map(|of| policy.matches(of).count());
+        let named: usize = named.into_iter().sum();
         // The resource has one more.
         assert_eq!(named, Action::ALL.len() + 1);
     }
@@ -101,7 +117,9 @@ mod tests {
     #[test]
     fn what_changes_something_is_held_to_target_groups() {
         let policy = policy();
-        let (_, last) = policy.split_once("AdmitAndDrain").unwrap();
+        let (_, rest) = policy.split_once("AdmitAndDrain").unwrap();
+        let (last, channel) = rest.split_once("ReadTheChannel").unwrap();
+        assert!(channel.contains("\"arn:aws:s3:::BUCKET/KEY\"") && !channel.contains("\"*\""), "{channel}");
         assert!(last.contains("targetgroup/") && !last.contains("\"*\""), "{last}");
         assert!(
             Action::ALL

@@ -3,11 +3,13 @@
 mod credentials;
 mod identity;
 mod inventory;
+mod object;
 mod sweep;
 mod targets;
 
 pub use identity::{Identity, IdentityError, identity};
 pub use inventory::Ec2Inventory;
+pub use object::Object;
 pub use sweep::Swept;
 pub use targets::TargetGroups;
 
@@ -22,6 +24,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use ports::channel::Address;
 use tokio::time::timeout;
 
 use self::credentials::Kept;
@@ -95,6 +98,12 @@ impl Session {
         let client = aws_sdk_elasticloadbalancingv2::Client::from_conf(config);
         TargetGroups::new(client, self.api.clone(), groups, first_port)
     }
+
+    /// Where CI leaves word of its releases, in S3 or on a web server; none where it is in S3 and nothing says in which region.
+    #[must_use]
+    pub fn object(&self, address: &Address) -> Option<Object> {
+        Object::new(&self.config, self.api.clone(), address)
+    }
 }
 
 /// The one way to AWS.
@@ -116,16 +125,23 @@ impl Api {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let turn = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.began.elapsed());
-        tokio::time::sleep(turn.ok_or(Trouble::Paced)?).await;
-        let answer = match timeout(CALL_LIMIT, call).await {
-            Ok(answer) => answer.map_err(|error| trouble(&error)),
-            Err(_) => Err(Trouble::Late),
-        };
-        tracing::debug!(permission = action.permission(), worked = answer.is_ok(), "called AWS");
+        let answer = self.within(action, async { call.await.map_err(|error| trouble(&error)) }).await;
         if answer.as_ref().is_err_and(Trouble::is_expired) {
             self.kept.forget();
         }
+        answer
+    }
+
+    /// The same, of a call that has said already what went wrong.
+    async fn within<T>(
+        &self,
+        action: Action,
+        call: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let turn = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.began.elapsed());
+        tokio::time::sleep(turn.ok_or(Trouble::Paced)?).await;
+        let answer = timeout(CALL_LIMIT, call).await.unwrap_or(Err(Trouble::Late));
+        tracing::debug!(permission = action.permission(), worked = answer.is_ok(), "called AWS");
         answer
     }
 }

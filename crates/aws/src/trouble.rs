@@ -55,9 +55,10 @@ const DENIED: [&str; 5] =
 /// Codes that mean: these credentials are no longer good. Those of a role renew themselves.
 const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
 /// Codes that mean: these credentials are not good at all.
-const NOT_GOOD: [&str; 6] = [
+const NOT_GOOD: [&str; 7] = [
     "AuthFailure",
     "IncompleteSignature",
+    "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",

@@ -29,8 +29,8 @@ pub use policy::policy;
 pub use problem::Problem;
 pub use reference::{EXAMPLE, POLICY_EXAMPLE, reference};
 pub use settings::{
-    AddressKind, Agent, Balancer, Cluster, DEFAULTS, Defaults, Ec2, Inventory, LogFormat, NixStore, Programs,
-    Service, Settings, Store, TargetGroup, Timers, Transport,
+    AddressKind, Agent, Balancer, Channel, Cluster, DEFAULTS, Defaults, Ec2, Inventory, LogFormat, NixStore,
+    Programs, Service, Settings, Store, TargetGroup, Timers, Transport,
 };
 
 /// Makes settings of `sources`, which are (file name, text) pairs in the order of merging: a later one wins key

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod balancer;
+mod channel;
 mod fleet;
 mod programs;
 mod store;
@@ -225,6 +226,7 @@ fn services() -> Vec<Key> {
     keys.extend(programs::keys());
     keys.extend(probe());
     keys.extend(balancer::keys());
+    keys.extend(channel::keys());
     keys
 }
 

@@ -10,6 +10,7 @@ use std::{
 use model::{ClusterId, HostId, ServiceName};
 use ports::{
     Listed, ProbeSpec,
+    channel::Address,
     supervisor::{EnvironmentFile, Limits, Readiness, StopSignal},
 };
 
@@ -173,12 +174,23 @@ pub struct Service {
     pub readiness: Readiness,
     /// What sends requests to it; without one the service is headless.
     pub balancer: Option<Balancer>,
+    /// Where CI leaves word of what it has released; without one the service is pushed to only.
+    pub channel: Option<Channel>,
     /// How its programs are run.
     pub programs: Programs,
     /// What is added to its environment. Neither `PORT` nor anything that starts with `DEPLOYINATOR_`.
     pub environment: BTreeMap<String, String>,
     /// How much of its output is kept for each attempt, in bytes.
     pub log_limit_bytes: u64,
+}
+
+/// Where CI leaves word of what it has released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Where it is read.
+    pub url: Address,
+    /// Time between two looks of the leader.
+    pub poll: Duration,
 }
 
 /// How the programs of a service are run.
@@ -267,6 +279,8 @@ pub struct Defaults {
     pub address: AddressKind,
     /// `inventory.poll`.
     pub poll: Duration,
+    /// `service.NAME.channel.poll`.
+    pub channel_poll: Duration,
 }
 
 /// The only place where a default stands.
@@ -295,4 +309,5 @@ pub const DEFAULTS: Defaults = Defaults {
     log_limit_bytes: 16 * 1024 * 1024,
     address: AddressKind::PrivateIpv4,
     poll: Duration::from_secs(30),
+    channel_poll: Duration::from_secs(10),
 };

@@ -53,6 +53,7 @@ fn the_example_means_what_it_says() {
         readiness: ports::supervisor::Readiness::Up,
         programs: Programs::default(),
         balancer: Some(Balancer::Local { url: "http://127.0.0.1:7500".into(), group: "web".into() }),
+        channel: None,
         environment: BTreeMap::from([("DATABASE_URL".into(), "postgres:///shop".into())]),
         log_limit_bytes: 16 * 1024 * 1024,
     };
@@ -272,6 +273,7 @@ fn a_table_and_a_value_are_told_apart() {
 }
 
 mod aws;
+mod channel;
 mod relations;
 
 #[test]

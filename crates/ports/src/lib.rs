@@ -3,6 +3,7 @@
 //! Absent on purpose: decisions. An adapter classifies a fault; what is done about it is decided in `model`.
 
 pub mod balancer;
+pub mod channel;
 pub mod fault;
 pub mod inventory;
 pub mod prober;
@@ -10,6 +11,7 @@ pub mod store;
 pub mod supervisor;
 
 pub use balancer::{Balancer, Standing, Target};
+pub use channel::Channel;
 pub use fault::{Fault, FaultKind};
 pub use inventory::{Inventory, Listed, ListedState};
 pub use prober::{ProbeSpec, Prober};

@@ -56,7 +56,7 @@ impl Stand {
     }
 
     fn enrols(&mut self, host: &HostId) {
-        let declaration = Declaration { port: 80, probe: None, balancer: Some("lb".into()) };
+        let declaration = Declaration { port: 80, probe: None, balancer: Some("lb".into()), channel: None };
         let declares = self.services.iter().map(|service| (service.clone(), declaration.clone())).collect();
         self.apply(Act::Enrol(Enrolment {
             host: host.clone(),

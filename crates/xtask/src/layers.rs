@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["model"]),
     ("raft", &["api", "model", "ports"]),
     ("aws", &["fakeaws", "model", "ports"]),
+    ("channel", &["model", "ports"]),
     ("config", &["model", "ports"]),
     ("directory", &["model", "ports"]),
     ("localbalancer", &["model", "ports"]),
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "api",
             "aws",
+            "channel",
             "config",
             "directory",
             "localbalancer",
@@ -59,6 +61,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("aws-config", &["aws"]),
     ("aws-credential-types", &["aws"]),
     ("aws-sdk-", &["aws"]),
+    ("aws-sigv4", &["aws"]),
     ("aws-smithy-", &["aws"]),
     ("openraft", &["raft"]),
     ("prost", &["api"]),
@@ -70,7 +73,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 const PURE: [(&str, &[&str]); 1] = [("model", &["serde", "thiserror"])];
 
 /// Their crates that are in no build that does not ask for them, by the beginning of the name: some take the compiler minutes.
-const ASKED_FOR: [&str; 3] = ["aws-config", "aws-sdk-", "aws-smithy-"];
+const ASKED_FOR: [&str; 4] = ["aws-config", "aws-sdk-", "aws-sigv4", "aws-smithy-"];
 
 /// Checks the workspace against the tables.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {

@@ -24,7 +24,11 @@ use super::{
     passed::{self, Passed},
     public::Public,
 };
-use crate::{core::Core, leader::View, link::Link};
+use crate::{
+    core::Core,
+    leader::{self, View},
+    link::Link,
+};
 
 /// Longest wait for the leader's answer, and for its quorum.
 pub(super) const LEADER: Duration = Duration::from_millis(2500);
@@ -239,7 +243,25 @@ fn service_status(
             granted_at: granted_at(fleet, lock.fence),
         }),
         mixed: service.mixed,
+        channel: channel(fleet, name, service, view),
     }
+}
+
+/// The channel that is followed: what the fleet remembers of it, and what the leader knows.
+fn channel(
+    fleet: &Fleet,
+    name: &ServiceName,
+    service: &Service,
+    view: Option<&View>,
+) -> Option<view::ChannelStatus> {
+    let url = leader::declared(fleet).remove(name)?;
+    let heard = service.channels.get(&url);
+    Some(view::ChannelStatus {
+        release: heard.and_then(|heard| heard.release.clone()),
+        refused: heard.and_then(|heard| heard.refused.clone()),
+        trouble: view.and_then(|view| view.troubles.get(name)).cloned(),
+        url,
+    })
 }
 
 /// When the entry that a fence is named after was proposed, if its events are still kept.

@@ -1,7 +1,8 @@
-//! What only the leader does: plan, and keep the group's voters right.
+//! What only the leader does: plan, keep the group's voters right, and read the channels.
 //!
 //! Nothing here is trusted to be the only leader: the fleet machine checks every step again, and a plan names the revision it was made at.
 
+mod follow;
 mod sweep;
 mod voters;
 
@@ -23,7 +24,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{clock, link::Link, outside::Aws};
+pub use self::follow::Means;
+pub(crate) use self::follow::declared;
+use crate::{clock, link::Link};
 
 /// Longest wait for one of the leader's own proposals.
 const PROPOSAL: Duration = Duration::from_secs(5);
@@ -47,6 +50,7 @@ struct Now {
     sightings: Sightings,
     holds: Vec<(Hold, Option<Duration>)>,
     seen: BTreeMap<HostId, (Timestamp, Seen)>,
+    troubles: BTreeMap<ServiceName, String>,
 }
 
 /// What the leader knows that is not replicated.
@@ -57,6 +61,8 @@ pub struct View {
     pub hosts: BTreeMap<HostId, (Duration, Seen)>,
     /// The hosts that have said nothing for too long, and for how long.
     pub silent: BTreeMap<HostId, Duration>,
+    /// Why channels cannot be read, service by service.
+    pub troubles: BTreeMap<ServiceName, String>,
 }
 
 impl Reign {
@@ -80,10 +86,21 @@ impl Reign {
     pub fn view(&self) -> Option<View> {
         let now = clock::now();
         let mut inner = self.lock();
-        let Now { sightings, holds, seen } = inner.as_mut()?;
+        let Now { sightings, holds, seen, troubles } = inner.as_mut()?;
         let holds = sightings.time(holds, now);
         let hosts = seen.iter().map(|(host, (at, seen))| (host.clone(), (now.since(*at), seen.clone())));
-        Some(View { holds, hosts: hosts.collect(), silent: sightings.silences(now) })
+        let (silent, troubles) = (sightings.silences(now), troubles.clone());
+        Some(View { holds, hosts: hosts.collect(), silent, troubles })
+    }
+
+    /// A service's channel was read, or not, and why.
+    fn read(&self, service: &ServiceName, trouble: Option<String>) {
+        let mut inner = self.lock();
+        let Some(Now { troubles, .. }) = inner.as_mut() else { return };
+        match trouble {
+            Some(why) => troubles.insert(service.clone(), why),
+            None => troubles.remove(service),
+        };
     }
 
     /// What was heard, to look ahead from, and the time that it is now; nothing while another one leads.
@@ -103,7 +120,7 @@ pub async fn run<I: Inventory>(
     link: Link,
     reign: Reign,
     inventory: Arc<I>,
-    aws: Option<Aws>,
+    means: Means,
     silent_after: Duration,
     stop: CancellationToken,
 ) {
@@ -123,13 +140,15 @@ pub async fn run<I: Inventory>(
             sightings: Sightings::new(silent_after, clock::now()),
             holds: Vec::new(),
             seen: BTreeMap::new(),
+            troubles: BTreeMap::new(),
         };
         *reign.lock() = Some(now);
         tokio::select! {
             () = stop.cancelled() => return,
             () = plan(&link, &reign) => (),
             () = voters::keep(&link, &*inventory, &reign) => (),
-            () = sweep::keep(&link, aws.as_ref()) => (),
+            () = sweep::keep(&link, means.aws.as_ref()) => (),
+            () = follow::keep(&link, &reign, &means) => (),
         }
         *reign.lock() = None;
         info!("this agent no longer leads");

@@ -13,7 +13,7 @@ async fn a_plan_that_was_not_committed_is_made_again_although_nothing_has_change
     let dir = tempfile::TempDir::new().unwrap();
     let (link, away) = two(dir.path()).await;
     let web: ServiceName = "web".parse().unwrap();
-    let declared = Declaration { port: 8100, probe: None, balancer: None };
+    let declared = Declaration { port: 8100, probe: None, balancer: None, channel: None };
     let enrolment = Enrolment {
         host: link.host().clone(),
         state: "1".to_owned(),
@@ -40,7 +40,8 @@ async fn a_plan_that_was_not_committed_is_made_again_although_nothing_has_change
     timeout(PATIENCE, missed).await.expect("the other one is not missed");
     let reign = Reign::default();
     let sightings = Sightings::new(Duration::from_millis(1), clock::now());
-    *reign.lock() = Some(Now { sightings, holds: Vec::new(), seen: BTreeMap::new() });
+    *reign.lock() =
+        Some(Now { sightings, holds: Vec::new(), seen: BTreeMap::new(), troubles: BTreeMap::new() });
     let planning = plan(&link, &reign);
     tokio::pin!(planning);
     let in_vain = timeout(LOST_PAUSE, &mut planning).await;

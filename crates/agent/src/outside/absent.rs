@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, convert::Infallible, net::IpAddr};
 
 use config::{Partial, Settings, TargetGroup};
-use ports::{Balancer, Fault, Inventory, Listed, Standing, Target};
+use ports::{
+    Balancer, Channel, Fault, Inventory, Listed, Standing, Target,
+    channel::{Address, Look},
+};
 
 use super::OutsideError;
 
@@ -15,6 +18,15 @@ impl Aws {
     #[allow(clippy::unused_async, reason = "as the one in a build with AWS")]
     pub(super) async fn open(_: &Settings, key: &'static str) -> Result<Self, OutsideError> {
         Err(OutsideError::NoAws(key))
+    }
+
+    #[allow(clippy::unused_async, reason = "as the one in a build with AWS")]
+    pub(super) async fn find(key: &'static str) -> Result<Self, OutsideError> {
+        Err(OutsideError::NoAws(key))
+    }
+
+    pub(super) fn channel(&self, _: &Address) -> Result<AwsChannel, OutsideError> {
+        match self.0 {}
     }
 
     pub(super) fn inventory(&self, _: &config::Ec2) -> Ec2 {
@@ -68,6 +80,16 @@ impl Balancer for Groups {
     }
 
     async fn check(&self, _: &Target) -> Result<(), Fault> {
+        match self.0 {}
+    }
+}
+
+/// A channel that there is none of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AwsChannel(Infallible);
+
+impl Channel for AwsChannel {
+    async fn look(&self, _: Option<&str>) -> Result<Look, Fault> {
         match self.0 {}
     }
 }

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use aws::{AddressKind, Fleet, Group, Session};
 use config::{Partial, Settings, TargetGroup};
-use ports::Fault;
+use ports::{Fault, channel::Address};
 
 use super::{OutsideError, instance::Unknown};
 
 pub(crate) type Ec2 = aws::Ec2Inventory;
 pub(crate) type Groups = aws::TargetGroups;
+pub(crate) type AwsChannel = aws::Object;
 
 /// The way to AWS: where calls go, and what signs them.
 #[derive(Debug, Clone)]
@@ -27,6 +28,16 @@ impl Aws {
             None if lists => Err(OutsideError::NoRegion),
             _ => Ok(Self(session)),
         }
+    }
+
+    /// Where this host's own configuration wants nothing of AWS.
+    #[allow(clippy::unnecessary_wraps, reason = "as the one in a build without AWS")]
+    pub(super) async fn find(_: &'static str) -> Result<Self, OutsideError> {
+        Ok(Self(Session::open(None).await))
+    }
+
+    pub(super) fn channel(&self, address: &Address) -> Result<AwsChannel, OutsideError> {
+        self.0.object(address).ok_or(OutsideError::NoRegionOfChannel)
     }
 
     pub(super) fn inventory(&self, ec2: &config::Ec2) -> Ec2 {

@@ -71,6 +71,7 @@ fn attempted(ask: &Ask) -> String {
     let service = &ask.service;
     match &ask.request {
         Request::Push { release, .. } => format!("push {} to {service}", release.id),
+        Request::Follow(word) => format!("push what {} says to {service}", word.channel),
         Request::Rollback => format!("roll back {service}"),
         Request::Restart => format!("restart {service}"),
         Request::Pause => format!("pause the rollout of {service}"),
@@ -138,7 +139,7 @@ async fn send(mut wire: Wire<Channel>, ask: Ask) -> Result<Response<v1::OperateR
         }
         Request::Drain { host } => wire.drain_host(v1::HostRequest { service, by, host: host.into() }).await,
         Request::Admit { host } => wire.admit_host(v1::HostRequest { service, by, host: host.into() }).await,
-        Request::Push { .. } | Request::Rollback | Request::Restart => {
+        Request::Push { .. } | Request::Follow(_) | Request::Rollback | Request::Restart => {
             Err(Status::invalid_argument("it begins a rollout, and has a call of its own"))
         }
     }

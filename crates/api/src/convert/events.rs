@@ -137,6 +137,9 @@ fn write_detail(kind: EventKind, host: String) -> Option<Detail> {
         EventKind::Rebuilt { from, last, by } => {
             Detail::Rebuilt(v1::Rebuilt { from: from.into(), last: last.0, by: Some(by.into()) })
         }
+        EventKind::ChannelRefused { channel, reason } => {
+            Detail::ChannelRefused(v1::ChannelRefused { channel, reason })
+        }
         EventKind::LevelRaised { level } => Detail::LevelRaised(level),
     })
 }
@@ -226,6 +229,9 @@ fn read_detail(detail: Detail) -> Result<EventKind, Invalid> {
             last: Revision(wire.last),
             by: operator(wire.by),
         },
+        Detail::ChannelRefused(wire) => {
+            EventKind::ChannelRefused { channel: wire.channel, reason: wire.reason }
+        }
         Detail::LevelRaised(level) => EventKind::LevelRaised { level },
     })
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     v1,
     view::{
-        ChangeStatus, HoldStatus, HostStatus, MigrationStatus, QuarantineStatus, ServiceStatus, Slots, Stale,
-        Status,
+        ChangeStatus, ChannelStatus, HoldStatus, HostStatus, MigrationStatus, QuarantineStatus,
+        ServiceStatus, Slots, Stale, Status,
     },
 };
 
@@ -66,6 +66,7 @@ impl From<ServiceStatus> for v1::ServiceStatus {
             slots: Some(v1::Slots { limit: status.slots.limit, holders: each(status.slots.holders) }),
             migration_lock: status.migration_lock.map(Into::into),
             mixed: status.mixed,
+            channel: status.channel.map(Into::into),
         }
     }
 }
@@ -87,7 +88,23 @@ impl TryFrom<v1::ServiceStatus> for ServiceStatus {
             slots: Slots { limit: slots.limit, holders: all_named("slots.holders", &slots.holders)? },
             migration_lock: maybe("migration_lock", wire.migration_lock)?,
             mixed: wire.mixed,
+            channel: maybe("channel", wire.channel)?,
         })
+    }
+}
+
+impl From<ChannelStatus> for v1::Channel {
+    fn from(channel: ChannelStatus) -> Self {
+        let ChannelStatus { url, release, refused, trouble } = channel;
+        Self { url, release: release.map(Into::into), refused, trouble }
+    }
+}
+
+impl TryFrom<v1::Channel> for ChannelStatus {
+    type Error = Invalid;
+    fn try_from(wire: v1::Channel) -> Result<Self, Invalid> {
+        let v1::Channel { url, release, refused, trouble } = wire;
+        Ok(Self { url, release: maybe_named("release", release.as_deref())?, refused, trouble })
     }
 }
 

@@ -19,7 +19,7 @@ pub use logs::{LogGap, LogHost, LogItem, LogLine, LogPlace, LogSource, LogSpot, 
 pub use preview::PushPreview;
 pub use recovery::{BackupAbout, Recover, RecoveredVoter, Recovery};
 pub use status::{
-    ChangeStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
+    ChangeStatus, ChannelStatus, HoldStatus, HostFailure, HostStatus, MigrationLockStatus, MigrationStatus,
     QuarantineStatus, ServiceStatus, Slots, Staging, Stale, Status,
 };
 pub use watch::{Ended, EventItem, History, Pushed, Verdict, WatchItem, followed};

@@ -67,6 +67,21 @@ pub struct ServiceStatus {
     pub migration_lock: Option<MigrationLockStatus>,
     /// An operator left the fleet mixed.
     pub mixed: bool,
+    /// The channel that is followed, if its hosts declare one.
+    pub channel: Option<ChannelStatus>,
+}
+
+/// Where CI leaves word of what it has released, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelStatus {
+    /// Its address.
+    pub url: String,
+    /// The release that it named last, if that could be found out.
+    pub release: Option<ReleaseId>,
+    /// Why what it says was not pushed.
+    pub refused: Option<String>,
+    /// Why it cannot be read now, as the leader says.
+    pub trouble: Option<String>,
 }
 
 /// Who may run `bin/migrate` of a service.

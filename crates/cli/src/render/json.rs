@@ -130,6 +130,9 @@ fn service(service: &ServiceStatus) -> Value {
         "migrations": service.migrations.iter().map(migration).collect::<Vec<_>>(),
         "quarantine": service.quarantine.iter().map(kept).collect::<Vec<_>>(),
         "mixed": service.mixed,
+        "channel": service.channel.as_ref().map(|channel| json!({
+            "url": channel.url, "release": channel.release, "refused": channel.refused, "trouble": channel.trouble,
+        })),
         "holds": service.holds.iter().map(|hold| json!({
             "name": hold.name, "text": hold.text, "ends_when": hold.ends_when, "host": hold.host,
             "lasted_ms": hold.lasted.as_millis(), "ends_in_ms": hold.ends_in.map(|ends| ends.as_millis()),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::view::{ServiceStatus, Status};
+use api::view::{ChannelStatus, ServiceStatus, Status};
 use model::{
     HostId, ServiceName,
     fleet::{MigrationState, PartState, Rollout, RolloutKind},
@@ -95,6 +95,19 @@ pub(super) fn progress(rollout: &Rollout) -> (usize, usize) {
     (counted.clone().filter(|part| part.state == PartState::Changed).count(), counted.count())
 }
 
+/// One line about the channel that is followed.
+fn channel_line(channel: &ChannelStatus, how: How) -> String {
+    let ChannelStatus { url, release, refused, trouble } = channel;
+    if let Some(why) = trouble {
+        return how.paint.bad(&format!("channel {url} cannot be read: {why}"));
+    }
+    match (refused, release) {
+        (Some(why), _) => how.paint.bad(&format!("channel {url}: not pushed: {why}")),
+        (None, Some(release)) => format!("channel {url}: {release}"),
+        (None, None) => format!("channel {url}: nothing yet"),
+    }
+}
+
 fn details(service: &ServiceStatus, how: How, text: &mut String) {
     let paint = how.paint;
     let mut line = |line: &str| {
@@ -128,6 +141,9 @@ fn details(service: &ServiceStatus, how: How, text: &mut String) {
     let more = quarantine.len().saturating_sub(QUARANTINES);
     if 0 < more {
         line(&format!("and {more} more: `deployinator quarantine list --service {}`", service.service));
+    }
+    if let Some(channel) = &service.channel {
+        line(&channel_line(channel, how));
     }
     if service.mixed {
         line(&paint.busy("an operator left the fleet mixed; push the release that all hosts shall run"));

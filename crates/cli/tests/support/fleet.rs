@@ -5,9 +5,10 @@ use std::time::Duration;
 use api::{
     v1,
     view::{
-        ChangeStatus, ClusterView, Cursor, FleetHost, History, HoldStatus, HostFailure, HostStatus, LogItem,
-        LogLine, LogPlace, LogSource, LogSpot, LogStream, Member, MigrationLockStatus, MigrationStatus,
-        PushPreview, QuarantineStatus, RecoveredVoter, Recovery, ServiceStatus, Slots, Staging, Status,
+        ChangeStatus, ChannelStatus, ClusterView, Cursor, FleetHost, History, HoldStatus, HostFailure,
+        HostStatus, LogItem, LogLine, LogPlace, LogSource, LogSpot, LogStream, Member, MigrationLockStatus,
+        MigrationStatus, PushPreview, QuarantineStatus, RecoveredVoter, Recovery, ServiceStatus, Slots,
+        Staging, Status,
     },
 };
 use model::{
@@ -208,6 +209,12 @@ pub(crate) fn service() -> ServiceStatus {
             granted_at: Some(AT),
         }),
         mixed: false,
+        channel: Some(ChannelStatus {
+            url: "s3://releases/web".into(),
+            release: Some("dir-2222".parse().unwrap()),
+            refused: None,
+            trouble: None,
+        }),
     }
 }
 

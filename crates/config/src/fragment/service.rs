@@ -14,9 +14,11 @@ use crate::{
 };
 
 mod balancer;
+mod channel;
 mod programs;
 
 pub(crate) use balancer::{BalancerFragment, BalancerKind, GroupFragment};
+pub(crate) use channel::ChannelFragment;
 pub(crate) use programs::{LimitsFragment, ProgramsFragment};
 
 pub(crate) struct ServiceFragment {
@@ -28,6 +30,7 @@ pub(crate) struct ServiceFragment {
     pub(crate) after_limit: Field<Duration>,
     pub(crate) probe: Field<ProbeFragment>,
     pub(crate) balancer: Field<BalancerFragment>,
+    pub(crate) channel: Field<ChannelFragment>,
     pub(crate) programs: ProgramsFragment,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) log_limit_bytes: Field<u64>,
@@ -67,6 +70,7 @@ pub(super) fn read(mut section: Section<'_>) -> ServiceFragment {
         after_limit: section.read("after_limit", duration(Duration::ZERO..=Duration::from_secs(3600))),
         probe: section.optional_section("probe").map(probe),
         balancer: section.optional_section("balancer").map(balancer::read),
+        channel: section.optional_section("channel").map(channel::read),
         programs: programs::read(&mut section),
         environment: environment(&mut section),
         log_limit_bytes: section.read("log_limit_bytes", number(LOG_LIMIT_BYTES)),

@@ -48,6 +48,7 @@ const ALL_KEYS: &str = r#"
     log_limit_bytes = 65536
     PROBE
     BALANCER
+    channel = { url = "s3://releases/web", poll = "10s" }
     environment = { VARIABLE = "x" }
 "#;
 

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod balancer;
+mod channel;
 
 pub(super) fn services(
     fragments: Vec<(ServiceName, ServiceFragment)>,
@@ -102,6 +103,7 @@ fn service(
     let balancer = optional(fragment.balancer, |fragment| {
         balancer::balancer(name, fragment, ports, must_be_loopback, sink)
     });
+    let channel = optional(fragment.channel, |fragment| channel::channel(fragment, must_be_loopback, sink));
     let after = fragment.after.or(Vec::new());
     let after_limit = fragment.after_limit.or(DEFAULTS.after_limit);
     let log_limit_bytes = fragment.log_limit_bytes.or(DEFAULTS.log_limit_bytes);
@@ -118,6 +120,7 @@ fn service(
         readiness: readiness?,
         probe: probe?,
         balancer: balancer?,
+        channel: channel?,
         programs: programs?,
         environment: fragment.environment,
         log_limit_bytes: log_limit_bytes?,

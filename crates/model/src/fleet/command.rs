@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{host::Declaration, migration::Verdict, provenance::Provenance, rollout::Halt};
+use super::{channel::Word, host::Declaration, migration::Verdict, provenance::Provenance, rollout::Halt};
 pub use super::{
     reply::{Refusal, Reply},
     report::{Cause, Failure, MigrationEnd, Report},
@@ -145,6 +145,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Provenance::is_empty")]
         provenance: Provenance,
     },
+    /// Move the service to what its channel says now, if that was not answered before.
+    Follow(Word),
     /// Move the service to the last completed release before the present one.
     Rollback,
     /// Restart the present release on all hosts, under the same slots.

@@ -186,6 +186,13 @@ pub enum EventKind {
         /// Who asked for it, and why.
         by: Operator,
     },
+    /// What a channel says is not pushed.
+    ChannelRefused {
+        /// Its address.
+        channel: String,
+        /// Why.
+        reason: String,
+    },
     /// New behaviour was switched on.
     LevelRaised {
         /// The level.
@@ -238,6 +245,7 @@ impl EventKind {
             Self::Enrolled => "enrolled",
             Self::Departed { .. } => "departed",
             Self::Rebuilt { .. } => "rebuilt",
+            Self::ChannelRefused { .. } => "channel_refused",
             Self::LevelRaised { .. } => "level_raised",
         }
     }
@@ -338,6 +346,9 @@ impl fmt::Display for EventKind {
             Self::Rebuilt { from, last, by } => {
                 write!(f, "cluster rebuilt from {from} as it was at revision {last}")
                     .and_then(|()| write_by(f, by))
+            }
+            Self::ChannelRefused { channel, reason } => {
+                write!(f, "what channel {channel} says is not pushed: {reason}")
             }
             Self::LevelRaised { level } => write!(f, "fleet level {level}"),
         }

@@ -20,6 +20,9 @@ pub struct Declaration {
     pub probe: Option<String>,
     /// The balancer, in words; none for a headless service.
     pub balancer: Option<String>,
+    /// The address of the channel that it follows; none when it is pushed to only. Hosts may differ in it for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
 }
 
 /// A host of the fleet.

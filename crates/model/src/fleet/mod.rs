@@ -5,6 +5,7 @@
 //! Absent on purpose: clocks (durations come in commands, wall time is only carried along), randomness, hash maps, and errors: "no" is a reply.
 
 pub mod assignment;
+pub mod channel;
 pub mod command;
 pub mod event;
 pub mod host;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     assignment::{Assignment, ChangeGrant, MigrationGrant, ServiceAssignment},
+    channel::{Found, Heard, Word},
     command::{
         Act, Cause, Command, Enrolment, Evidence, Failure, Lock, MigrationEnd, Operator, Refusal, Reply,
         Report, Request, Step,

@@ -7,6 +7,7 @@ use super::{
     event::EventKind,
     host::{Change, Purpose},
     migration::{MigrationState, Verdict},
+    provenance::Provenance,
     rollout::{Halt, Halting, Outcome, PartState, Rollout, RolloutKind, RolloutPhase},
     scene::Scene,
 };
@@ -19,13 +20,9 @@ impl Scene<'_> {
         }
         match request {
             Request::Push { release, policy, provenance } => {
-                let reply = self.push(release, policy.as_ref(), by)?;
-                // Who joins a rollout adds nothing to it.
-                if let Reply::Accepted(id) = reply {
-                    self.rollout_mut(id)?.provenance = provenance.clone();
-                }
-                Ok(reply)
+                self.push(release, policy.as_ref(), provenance, by)
             }
+            Request::Follow(word) => self.follow(word, by),
             Request::Rollback => self.go_back(by),
             Request::Restart => self.restart(by),
             Request::Pause => self.pause(by),
@@ -44,7 +41,13 @@ impl Scene<'_> {
         }
     }
 
-    fn push(&mut self, release: &Release, policy: Option<&Policy>, by: &Operator) -> Result<Reply, Refusal> {
+    pub(super) fn push(
+        &mut self,
+        release: &Release,
+        policy: Option<&Policy>,
+        provenance: &Provenance,
+        by: &Operator,
+    ) -> Result<Reply, Refusal> {
         if self.members().next().is_none() {
             return Err(Refusal::UnknownService { service: self.name.clone(), declared: Vec::new() });
         }
@@ -60,7 +63,10 @@ impl Scene<'_> {
         if let Some(rollout) = self.already_moving_to(release) {
             return Ok(Reply::Joined(rollout));
         }
-        Ok(Reply::Accepted(self.enqueue(release.clone(), RolloutKind::Push, by)))
+        let id = self.enqueue(release.clone(), RolloutKind::Push, by);
+        // Who joins a rollout adds nothing to it.
+        self.rollout_mut(id)?.provenance = provenance.clone();
+        Ok(Reply::Accepted(id))
     }
 
     /// The rollout that has this release as its target: under way, waiting, or completed with nothing left to do.

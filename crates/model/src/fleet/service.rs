@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    channel::Heard,
     migration::{MigrationLock, MigrationState, Migrations},
     rollout::{Halt, Halting, Rollout, RolloutKind, RolloutPhase},
 };
@@ -38,6 +39,9 @@ pub struct Service {
     pub migration_lock: Option<MigrationLock>,
     /// An operator left the fleet mixed, so hosts are not moved to the last completed release by themselves.
     pub mixed: bool,
+    /// What its channels said last, by their addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, Heard>,
 }
 
 /// Why a release is kept from use.

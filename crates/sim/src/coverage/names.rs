@@ -82,6 +82,7 @@ words! {
     /// The word for what somebody asks.
     pub(crate) fn request_word(Request), REQUESTS:
     Request::Push { .. } => "push",
+    Request::Follow(_) => "follow",
     Request::Rollback => "rollback",
     Request::Restart => "restart",
     Request::Pause => "pause",
@@ -281,6 +282,7 @@ pub(crate) const ALL: &[(Group, &[&str])] = &[
 pub(crate) const UNMET: &[(Group, &str, &str)] = &[
     (Group::Command, "give way", "clusters that are rebuilt are not simulated"),
     (Group::Command, "raise level", "all agents are of one build, and know one level"),
+    (Group::Request, "follow", "there are no channels: they are pushes whose answer is remembered"),
     (Group::Request, "break migration lock", "people break the grant that they were shown"),
     (Group::Refusal, "agent too old", "all agents are of one build"),
     (Group::Refusal, "budget", PLANNED),

@@ -223,6 +223,7 @@ impl World {
                     port: if 0 < *odd { 81 } else { 80 },
                     probe: spec.probe.then(|| "GET /".into()),
                     balancer: spec.headful.then(|| "group".into()),
+                    channel: None,
                 };
                 (name.clone(), declaration)
             });

@@ -54,6 +54,7 @@ fn kinds() -> Vec<EventKind> {
             last: Revision(40),
             by: Operator { name: "ann".into(), reason: "a zone burned".into() },
         },
+        EventKind::ChannelRefused { channel: "s3://releases/web".into(), reason: reason() },
         EventKind::LevelRaised { level: 2 },
     ]
 }

@@ -133,6 +133,12 @@ pub(super) fn status() -> view::Status {
                 granted_at: Some(WallTime(1_700_000_000_000)),
             }),
             mixed: true,
+            channel: Some(view::ChannelStatus {
+                url: "s3://releases/web".into(),
+                release: Some("abc-web-2".parse().unwrap()),
+                refused: Some("quarantined".into()),
+                trouble: Some("no answer".into()),
+            }),
         }],
         cursor: "40.3".parse().unwrap(),
     }

@@ -134,6 +134,15 @@ fn every_request() -> Vec<Request> {
     for verdict in [Verdict::Succeeded, Verdict::Failed, Verdict::Retry] {
         requests.push(Request::ResolveMigration { release: id("m1"), verdict });
     }
+    let found = Found::Release {
+        release: release("b"),
+        provenance: Provenance { git_rev: "1a2b".into(), ..Provenance::default() },
+    };
+    let channel = || "s3://releases/web".to_owned();
+    requests.push(Request::Follow(Word { channel: channel(), before: None, mark: "m1".into(), found }));
+    let found = Found::Unfit { reason: "no path".into() };
+    let before = Some("m1".to_owned());
+    requests.push(Request::Follow(Word { channel: channel(), before, mark: "m2".into(), found }));
     requests
 }
 

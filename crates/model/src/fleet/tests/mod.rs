@@ -3,6 +3,7 @@
 mod admissions;
 mod capacity;
 mod changes;
+mod channel;
 mod events;
 mod failing;
 mod format;
@@ -62,7 +63,7 @@ pub(super) fn failure(cause: Cause) -> Failure {
 }
 
 pub(super) fn declaration() -> Declaration {
-    Declaration { port: 80, probe: Some("GET /".into()), balancer: Some("web".into()) }
+    Declaration { port: 80, probe: Some("GET /".into()), balancer: Some("web".into()), channel: None }
 }
 
 pub(super) fn enrolment(host: u32, state: &str) -> Enrolment {

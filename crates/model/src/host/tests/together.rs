@@ -113,8 +113,10 @@ fn together(setup: Setup) -> World {
     world.now = crate::Timestamp(1_000_000);
     let sightings = Sightings::new(secs(3_600), world.now);
     let mut real = Real { fleet: Fleet::default(), sightings, sequence: 0, refusals: vec![] };
-    let declares =
-        BTreeMap::from([(web(), Declaration { port: 80, probe: None, balancer: Some("web".into()) })]);
+    let declares = BTreeMap::from([(
+        web(),
+        Declaration { port: 80, probe: None, balancer: Some("web".into()), channel: None },
+    )]);
     let enrolment = Enrolment {
         host: h1(),
         state: "s1".into(),

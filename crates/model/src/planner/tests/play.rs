@@ -50,7 +50,7 @@ impl Play {
     }
 
     pub(super) fn enrols(&mut self, host: &HostId, services: &[ServiceName], port: u16) {
-        let declaration = || Declaration { port, probe: None, balancer: None };
+        let declaration = || Declaration { port, probe: None, balancer: None, channel: None };
         let enrolment = Enrolment {
             host: host.clone(),
             state: format!("state of {host}"),
