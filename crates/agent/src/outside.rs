@@ -41,7 +41,7 @@ pub enum OutsideError {
         "find the region of the bucket: add ?region=REGION to channel.url, or set AWS_REGION; on an instance its metadata service says it"
     )]
     #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only a build with AWS asks for a region"))]
-    NoRegionOfChannel,
+    BucketRegion,
 }
 
 /// What the configuration wants of AWS, if anything: the first key.

@@ -37,7 +37,7 @@ impl Aws {
     }
 
     pub(super) fn channel(&self, address: &Address) -> Result<AwsChannel, OutsideError> {
-        self.0.object(address).ok_or(OutsideError::NoRegionOfChannel)
+        self.0.object(address).ok_or(OutsideError::BucketRegion)
     }
 
     pub(super) fn inventory(&self, ec2: &config::Ec2) -> Ec2 {

@@ -96,7 +96,10 @@ impl Follower {
         let before = self.heard().map(|heard| heard.mark);
         let channel = self.channel().await?;
         let looked = timeout(LOOK, channel.look(self.tag.as_deref())).await;
-        match looked.map_err(|_| format!("no answer within {} s", LOOK.as_secs()))?.map_err(words)? {
+        match looked
+            .map_err(|_| format!("no answer within {} s", LOOK.as_secs()))?
+            .map_err(|fault| words(&fault))?
+        {
             Look::Same => (),
             Look::Nothing => (self.tag, self.open) = (None, None),
             Look::Says(said) => {
@@ -156,7 +159,7 @@ impl Follower {
                 Ok(Found::Unfit { reason: format!("{source_name}: {problem}") })
             }
             // It is not the channel that cannot be read; but that is why nothing goes on.
-            Err(NotARelease::Fault(fault)) => Err(words(fault)),
+            Err(NotARelease::Fault(fault)) => Err(words(&fault)),
         }
     }
 
@@ -196,8 +199,8 @@ fn found(release: Release, provenance: Provenance) -> Found {
     Found::Release { release, provenance }
 }
 
-fn words(fault: Fault) -> String {
-    Chain(&fault).to_string()
+fn words(fault: &Fault) -> String {
+    Chain(fault).to_string()
 }
 
 /// Time until the next look, or try: longer with each that failed, up to a minute.
