@@ -35,6 +35,15 @@ pub(crate) fn executable_with_aws(shell: &Shell, release: bool, name: &str) -> R
     built(command, name)
 }
 
+/// What a build with the clients of AWS and all that is tested with them has: always the same, so that they are compiled once.
+pub(crate) const WITH_AWS: &str = "agent/aws,aws/one-build,tests/aws,tests/lab";
+
+/// Builds all binaries of the workspace, as its tests are built, so that nothing is compiled twice.
+pub(crate) fn executable_of_workspace(shell: &Shell, name: &str) -> Result<Option<PathBuf>> {
+    // With one test among them, dependencies have the features that tests ask for.
+    built(shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", "kill"]), name)
+}
+
 /// Runs a build, and says where the binary of this name came out of it; nothing when cargo has already said why it did not.
 pub(crate) fn built(mut command: Command, name: &str) -> Result<Option<PathBuf>> {
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());

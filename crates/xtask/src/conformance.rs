@@ -11,7 +11,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{build, metadata::Metadata, shell::Shell};
+use crate::{
+    build,
+    metadata::Metadata,
+    setup::{self, PYTHON_WORKS},
+    shell::{Shell, describe},
+    verify::Verdict,
+};
 
 /// The binary that compares.
 const BINARY: &str = "deployinator-conformance";
@@ -19,18 +25,37 @@ const BINARY: &str = "deployinator-conformance";
 const REQUIREMENTS: &str = "crates/fakeaws/conformance/requirements.txt";
 /// Python, as it is called, unless the environment says otherwise.
 const PYTHON: &str = "python3";
-/// What has to be there of it.
-const NEEDED: &str = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
 
 /// Sees to moto, builds what compares, and becomes it; returns only when that does not work.
 pub(crate) fn conformance(shell: &Shell, args: &[OsString]) -> Result<ExitCode> {
+    let Some(mut command) = command(shell)? else { return Ok(ExitCode::FAILURE) };
+    let error = command.args(args).exec();
+    Err(error).with_context(|| format!("run {}", describe(&command)))
+}
+
+/// The same as a check, which installs what is missing.
+pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
+    if std::env::var_os("PYTHON").is_none() {
+        setup::ensure("conformance")?;
+    }
+    let Some(command) = command(shell)? else {
+        return Ok(Verdict::Failed { report: "cargo said above why it was not built".to_owned() });
+    };
+    let ran = shell.run(command)?;
+    if !ran.succeeded {
+        return Ok(Verdict::Failed { report: ran.unseen });
+    }
+    Ok(Verdict::Passed { notes: ran.output.lines().last().map(str::to_owned).into_iter().collect() })
+}
+
+/// What compares; nothing when cargo has already said why it was not built.
+fn command(shell: &Shell) -> Result<Option<Command>> {
     let target = Metadata::of_workspace(shell)?.target_directory;
     let python = moto(shell, &target.join("conformance").join("moto"))?;
-    let Some(binary) = build::executable(shell, &["fakeaws"], false, BINARY)? else {
-        return Ok(ExitCode::FAILURE);
-    };
-    let error = Command::new(&binary).arg("--python").arg(python).args(args).exec();
-    Err(error).with_context(|| format!("run {}", binary.display()))
+    let Some(binary) = build::executable_of_workspace(shell, BINARY)? else { return Ok(None) };
+    let mut command = Command::new(binary);
+    command.arg("--python").arg(python).current_dir(shell.root());
+    Ok(Some(command))
 }
 
 /// The Python that has moto, made where there is none yet or other versions are wanted by now.
@@ -45,7 +70,7 @@ fn moto(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     let system = Path::new(&system);
     run(
         shell,
-        Command::new(system).args(["-c", NEEDED]),
+        Command::new(system).args(["-c", PYTHON_WORKS]),
         "Python 3.10 or newer, with venv and pip, is needed (on Debian: python3-venv); name another one in PYTHON",
     )?;
     if folder.exists() {

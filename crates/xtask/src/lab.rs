@@ -4,20 +4,25 @@
 //! starts ends with it, and nothing that it sends leaves it.
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::{build, setup, shell::Shell};
+use crate::{build, setup, shell::Shell, verify::Verdict};
 
 /// The test binary with the scenarios.
 const SCENARIOS: &str = "lab";
 /// So many lines of what a scenario said are shown when it failed.
 const TAIL_LINES: usize = 300;
+/// So many scenarios at the same time wait for each other hardly at all on two cores: most of their time passes in waiting.
+const JOBS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// What a line of figures begins with.
 const FIGURES: &str = "figures: ";
 
@@ -33,6 +38,9 @@ pub(crate) struct Options {
     /// Run all of this so many times in a row.
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
+    /// Run so many scenarios at the same time; each has a network of its own.
+    #[arg(long, value_name = "N", default_value_t = JOBS)]
+    jobs: NonZeroUsize,
     /// Show what the scenarios say while they run.
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -58,15 +66,44 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     }
     let began = Instant::now();
     for _ in 0..options.times {
-        for name in &names {
-            if !run(shell, &binary, name)? {
-                println!("lab: FAILED in {name}; this runs it again: cargo lab --only {name}");
-                return Ok(ExitCode::FAILURE);
-            }
+        let failed = run_all(shell, &binary, &names, options.jobs)?;
+        if let Some(name) = failed.first() {
+            println!("lab: FAILED in {}; this runs it again: cargo lab --only {name}", failed.join(", "));
+            return Ok(ExitCode::FAILURE);
         }
     }
     println!("lab: ok, {} scenarios in {}", names.len() * options.times as usize, seconds(began.elapsed()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same as a check of `cargo verify --all`: all scenarios, once.
+pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
+    let options = Options { only: Vec::new(), list: false, times: 1, jobs: JOBS, verbose: false };
+    println!();
+    let passed = lab(shell, &options)? == ExitCode::SUCCESS;
+    Ok(match passed {
+        true => Verdict::Passed { notes: Vec::new() },
+        false => Verdict::Failed { report: "which scenario, and why, is above".to_owned() },
+    })
+}
+
+/// Runs all, some at a time, and returns those that failed.
+fn run_all(shell: &Shell, binary: &Path, names: &[String], jobs: NonZeroUsize) -> Result<Vec<String>> {
+    let (left, failed) = (Mutex::new(names.iter()), Mutex::new(Vec::new()));
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<()> {
+        while let Some(name) = next() {
+            if !run(shell, binary, name)? {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
@@ -87,12 +124,16 @@ fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
     let ran = shell.run(command)?;
     let (verdict, took) = (if ran.succeeded { "ok" } else { "FAILED" }, seconds(began.elapsed()));
     let figures: Vec<&str> = ran.output.lines().filter_map(|line| line.strip_prefix(FIGURES)).collect();
+    // In one piece: another scenario may end at the same time.
+    let mut text = String::new();
     if !ran.succeeded {
         let lines: Vec<&str> = ran.unseen.lines().collect();
-        println!("{}", lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"));
+        text.push_str(&lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"));
+        text.push('\n');
     }
-    println!("{name} … {verdict} ({took})");
-    figures.iter().for_each(|line| println!("    {line}"));
+    text.push_str(&format!("{name} … {verdict} ({took})\n"));
+    figures.iter().for_each(|line| text.push_str(&format!("    {line}\n")));
+    print!("{text}");
     Ok(ran.succeeded)
 }
 
@@ -101,7 +142,7 @@ fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
 fn build(shell: &Shell) -> Result<Option<PathBuf>> {
     let mut command =
         shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
-    command.args(["--features", "agent/aws,aws/one-build,tests/lab"]);
+    command.args(["--features", build::WITH_AWS]);
     build::built(command, SCENARIOS)
 }
 

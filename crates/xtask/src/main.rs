@@ -5,6 +5,7 @@
 //! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
 //! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
 
+mod aws;
 mod bench;
 mod build;
 mod conformance;

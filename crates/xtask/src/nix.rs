@@ -1,32 +1,18 @@
 //! `cargo xtask nix`: the tests that run Nix itself. They need neither root nor a network, and a machine without Nix is no reason to skip them.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::{setup, shell::Shell};
+use crate::{
+    setup,
+    shell::Shell,
+    verify::{Verdict, closing_lines},
+};
 
-/// The packages with such tests, and the binaries that they start.
-const CARGO: [&[&str]; 4] = [
-    &["build", "--quiet", "--bins", "-p", "agent", "-p", "cli", "-p", "demo", "-p", "supervisor"],
-    &[
-        "clippy",
-        "--quiet",
-        "-p",
-        "nixstore",
-        "-p",
-        "tests",
-        "--all-targets",
-        "--features",
-        FEATURES,
-        "--",
-        "-D",
-        "warnings",
-    ],
-    &["test", "-p", "nixstore", "--features", "real-nix", "--test", "real"],
-    &["test", "-p", "tests", "--features", "real-nix", "--test", "nix"],
-];
 const FEATURES: &str = "nixstore/real-nix,tests/real-nix";
+/// The tests, by the names of their binaries: of the crate, and of agents with it.
+const TESTS: [&str; 4] = ["--test", "real", "--test", "nix"];
 
 /// Runs them.
 pub(crate) fn nix(shell: &Shell) -> Result<ExitCode> {
@@ -37,13 +23,39 @@ pub(crate) fn nix(shell: &Shell) -> Result<ExitCode> {
             missing.join(", ")
         );
     }
-    for args in CARGO {
-        let mut command = shell.cargo(args);
-        // What this machine says about its own Nix is nothing to these tests.
-        command.env("NIX_CONF_DIR", "/nonexistent").env_remove("NIX_REMOTE").env_remove("NIX_CONFIG");
-        if !shell.run(command)?.succeeded {
-            return Ok(ExitCode::FAILURE);
+    Ok(match run(shell)? {
+        Verdict::Passed { .. } => ExitCode::SUCCESS,
+        Verdict::Failed { .. } => ExitCode::FAILURE,
+    })
+}
+
+/// The same as a check, which installs what is missing.
+pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
+    setup::ensure("nix")?;
+    run(shell)
+}
+
+fn run(shell: &Shell) -> Result<Verdict> {
+    let mut notes = Vec::new();
+    for command in commands(shell) {
+        let ran = shell.run(command)?;
+        if !ran.succeeded {
+            return Ok(Verdict::Failed { report: ran.unseen });
         }
+        notes.extend(closing_lines(&ran.output));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Verdict::Passed { notes })
+}
+
+/// All of them build as `cargo verify` does, but for these features of two packages, so that nothing else is compiled again.
+fn commands(shell: &Shell) -> [Command; 3] {
+    let mut build = shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    build.args(TESTS).args(["--features", FEATURES]);
+    let mut clippy = shell.cargo(["clippy", "--quiet", "--locked", "-p", "nixstore", "-p", "tests"]);
+    clippy.args(["--all-targets", "--features", FEATURES, "--", "-D", "warnings"]);
+    let mut test = shell.cargo(["test", "--locked", "--workspace"]);
+    test.args(TESTS).args(["--features", FEATURES]);
+    // What this machine says about its own Nix is nothing to these tests.
+    test.env("NIX_CONF_DIR", "/nonexistent").env_remove("NIX_REMOTE").env_remove("NIX_CONFIG");
+    [build, clippy, test]
 }

@@ -12,8 +12,11 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Args;
 
-pub(crate) use self::report::{Problem, Verdict};
-use self::steps::{STEPS, Step};
+use self::steps::{MORE, STEPS, Step};
+pub(crate) use self::{
+    report::{Problem, Verdict},
+    steps::closing_lines,
+};
 use crate::shell::Shell;
 
 /// Which steps are run, and how.
@@ -22,6 +25,9 @@ pub(crate) struct Options {
     /// Run only this step; can be given more than once.
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
+    /// Run also what needs more than Rust: root, Nix, Python, and minutes for the clients of AWS. Says what it installs.
+    #[arg(long)]
+    all: bool,
     /// List the steps and run none.
     #[arg(long)]
     list: bool,
@@ -36,12 +42,12 @@ pub(crate) struct Options {
 /// Runs the steps asked for and says how each went.
 pub(crate) fn verify(shell: &Shell, options: &Options) -> Result<ExitCode> {
     if options.list {
-        for step in &STEPS {
-            println!("{:<14}{}", step.name, step.about);
+        for (of, steps) in [("", &STEPS[..]), (" (--all)", &MORE)] {
+            steps.iter().for_each(|step| println!("{:<14}{}{of}", step.name, step.about));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let steps = select(&options.only)?;
+    let steps = select(&options.only, options.all)?;
     let started = Instant::now();
     let mut failed = Vec::new();
     let mut ran = 0;
@@ -56,7 +62,7 @@ pub(crate) fn verify(shell: &Shell, options: &Options) -> Result<ExitCode> {
     }
     let total = seconds(started.elapsed());
     if failed.is_empty() {
-        println!("verify: ok, {ran} of {} steps in {total}", STEPS.len());
+        println!("verify: ok, {ran} of {} steps in {total}", STEPS.len() + MORE.len());
         return Ok(ExitCode::SUCCESS);
     }
     let left = steps.len() - ran;
@@ -64,14 +70,19 @@ pub(crate) fn verify(shell: &Shell, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn select(only: &[String]) -> Result<Vec<&'static Step>> {
+fn select(only: &[String], all: bool) -> Result<Vec<&'static Step>> {
+    let every = || STEPS.iter().chain(&MORE);
     for name in only {
-        if !STEPS.iter().any(|step| step.name == name) {
-            let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        if !every().any(|step| step.name == name) {
+            let names: Vec<_> = every().map(|step| step.name).collect();
             bail!("no step named {name:?}; there are {}", names.join(", "));
         }
     }
-    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
+    let more: &[Step] = if all { &MORE } else { &[] };
+    Ok(match only.is_empty() {
+        true => STEPS.iter().chain(more).collect(),
+        false => every().filter(|step| only.iter().any(|name| name == step.name)).collect(),
+    })
 }
 
 fn run(shell: &Shell, step: &Step) -> Result<bool> {
@@ -115,18 +126,24 @@ mod tests {
 
     fn names(only: &[&str]) -> Vec<&'static str> {
         let only: Vec<_> = only.iter().map(|&name| name.to_owned()).collect();
-        select(&only).unwrap().iter().map(|step| step.name).collect()
+        select(&only, false).unwrap().iter().map(|step| step.name).collect()
     }
 
     #[test]
     fn steps_are_run_in_their_own_order_whatever_the_order_asked_for() {
         assert_eq!(names(&["test", "fmt"]), ["fmt", "test"]);
+        assert_eq!(names(&["lab", "nix"]), ["nix", "lab"]);
+    }
+
+    #[test]
+    fn what_needs_more_than_rust_is_run_only_when_all_is_asked_for() {
         assert_eq!(names(&[]).len(), STEPS.len());
+        assert_eq!(select(&[], true).unwrap().len(), STEPS.len() + MORE.len());
     }
 
     #[test]
     fn a_step_that_is_not_there_is_refused_with_those_that_are() {
-        let error = select(&["tests".to_owned()]).err().expect("it was found").to_string();
+        let error = select(&["tests".to_owned()], false).err().expect("it was found").to_string();
         assert!(
             error.contains("\"tests\"") && error.contains("clippy, sim, mutants, test, survivors, doc"),
             "{error}"

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::report::Verdict;
-use crate::{dependencies, house, layers, mutants, shell::Shell, sim, survivors};
+use crate::{aws, conformance, dependencies, house, lab, layers, mutants, nix, shell::Shell, sim, survivors};
 
 /// One check.
 pub(super) struct Step {
@@ -38,6 +38,23 @@ pub(super) const STEPS: [Step; 10] = [
         run: survivors::check,
     },
     Step { name: "doc", about: "the documentation builds without a warning", run: doc },
+];
+
+/// Checks that need more than Rust, or compile the clients of AWS: only `--all` runs them, or their names.
+pub(super) const MORE: [Step; 5] = [
+    Step { name: "nix", about: "stores, keys and caches of Nix itself; installs Nix", run: nix::check },
+    Step {
+        name: "conformance",
+        about: "fakeaws says what moto says, or is right about it; needs Python",
+        run: conformance::check,
+    },
+    Step { name: "clippy-aws", about: "no warning in what is built with AWS's clients", run: aws::clippy },
+    Step { name: "aws", about: "AWS's clients, and agents with them, on fakeaws", run: aws::check },
+    Step {
+        name: "lab",
+        about: "fleets of separate hosts under load; needs root, installs tools",
+        run: lab::check,
+    },
 ];
 
 fn fmt(shell: &Shell) -> Result<Verdict> {
@@ -88,7 +105,7 @@ fn test(shell: &Shell) -> Result<Verdict> {
 }
 
 /// The lines in which test runners sum up, word for word; those about no test at all are left out.
-fn closing_lines(output: &str) -> impl Iterator<Item = String> {
+pub(crate) fn closing_lines(output: &str) -> impl Iterator<Item = String> {
     let lines = output.lines().map(str::trim);
     let lines = lines.filter(|line| line.starts_with("Summary [") || line.starts_with("test result: "));
     lines.filter(|line| !line.contains(" 0 passed; 0 failed; 0 ignored;")).map(str::to_owned)
