@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use demo::cloud;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::net::{self, Net};
@@ -82,13 +83,15 @@ impl Machine {
             Some(bytes) => format!("mount -t tmpfs -o size={bytes} tmpfs /nix; mkdir -p /nix/store"),
             None => format!("mount --bind {disk}/nix /nix"),
         };
-        let boot = uuid(&disk);
+        let boot = another_boot(&disk);
         let script = format!(
             "set -e; hostname {name}; mkdir -p /nix /var/lib/deployinator /etc/deployinator; {store}; \
              mount --bind {disk}/state /var/lib/deployinator; mount --bind {disk}/etc /etc/deployinator; \
              {boot}; set +e; {INIT}"
         );
-        let mut outside = Command::new("ip")
+        let mut outside = Command::new("ip");
+        cloud::without_own_account(&mut outside);
+        let mut outside = outside
             .args(["netns", "exec", &name, "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"])
             .args(["--kill-child", "--mount-proc", "--propagation", "private", "bash", "-c", &script])
             .env("HOME", self.disk.join("root"))
@@ -126,6 +129,7 @@ impl Machine {
     pub(crate) fn command(&self, program: &Path) -> Result<Command> {
         let power = self.power.as_ref().with_context(|| format!("h{} is off", self.number))?;
         let mut command = Command::new("nsenter");
+        cloud::without_own_account(&mut command);
         command.args(["-t", &power.first.to_string(), "--mount", "--uts", "--ipc", "--net", "--pid", "--"]);
         command.arg(program).env("HOME", self.disk.join("root")).stdin(Stdio::null());
         command.envs(self.make.environment.iter().cloned());
@@ -215,8 +219,8 @@ impl Drop for Machine {
     }
 }
 
-/// Each time that it is switched on is another boot.
-fn uuid(disk: &str) -> String {
+/// Gives this boot an id of its own, as each time that it is switched on is another one.
+fn another_boot(disk: &str) -> String {
     format!(
         "cat /proc/sys/kernel/random/uuid > {disk}/boot_id; mount --bind {disk}/boot_id /proc/sys/kernel/random/boot_id"
     )

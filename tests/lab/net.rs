@@ -1,5 +1,7 @@
 //! The network of a lab: one switch, and a cable from it to each host. All of it is in the network namespace of this process.
 
+mod faults;
+
 use std::{
     fs,
     net::Ipv4Addr,
@@ -46,6 +48,7 @@ impl Net {
         run(&["ip", "addr", "add", &format!("{US}/16"), "dev", SWITCH])?;
         run(&["ip", "addr", "add", &format!("{METADATA}/32"), "dev", SWITCH])?;
         run(&["ip", "link", "set", SWITCH, "up"])?;
+        Self::prepare_faults()?;
         Ok(Self)
     }
 

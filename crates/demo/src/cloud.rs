@@ -1,6 +1,6 @@
 //! A fleet in a stand-in for AWS on loopback: each host is an instance that is found by its tag, behind an ALB that carries requests.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use fakeaws::{
@@ -34,6 +34,14 @@ pub struct Account {
     pub api: String,
     /// The ARN of the target group.
     pub group: String,
+}
+
+/// Hides the account of whoever runs this from a program that is about to be started: it is to know none but the stand-in.
+pub fn without_own_account(command: &mut Command) {
+    let known = std::env::vars_os().map(|(name, _)| name);
+    for name in known.filter(|name| name.as_encoded_bytes().starts_with(b"AWS_")) {
+        command.env_remove(name);
+    }
 }
 
 /// A group that drains and checks as fast as a test can wait for.

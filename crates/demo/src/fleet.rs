@@ -18,7 +18,7 @@ use api::v1::{StatusRequest, StatusResponse, deployinator_client::DeployinatorCl
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cloud::Account;
+use crate::cloud::{self, Account};
 pub use crate::programs::Programs;
 
 /// Port of every agent; each has an address of its own.
@@ -198,11 +198,7 @@ impl Fleet {
         let program = agent.program.as_ref().unwrap_or(&self.programs.agent);
         let mut words = agent.under.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().context("a program to run")?);
-        // Whoever runs this may have an account of his own.
-        let real = std::env::vars_os().map(|(name, _)| name);
-        for name in real.filter(|name| name.as_encoded_bytes().starts_with(b"AWS_")) {
-            command.env_remove(name);
-        }
+        cloud::without_own_account(&mut command);
         command.args(words).envs(agent.environment.iter().cloned());
         command.arg("run").arg("--config").arg(&agent.config).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the agent's log")?).stderr(log);
