@@ -52,7 +52,8 @@ pub(crate) struct Lab {
     pub(crate) fronts: BTreeMap<String, SocketAddr>,
     /// How long long requests take, in milliseconds.
     pub(crate) long_ms: RangeInclusive<u64>,
-    net: Net,
+    /// The network between them.
+    pub(crate) net: Net,
     configuration: String,
     programs: Programs,
     server: Server,

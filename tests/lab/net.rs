@@ -1,6 +1,7 @@
 //! The network of a lab: one switch, and a cable from it to each host. All of it is in the network namespace of this process.
 
 mod faults;
+mod slow;
 
 use std::{
     fs,

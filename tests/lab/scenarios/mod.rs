@@ -4,6 +4,7 @@ mod bad_releases;
 mod control;
 mod good_releases;
 mod lost_hosts;
+mod partitions;
 mod replaced_hosts;
 
 use std::cell::Cell;
