@@ -29,7 +29,6 @@ impl Declared {
     }
 
     /// One that nobody sends requests to, and nobody asks how it is.
-    #[expect(dead_code, reason = "a scenario uses it soon")]
     pub(crate) fn headless(name: &'static str, port: u16) -> Self {
         Self { name, port, group: None, more: String::new() }
     }

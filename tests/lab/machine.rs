@@ -161,6 +161,20 @@ impl Machine {
         kill(only_child(agent.id())?, signal)
     }
 
+    /// Whether its agent, which was told to end, has ended.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(crate) fn agent_has_ended(&mut self) -> Result<bool> {
+        let power = self.power.as_mut().with_context(|| format!("h{} is off", self.number))?;
+        let agent = power.agent.as_mut().context("the agent does not run")?;
+        let ended = agent.try_wait().context("look at the agent")?.is_some();
+        if ended {
+            power.agent = None;
+        }
+        Ok(ended)
+    }
+
     /// Kills its agent; what it supervises runs on.
     ///
     /// # Errors

@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Run so many scenarios at the same time; each has a network of its own.
     #[arg(long, value_name = "N", default_value_t = JOBS)]
     jobs: NonZeroUsize,
+    /// Make faults of AWS last for a minute instead of 5 s.
+    #[arg(long)]
+    full: bool,
     /// Show what the scenarios say while they run.
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -66,7 +69,7 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     }
     let began = Instant::now();
     for _ in 0..options.times {
-        let failed = run_all(shell, &binary, &names, options.jobs)?;
+        let failed = run_all(shell, &binary, &names, options)?;
         if let Some(name) = failed.first() {
             println!("lab: FAILED in {}; this runs it again: cargo lab --only {name}", failed.join(", "));
             return Ok(ExitCode::FAILURE);
@@ -78,7 +81,8 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
 
 /// The same as a check of `cargo verify --all`: all scenarios, once.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
-    let options = Options { only: Vec::new(), list: false, times: 1, jobs: JOBS, verbose: false };
+    let options =
+        Options { only: Vec::new(), list: false, times: 1, jobs: JOBS, full: false, verbose: false };
     println!();
     let passed = lab(shell, &options)? == ExitCode::SUCCESS;
     Ok(match passed {
@@ -88,25 +92,25 @@ pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
 }
 
 /// Runs all, some at a time, and returns those that failed.
-fn run_all(shell: &Shell, binary: &Path, names: &[String], jobs: NonZeroUsize) -> Result<Vec<String>> {
+fn run_all(shell: &Shell, binary: &Path, names: &[String], options: &Options) -> Result<Vec<String>> {
     let (left, failed) = (Mutex::new(names.iter()), Mutex::new(Vec::new()));
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || -> Result<()> {
         while let Some(name) = next() {
-            if !run(shell, binary, name)? {
+            if !run(shell, binary, name, options.full)? {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
             }
         }
         Ok(())
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..options.jobs.get()).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
     Ok(failed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
+fn run(shell: &Shell, binary: &Path, name: &str, full: bool) -> Result<bool> {
     let began = Instant::now();
     let mut command = Command::new("unshare");
     command.args([
@@ -121,6 +125,9 @@ fn run(shell: &Shell, binary: &Path, name: &str) -> Result<bool> {
     ]);
     command.args(["--mount-proc", "--"]).arg(binary).args(["--exact", name, "--nocapture"]);
     command.env("RUST_BACKTRACE", "0").current_dir(shell.root()).stdin(Stdio::null());
+    if full {
+        command.env("LAB_FULL", "1");
+    }
     let ran = shell.run(command)?;
     let (verdict, took) = (if ran.succeeded { "ok" } else { "FAILED" }, seconds(began.elapsed()));
     let figures: Vec<&str> = ran.output.lines().filter_map(|line| line.strip_prefix(FIGURES)).collect();

@@ -1,11 +1,13 @@
 //! What happens to the fleets.
 
+mod api_faults;
 mod bad_releases;
 mod control;
 mod good_releases;
 mod lost_hosts;
 mod partitions;
 mod replaced_hosts;
+mod two_services;
 
 use std::cell::Cell;
 

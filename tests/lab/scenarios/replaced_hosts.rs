@@ -1,35 +1,105 @@
 //! Hosts that are terminated, and others that take their places.
 
-use anyhow::{Context, Result};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
 use fakeaws::Act;
 
-use super::{begin, completed, play, some_holder};
+use super::{begin, completed, play, service, some_host_that};
 use crate::{
-    fleet::{Lab, instance},
+    fleet::{Lab, WEB, instance},
+    layout::SERVICE,
     machine::Make,
+    traffic::Traffic,
 };
+
+/// Whether the fleet counts this host as one of the service's.
+async fn has(lab: &Lab, id: &str) -> Result<bool> {
+    let status = lab.status().await?;
+    let hosts = service(&status, WEB)?["hosts"].as_array().context("hosts")?;
+    Ok(hosts.iter().any(|host| host["host"] == id))
+}
+
+/// Waits until a host's target is in a state, or is none where that is `None`.
+async fn target(lab: &Lab, id: &str, state: Option<&str>) -> Result<()> {
+    lab.wait(&format!("the target {id} to be {}", state.unwrap_or("gone")), async |lab: &Lab| {
+        let targets = lab.cloud.targets(WEB).await?;
+        Ok(targets.iter().find(|target| target.id == id).map(|target| target.state.as_str()) == state)
+    })
+    .await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s05_a_holder_that_is_terminated_frees_its_slot_and_a_new_host_takes_its_place() -> Result<()> {
     play(async |lab: &mut Lab| {
+        let traffic = Traffic::start(lab).await?;
+        let began = Instant::now();
         begin(lab, "terminated").await?;
-        let holder = some_holder(lab).await?;
+        // While it starts it gets no requests: its end is missed by nobody.
+        let holder = some_host_that(lab, &["starting", "probing"]).await?;
+        let gone = instance(lab.hosts[holder].number);
         lab.hosts[holder].switch_off();
-        lab.cloud.act(&instance(lab.hosts[holder].number), Act::Terminate).await?;
+        lab.wait("a hold that names the silent holder", async |lab: &Lab| {
+            let status = lab.status().await?;
+            let holds = service(&status, WEB)?["holds"].as_array().context("holds")?;
+            Ok(holds.iter().any(|hold| hold["name"] == "host_silent" && hold["host"] == gone.as_str()))
+        })
+        .await?;
+        let status = lab.status().await?;
+        let slots = service(&status, WEB)?["slots"]["holders"].to_string();
+        ensure!(slots.contains(&gone), "its silence is no evidence, and its slot is free: {slots}");
+        lab.cloud.act(&gone, Act::Terminate).await?;
         let new = lab.launch(Make::default()).await?;
         lab.boot(new)?;
-        let gone = instance(lab.hosts[holder].number);
+        let new = instance(lab.hosts[new].number);
         lab.wait("the fleet without the terminated host, and with the new one", async |lab: &Lab| {
-            let status = lab.status().await?;
-            let web = &status["services"][0];
-            let hosts = web["hosts"].as_array().context("hosts")?;
-            let named = |name: &str| hosts.iter().any(|host| host["host"] == name);
-            let all_in = hosts.iter().all(|host| host["availability"] == "in");
-            Ok(!named(&gone) && named(&instance(6)) && all_in && web["active"].is_null())
+            Ok(!has(lab, &gone).await? && has(lab, &new).await?)
         })
         .await?;
         completed(lab, "terminated").await?;
-        Ok(())
+        target(lab, &new, Some("healthy")).await?;
+        traffic.end(lab, "terminated", lab.hosts.len() - 2, began.elapsed()).await
+    })
+    .await
+}
+
+/// Replaces a host as an Auto Scaling group does: a new one first, and once that serves, the old one is deregistered, drained, and
+/// terminated.
+async fn replace(lab: &mut Lab, host: usize) -> Result<()> {
+    let new = lab.launch(Make::default()).await?;
+    lab.boot(new)?;
+    let (old, new) = (instance(lab.hosts[host].number), instance(lab.hosts[new].number));
+    target(lab, &new, Some("healthy")).await?;
+    lab.wait(&format!("{old} to be in no step of a change"), async |lab: &Lab| {
+        let status = lab.status().await?;
+        let hosts = service(&status, WEB)?["hosts"].as_array().context("hosts")?;
+        Ok(hosts.iter().any(|host| host["host"] == old.as_str() && host["change"].is_null()))
+    })
+    .await?;
+    lab.cloud.deregister(WEB, &old, SERVICE).await?;
+    target(lab, &old, None).await?;
+    lab.hosts[host].switch_off();
+    lab.cloud.act(&old, Act::Terminate).await?;
+    lab.wait(&format!("the fleet without {old}"), async |lab: &Lab| Ok(!has(lab, &old).await?)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s05_all_hosts_are_replaced_one_by_one_during_two_rollouts() -> Result<()> {
+    play(async |lab: &mut Lab| {
+        let traffic = Traffic::start(lab).await?;
+        let (began, all) = (Instant::now(), lab.hosts.len());
+        begin(lab, "before").await?;
+        for host in 0..all {
+            if host == 2 {
+                begin(lab, "after").await?;
+            }
+            replace(lab, host).await?;
+        }
+        completed(lab, "after").await?;
+        let targets = lab.cloud.targets(WEB).await?;
+        ensure!(targets.len() == all, "the targets are not those of the new hosts: {targets:?}");
+        // One is changed while another one is taken away, and six are there then.
+        traffic.end(lab, "replaced", all - 1, began.elapsed()).await
     })
     .await
 }

@@ -141,6 +141,15 @@ impl Control {
         self.call(Method::POST, &format!("/groups/{group}/reset"), &()).await
     }
 
+    /// Deregisters a target, which then drains, as an Auto Scaling group does before it terminates an instance.
+    ///
+    /// # Errors
+    /// When the call fails, or there is no such group.
+    pub async fn deregister(&self, group: &str, id: &str, port: u16) -> Result<(), Failed> {
+        let target = TargetName { id: id.to_owned(), port };
+        self.call(Method::POST, &format!("/groups/{group}/deregister"), &target).await
+    }
+
     /// Takes a target out at once, without draining, as if somebody had removed it long ago.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! PUT    /groups/NAME          GroupOptions -> GroupView: makes the group, or changes it
 //! GET    /groups/NAME/targets | counters | samples
 //! POST   /groups/NAME/reset                        counters from zero, samples from now
+//! POST   /groups/NAME/deregister {id, port}        as by DeregisterTargets: it drains
 //! POST   /groups/NAME/drop      {id, port}         the registration is gone at once, and requests are cut
 //! POST   /balancers             NewBalancer -> BalancerView
 //! POST   /balancers/NAME/listeners  NewListener -> ListenerView
@@ -134,6 +135,11 @@ fn groups(shared: &Arc<Shared>, method: &Method, name: &str, path: &[&str], body
         (&Method::POST, ["reset"]) => {
             shared.lock().plane.reset(&arn);
             json(&())
+        }
+        (&Method::POST, ["deregister"]) => {
+            let TargetName { id, port } = parse(body)?;
+            let leave = |cloud: &mut Cloud, now| cloud.deregister(&arn, &[(id, Some(port))], now);
+            json(&shared.change(leave).map_err(refused)?)
         }
         (&Method::POST, ["drop"]) => {
             let TargetName { id, port } = parse(body)?;
