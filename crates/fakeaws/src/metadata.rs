@@ -64,7 +64,7 @@ pub(crate) async fn answer(
         return Ok(text(StatusCode::NOT_FOUND, format!("{} is no address of an instance", from.ip())).whole());
     };
     let rest = path.strip_prefix("latest/").unwrap_or(&path);
-    let fault = shared.called(&format!("imds:{rest}"), &id);
+    let fault = shared.called(&format!("imds:{rest}"), &id, false);
     if let Some(FaultKind::Slow { ms }) = fault {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }

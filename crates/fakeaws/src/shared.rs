@@ -159,8 +159,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Counts a call, and says what is to happen to it.
-    pub(crate) fn called(&self, action: &str, caller: &str) -> Option<FaultKind> {
+    /// Counts a call, which may have been made with credentials that have expired, and says what is to happen to it.
+    pub(crate) fn called(&self, action: &str, caller: &str, is_expired: bool) -> Option<FaultKind> {
         let now = self.now();
         let mut world = self.lock();
         let fault = world.faults.take(action, caller, now);
@@ -172,10 +172,12 @@ impl Shared {
             calls: 0,
             faulted: 0,
             throttled: 0,
+            expired: 0,
         });
         count.calls += 1;
         count.faulted += u64::from(fault.is_some());
         count.throttled += u64::from(is_throttled);
+        count.expired += u64::from(is_expired);
         if is_throttled { Some(FaultKind::Throttle) } else { fault }
     }
 

@@ -18,9 +18,9 @@ use crate::{
     traffic::Traffic,
 };
 
-/// Two slots, and a soak that is long enough to be seen.
-const POLICY: &str = "max_unavailable = 2\ncanary = 1\nsoak = \"2s\"\n[deadlines]\nhealthy = \"10s\"\n";
-const SLOTS: usize = 2;
+/// Three slots, so that five hosts take two waves, and a soak that is long enough to be seen.
+const POLICY: &str = "max_unavailable = 3\ncanary = 2\nsoak = \"2s\"\n[deadlines]\nhealthy = \"10s\"\n";
+const SLOTS: usize = 3;
 /// The steps of a change; a fault begins in each, each time at another host.
 const STEPS: [&[&str]; 4] = [&["draining"], &["stopping", "starting", "probing"], &["joining"], &["soaking"]];
 
@@ -116,7 +116,7 @@ async fn meets(lab: &Lab, trouble: Trouble, time: Duration) -> Result<()> {
 /// How many calls went wrong so far.
 async fn faulted(lab: &Lab) -> Result<u64> {
     let calls = lab.cloud.calls().await.context("read the calls")?;
-    Ok(calls.iter().map(|call| call.faulted).sum())
+    Ok(calls.iter().map(|call| call.faulted + call.expired).sum())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{POLICY, begin_on, completed_on, play_in, service, some_host_that};
+use super::{POLICY, begin_on, completed_on, play, play_in, service, some_host_that};
 use crate::{
     fleet::{Lab, WEB},
     layout::{Declared, Layout, SERVICE, instances},
@@ -116,7 +116,7 @@ async fn s07_two_services_roll_at_once_under_locks_of_their_own() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s07_agents_that_are_restarted_one_by_one_during_a_rollout_cost_no_request() -> Result<()> {
-    play_in(layout(), async |lab: &mut Lab| {
+    play(async |lab: &mut Lab| {
         let traffic = Traffic::start(lab).await?;
         let began = Instant::now();
         begin_on(lab, WEB, &release(WEB, 2), POLICY).await?;

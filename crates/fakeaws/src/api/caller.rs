@@ -59,6 +59,11 @@ impl Caller {
         self.state == State::Role
     }
 
+    /// Whether its credentials were good once.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.state == State::Expired
+    }
+
     /// Whether it may call at all. Objects are public to whoever comes without a name.
     pub(crate) fn check(&self, service: Service) -> Result<(), Refusal> {
         match (self.state, service) {

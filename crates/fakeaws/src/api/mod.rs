@@ -75,7 +75,7 @@ pub(crate) async fn answer(
         Ok(call) => call,
         Err(refusal) => return Ok(Reply::refusal(Service::Sts, &refusal).whole()),
     };
-    let fault = shared.called(&call.named(), &caller.name);
+    let fault = shared.called(&call.named(), &caller.name, caller.has_expired());
     let ago = match fault {
         Some(FaultKind::Slow { ms }) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;

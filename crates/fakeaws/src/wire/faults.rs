@@ -131,4 +131,7 @@ pub struct CallCount {
     pub faulted: u64,
     /// How many of these were throttled because there were too many.
     pub throttled: u64,
+    /// How many of these were made with credentials that had expired.
+    #[serde(default)]
+    pub expired: u64,
 }
