@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     builder::{Builder, NIX_CONFIG},
     cache::Cache,
-    layout::{Layout, Trust},
+    layout::{Around, Layout},
     machine::{Machine, Make},
     net::{Net, US},
 };
@@ -37,6 +37,9 @@ const FRONT: u16 = 80;
 pub(crate) const WEB: &str = "web";
 /// Who has this tag with this value is a host of the fleet.
 pub(crate) const TAG: (&str, &str) = ("deployinator:cluster", "lab");
+
+/// The file of the services' own account, in the lab's folder.
+const TIMELINE: &str = "timeline";
 
 /// A lab. Dropping it ends all that runs in it.
 pub(crate) struct Lab {
@@ -91,8 +94,9 @@ impl Lab {
         let cache = Cache::start(&dir.path().join("cache"), at(8092)).await?;
         let builder = Builder::new(dir.path())?;
         let programs = Programs::find()?;
-        let trust = Trust { cache: &cache.url, key: &builder.public_key };
-        let configuration = layout.configuration(&trust, &arns);
+        let timeline = dir.path().join(TIMELINE);
+        let around = Around { cache: &cache.url, key: &builder.public_key, timeline: &timeline };
+        let configuration = layout.configuration(&around, &arns);
         let long_ms = layout.long_ms;
         let hosts = Vec::new();
         let mut lab =
@@ -213,6 +217,11 @@ impl Lab {
         let text =
             format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         Ok((said.status.code().unwrap_or(-1), text))
+    }
+
+    /// Where services note what they do when.
+    pub(crate) fn timeline(&self) -> PathBuf {
+        self.dir.path().join(TIMELINE)
     }
 
     /// Writes a policy.

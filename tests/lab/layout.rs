@@ -1,6 +1,6 @@
 //! What a lab is set up with: hosts, services, and how the cloud behaves.
 
-use std::{collections::BTreeMap, fmt::Write as _, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, ops::RangeInclusive, path::Path, time::Duration};
 
 use fakeaws::{GroupOptions, Settings};
 
@@ -59,18 +59,20 @@ impl Default for Layout {
     }
 }
 
-/// Where releases come from, and who signs them.
-pub(crate) struct Trust<'a> {
+/// What hosts need to know of what is around them.
+pub(crate) struct Around<'a> {
     /// The address of the binary cache.
     pub(crate) cache: &'a str,
     /// The key that hosts trust.
     pub(crate) key: &'a str,
+    /// Where services note what they do when.
+    pub(crate) timeline: &'a Path,
 }
 
 impl Layout {
     /// The configuration of each host; `arns` are those of the services' groups.
-    pub(crate) fn configuration(&self, trust: &Trust<'_>, arns: &BTreeMap<&str, String>) -> String {
-        let (Trust { cache, key }, (tag, value), expected) = (trust, TAG, self.hosts);
+    pub(crate) fn configuration(&self, around: &Around<'_>, arns: &BTreeMap<&str, String>) -> String {
+        let (Around { cache, key, timeline }, (tag, value), expected) = (around, TAG, self.hosts);
         let mut text = format!(
             r#"[agent]
 listen = "0.0.0.0:{AGENT}"
@@ -94,7 +96,10 @@ trusted_public_keys = ["{key}"]
 "#
         );
         for Declared { name, port, more, .. } in &self.services {
-            let environment = "environment = { DEMO_BIND = \"0.0.0.0\" }";
+            let environment = format!(
+                "environment = {{ DEMO_BIND = \"0.0.0.0\", DEMO_TIMELINE = \"{}\" }}",
+                timeline.display()
+            );
             let _ = writeln!(text, "\n[service.{name}]\nport = {port}\n{environment}");
             if let Some(arn) = arns.get(name) {
                 let balancer = format!("{{ kind = \"aws\", target_groups = [{{ arn = \"{arn}\" }}] }}");

@@ -9,7 +9,7 @@ mod partitions;
 mod replaced_hosts;
 mod two_services;
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use demo::releases::Recipe;
@@ -22,6 +22,8 @@ use crate::{
 
 /// Short waits, one slot.
 const POLICY: &str = "max_unavailable = 1\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"10s\"\n";
+/// The soak of both.
+const SOAK: Duration = Duration::from_secs(1);
 /// Short waits, two slots.
 const TWO_SLOTS: &str = "max_unavailable = 2\ncanary = 1\nsoak = \"1s\"\n[deadlines]\nhealthy = \"10s\"\n";
 
