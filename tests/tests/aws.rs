@@ -314,3 +314,68 @@ async fn a_check_says_who_the_instance_is() -> Result<()> {
     assert!(ended.said.ends_with("; or set agent.host, agent.advertise, agent.zone\n"), "{ended:?}");
     Ok(())
 }
+
+/// The one who has read the channel since the counters were reset.
+async fn readers(cloud: &Cloud) -> Result<Vec<(String, u64)>> {
+    let calls = cloud.control.calls().await?;
+    let reads = calls.into_iter().filter(|count| count.action == "s3:GetObject");
+    Ok(reads.map(|count| (count.caller, count.calls)).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_comes_from_nothing_to_in_service_by_an_object_in_s3_and_is_told_why_it_cannot_be_read()
+-> Result<()> {
+    let cloud = Cloud::start(&quick()).await?;
+    let line = "channel = { url = \"s3://releases/web/stable\", poll = \"500ms\" }\n";
+    let mut stage = Stage::in_cloud(3, &cloud, line).await?;
+    let leave = async |source: &str, run: &str| {
+        let said = format!(r#"{{"path": "{source}", "run": "{run}"}}"#);
+        cloud.control.put_object("releases", "web/stable", said.into_bytes()).await
+    };
+    let first = stage.release(&Recipe::good("release-1"))?;
+    leave(&first, "https://ci/1").await?;
+    stage.fleet.start_all()?;
+    let over = async |count: usize| {
+        let all = stage.history_at(0).await.ok()?;
+        let newest = all.first().filter(|newest| all.len() == count && newest.ended_ms.is_some())?;
+        Some(newest.clone())
+    };
+    let rollout = within("the first release is rolled out", async || over(1).await).await?;
+    assert_eq!(rollout.provenance.context("where it comes from")?.ci_run, "https://ci/1");
+    assert_eq!(rollout.by.context("who asked")?.name, "channel s3://releases/web/stable");
+    let first = rollout.target.context("a target")?.id;
+    let status = stage.all_on(&first).await?;
+
+    let leader = status.leader.context("a leader")?;
+    cloud.control.reset_calls().await?;
+    let some =
+        async || readers(&cloud).await.ok().filter(|readers| readers.iter().any(|(_, calls)| 2 < *calls));
+    let readers = within("somebody reads the channel", some).await?;
+    assert!(readers.len() == 1 && readers[0].0 == leader, "only {leader} reads: {readers:?}");
+
+    let trouble = |status: &v1::StatusResponse| {
+        let channel = status.services.first().and_then(|web| web.channel.clone());
+        channel.and_then(|channel| channel.trouble).unwrap_or_default()
+    };
+    cloud.control.add_fault(&Fault::of("s3:GetObject", FaultKind::Denied)).await?;
+    let said = "this host's role may not s3:GetObject: allow it";
+    let denied = |status: &v1::StatusResponse| trouble(status).contains(said);
+    stage.fleet.wait_for("the status names the permission", PATIENCE, denied).await?;
+    cloud.control.clear_faults().await?;
+    cloud.control.set_credentials(Credentials::Expired).await?;
+    let expired = |status: &v1::StatusResponse| trouble(status).contains("the credentials have expired");
+    stage.fleet.wait_for("the status says that the credentials have expired", PATIENCE, expired).await?;
+    cloud.control.set_credentials(Credentials::Valid).await?;
+    let well = |status: &v1::StatusResponse| trouble(status).is_empty();
+    stage.fleet.wait_for("the channel can be read again", PATIENCE, well).await?;
+
+    let second = stage.release(&Recipe::good("release-2"))?;
+    leave(&second, "https://ci/2").await?;
+    let over = async || {
+        let all = stage.history_at(0).await.ok()?;
+        (all.len() == 2).then(|| all[0].clone()).filter(|newest| newest.ended_ms.is_some())
+    };
+    let rollout = within("the second release is rolled out", over).await?;
+    stage.all_on(&rollout.target.context("a target")?.id).await?;
+    Ok(())
+}

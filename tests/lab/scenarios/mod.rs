@@ -3,6 +3,7 @@
 mod api_faults;
 mod bad_releases;
 mod control;
+mod first_boot;
 mod good_releases;
 mod lost_hosts;
 mod partitions;

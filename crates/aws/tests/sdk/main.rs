@@ -4,4 +4,5 @@ mod balancer;
 mod faults;
 mod identity;
 mod inventory;
+mod object;
 mod stage;
