@@ -111,7 +111,7 @@ impl Object {
         Ok((response, bytes))
     }
 
-    async fn from_s3(
+    async fn read_object(
         &self,
         url: &str,
         region: &str,
@@ -149,7 +149,7 @@ impl Object {
         }
     }
 
-    async fn from_web(&self, url: &str, known: Option<&str>) -> Result<Look, Fault> {
+    async fn read_page(&self, url: &str, known: Option<&str>) -> Result<Look, Fault> {
         let fault = |kind, words: String| Fault::new(kind, format!("read {}", self.inner.address), words);
         let request = request(url, known).map_err(|words| fault(FaultKind::Permanent, words))?;
         let answer = timeout(CALL_LIMIT, self.send(request)).await.unwrap_or(Err(Trouble::Late));
@@ -173,8 +173,8 @@ impl Object {
 impl Channel for Object {
     async fn look(&self, known: Option<&str>) -> Result<Look, Fault> {
         match &self.inner.kind {
-            Kind::S3 { url, region, purse } => self.from_s3(url, region, purse, known).await,
-            Kind::Web { url } => self.from_web(url, known).await,
+            Kind::S3 { url, region, purse } => self.read_object(url, region, purse, known).await,
+            Kind::Web { url } => self.read_page(url, known).await,
         }
     }
 }
