@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Once,
     time::Duration,
 };
 
@@ -17,13 +16,11 @@ use demo::{
     releases::{self, Recipe},
 };
 use localbalancer::{Options, Server};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 mod leaders;
+mod orphans;
 mod scenes;
 
 use crate::{
@@ -121,7 +118,7 @@ impl Stage {
         extra: &str,
         fleet: fn(&Path, &Shape, Programs) -> Result<Fleet>,
     ) -> Result<Self> {
-        adopt_and_clean_up_when_interrupted();
+        orphans::adopt_and_clean_up_when_interrupted();
         let dir =
             tempfile::Builder::new().prefix("deployinator-test-").tempdir().context("make a directory")?;
         let programs = Programs::find()?;
@@ -395,23 +392,4 @@ pub async fn within<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
         ensure!(Instant::now() < deadline, "waited {PATIENCE:?} until {what}");
         sleep(LOOK).await;
     }
-}
-
-/// What agents leave behind on purpose becomes ours, so that it can be found and ended: also when the tests are interrupted.
-fn adopt_and_clean_up_when_interrupted() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        reaper::adopt().expect("the kernel lets a process adopt its descendants");
-        std::thread::spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime for signals").block_on(async {
-                let interrupt = signal(SignalKind::interrupt()).expect("a handler of SIGINT");
-                let terminate = signal(SignalKind::terminate()).expect("a handler of SIGTERM");
-                let (mut interrupt, mut terminate) = (interrupt, terminate);
-                tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
-            });
-            reaper::end_all();
-            std::process::exit(130);
-        });
-    });
 }

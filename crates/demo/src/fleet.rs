@@ -1,5 +1,6 @@
 //! A fleet on loopback: real agents as processes, each with an address of its own, and the local balancer in front.
 
+mod agent;
 mod configuration;
 
 use std::{
@@ -18,6 +19,7 @@ use api::v1::{StatusRequest, StatusResponse, deployinator_client::DeployinatorCl
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::agent::Agent;
 use crate::cloud::{self, Account};
 pub use crate::programs::Programs;
 
@@ -45,44 +47,6 @@ pub struct Shape {
     pub agent: String,
     /// Lines to add to the service of every host.
     pub service: String,
-}
-
-/// One agent.
-#[derive(Debug)]
-pub struct Agent {
-    /// Its host.
-    pub host: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Where the others reach it: its own address, or a proxy in front of it.
-    pub advertised: SocketAddr,
-    /// What its program is run under, such as `unshare` with its arguments; nothing as a rule.
-    pub under: Vec<String>,
-    /// Its program, where that is another build than the other agents'.
-    pub program: Option<PathBuf>,
-    /// What is added to its environment.
-    pub environment: Vec<(String, String)>,
-    /// Its configuration file.
-    pub config: PathBuf,
-    /// What it logged, in all its runs.
-    pub log: PathBuf,
-    /// Its state directory.
-    pub state: PathBuf,
-    child: Option<Child>,
-}
-
-impl Agent {
-    /// Whether it was started, and not stopped by us since.
-    #[must_use]
-    pub fn runs(&self) -> bool {
-        self.child.is_some()
-    }
-
-    /// Its process, while it runs.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
 }
 
 /// A fleet on loopback. Dropping it kills the agents; [`crate::reaper`] ends what they left.
