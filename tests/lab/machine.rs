@@ -111,6 +111,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether it has power.
+    pub(crate) fn is_on(&self) -> bool {
+        self.power.is_some()
+    }
+
     /// Ends all that runs on it, at once.
     pub(crate) fn switch_off(&mut self) {
         let Some(mut power) = self.power.take() else { return };

@@ -57,6 +57,11 @@ impl Traffic {
         Ok(Self { service, by_plane, by_haproxy, haproxy, calls })
     }
 
+    /// How many requests have failed so far.
+    pub(crate) fn failed(&self) -> u64 {
+        self.by_plane.snapshot().failed + self.by_haproxy.snapshot().failed
+    }
+
     /// Ends it, prints figures, and holds it to what was promised: no request failed, and so many hosts were always in service.
     ///
     /// # Errors

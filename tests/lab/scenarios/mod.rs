@@ -7,6 +7,7 @@ mod first_boot;
 mod good_releases;
 mod lost_hosts;
 mod partitions;
+mod powerless_hosts;
 mod replaced_hosts;
 mod two_services;
 
