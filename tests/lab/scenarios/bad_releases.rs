@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use demo::releases::{Bad, Recipe};
 
-use super::{POLICY, completed, expect, play};
+use super::{POLICY, TWO_SLOTS, completed, expect, play};
 use crate::{
     fleet::{Lab, WEB, instance},
     machine::Make,
@@ -106,11 +106,11 @@ async fn s02_what_one_host_cannot_take_or_the_cache_breaks_off_disturbs_nobody()
         lab.cache.go_dark(false);
         let traffic = Traffic::start(lab).await?;
         let began = Instant::now();
-        let policy = lab.policy(POLICY)?.display().to_string();
+        let policy = lab.policy(TWO_SLOTS)?.display().to_string();
         told(lab, &["push", &half, "--service", WEB, "--policy", &policy]).await?;
         told(lab, &["resume", "--service", WEB]).await?;
         completed(lab, "half").await?;
-        traffic.end(lab, "staged after all", lab.hosts.len() - 1, began.elapsed()).await
+        traffic.end(lab, "staged after all", lab.hosts.len() - 2, began.elapsed()).await
     })
     .await
 }
