@@ -196,4 +196,30 @@ mod tests {
         let local = BalancerSettings::Local { url: "http://127.0.0.1:7500".into(), group: "web".into() };
         assert_eq!(target_groups_in(&named(&local)), []);
     }
+
+    #[cfg(not(feature = "aws"))]
+    #[tokio::test]
+    async fn a_build_without_aws_says_at_start_what_of_the_configuration_it_lacks() {
+        for (line, key) in [
+            ("channel.url = \"s3://releases/web\"", "channel.url = \"s3://…\""),
+            ("channel.url = \"https://releases.example/web\"", "channel.url = \"https://…\""),
+        ] {
+            let sources = [
+                ("10.toml".to_owned(), config::EXAMPLE.to_owned()),
+                ("20.toml".to_owned(), format!("[service.web]\n{line}\n")),
+            ];
+            let settings = config::parse("/etc/d", &sources).expect("it is right");
+            let said = open(&settings).await.expect_err("it lacks AWS").to_string();
+            assert_eq!(
+                said,
+                format!("{key} needs AWS, and this build has no AWS in it; build with --features aws")
+            );
+        }
+        let plain = [
+            ("10.toml".to_owned(), config::EXAMPLE.to_owned()),
+            ("20.toml".to_owned(), "service.web.channel.url = \"file:/srv/web\"".to_owned()),
+        ];
+        let settings = config::parse("/etc/d", &plain).expect("it is right");
+        assert!(open(&settings).await.expect("it needs none").is_none());
+    }
 }

@@ -5,7 +5,12 @@
 
 mod follower;
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use config::{DEFAULTS, Settings};
 use model::{ServiceName, fleet::Fleet};
@@ -14,6 +19,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
+use tracing::warn;
 
 use self::follower::Follower;
 use super::Reign;
@@ -41,8 +47,19 @@ pub(super) async fn keep(link: &Link, reign: &Reign, means: &Means) {
     all_there(&mut state, means.settings.cluster.bootstrap_expect).await;
     let mut tasks = JoinSet::new();
     let mut following: BTreeMap<ServiceName, (String, AbortHandle)> = BTreeMap::new();
+    let mut differing = BTreeSet::new();
     loop {
-        let declared = declared(&state.borrow_and_update());
+        let fleet = state.borrow_and_update().clone();
+        let declared = declared(&fleet);
+        for (service, url) in &declared {
+            let differs = channels(&fleet, service).len() != 1;
+            if differs && differing.insert(service.clone()) {
+                warn!(%service, channel = url, "hosts declare different channels: the one of most of them is followed");
+            } else if !differs {
+                differing.remove(service);
+            }
+        }
+        drop(fleet);
         following.retain(|service, (url, task)| {
             let goes_on = declared.get(service) == Some(url);
             if !goes_on {
@@ -82,18 +99,63 @@ async fn all_there(state: &mut watch::Receiver<Arc<Fleet>>, expected: usize) {
 /// The channel of each service: where its hosts differ, as while they are told of another one, that of most of them.
 pub(crate) fn declared(fleet: &Fleet) -> BTreeMap<ServiceName, String> {
     let of = |service: &ServiceName| {
-        let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
-        for url in fleet.declaring(service).filter_map(|(_, here)| here.declaration.channel.as_deref()) {
-            *hosts.entry(url).or_default() += 1;
-        }
-        let (url, _) = hosts.into_iter().max_by_key(|(url, hosts)| (*hosts, Reverse(*url)))?;
+        let (url, _) =
+            channels(fleet, service).into_iter().max_by_key(|(url, hosts)| (*hosts, Reverse(*url)))?;
         Some((service.clone(), url.to_owned()))
     };
     fleet.services.keys().filter_map(of).collect()
+}
+
+/// What the hosts of a service declare, with how many of them do.
+fn channels<'a>(fleet: &'a Fleet, service: &'a ServiceName) -> BTreeMap<&'a str, usize> {
+    let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
+    for url in fleet.declaring(service).filter_map(|(_, here)| here.declaration.channel.as_deref()) {
+        *hosts.entry(url).or_default() += 1;
+    }
+    hosts
 }
 
 /// As this host's own configuration says, if it follows the same.
 fn poll(settings: &Settings, service: &ServiceName, url: &str) -> Duration {
     let own = settings.services.get(service).and_then(|service| service.channel.as_ref());
     own.filter(|own| own.url.to_string() == url).map_or(DEFAULTS.channel_poll, |own| own.poll)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        Revision,
+        fleet::{Act, Command, Declaration, Enrolment, SUPPORTED_LEVEL},
+        time::WallTime,
+    };
+
+    use super::*;
+
+    #[test]
+    fn where_hosts_differ_the_channel_of_most_of_them_is_followed() {
+        let mut fleet = Fleet::default();
+        let web: ServiceName = "web".parse().unwrap();
+        let mut enrol = |number: u64, channel: Option<&str>| {
+            let channel = channel.map(str::to_owned);
+            let declaration = Declaration { port: 80, probe: None, balancer: None, channel };
+            let act = Act::Enrol(Enrolment {
+                host: format!("h{number}").parse().unwrap(),
+                state: number.to_string(),
+                address: format!("10.0.0.{number}:7400").parse().unwrap(),
+                zone: None,
+                declares: BTreeMap::from([(web.clone(), declaration)]),
+                level: SUPPORTED_LEVEL,
+                obeyed: None,
+                migrated: BTreeMap::new(),
+                migrated_before: BTreeMap::new(),
+            });
+            let command = Command { proposer: "p".into(), sequence: number, at: WallTime(0), act };
+            fleet.apply(Revision(number), &command);
+            declared(&fleet).remove(&web)
+        };
+        assert_eq!(enrol(1, None), None);
+        assert_eq!(enrol(2, Some("file:/b")).as_deref(), Some("file:/b"));
+        assert_eq!(enrol(3, Some("file:/a")).as_deref(), Some("file:/a"), "of as many the first by name");
+        assert_eq!(enrol(4, Some("file:/b")).as_deref(), Some("file:/b"));
+    }
 }
