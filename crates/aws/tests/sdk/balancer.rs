@@ -280,6 +280,9 @@ async fn the_calls_that_are_made_are_those_of_the_policy() {
     let (address, poll) = (aws::AddressKind::PrivateIpv4, Duration::from_secs(60));
     let fleet = aws::Fleet { tags, address, port: 1, poll };
     ports::Inventory::list(&session.inventory(fleet)).await.expect("list");
+    stage.control.put_object("releases", "web", b"/a".to_vec()).await.expect("an object");
+    let object = session.object(&"s3://releases/web".parse().expect("an address")).expect("a channel");
+    ports::Channel::look(&object, None).await.expect("look");
     let called: std::collections::BTreeSet<String> =
         stage.control.calls().await.unwrap().into_iter().map(|count| count.action).collect();
     let allowed = aws::permissions::Action::ALL.map(|action| action.permission().to_owned());
