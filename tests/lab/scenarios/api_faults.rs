@@ -11,15 +11,15 @@ use demo::releases::Recipe;
 use fakeaws::{Credentials, Fault, FaultKind, GroupOptions, Settings};
 use tokio::time::sleep;
 
-use super::{expect, play_in, service};
+use super::{begin_on, completed, play_in, service};
 use crate::{
     fleet::{Lab, WEB},
     layout::{Declared, Layout, SERVICE, instances},
     traffic::Traffic,
 };
 
-/// Three slots, so that five hosts take two waves, and a soak that is long enough to be seen.
-const POLICY: &str = "max_unavailable = 3\ncanary = 2\nsoak = \"2s\"\n[deadlines]\nhealthy = \"10s\"\n";
+/// Three slots, so that five hosts take two waves; a soak that is long enough to be seen, and time for several faults of a minute in one step.
+const POLICY: &str = "max_unavailable = 3\ncanary = 2\nsoak = \"2s\"\n[deadlines]\nhealthy = \"10s\"\njoin = \"10m\"\ndrain = \"10m\"\n";
 const SLOTS: usize = 3;
 /// The steps of a change; a fault begins in each, each time at another host.
 const STEPS: [&[&str]; 4] = [&["draining"], &["stopping", "starting", "probing"], &["joining"], &["soaking"]];
@@ -73,10 +73,9 @@ async fn rolls_through(troubles: &[(&str, Trouble)]) -> Result<()> {
             let traffic = Traffic::start(lab).await?;
             let faulted = faulted(lab).await?;
             let began = Instant::now();
-            let path = lab.release(&Recipe { start_ms: 1_500, ..Recipe::good(name) })?;
-            let (ended, met) = tokio::join!(expect(lab, &path, POLICY, 0), meets(lab, *trouble, time));
-            let said = ended?;
-            met.with_context(|| format!("the rollout ended with: {said}"))?;
+            begin_on(lab, WEB, &Recipe { start_ms: 1_500, ..Recipe::good(name) }, POLICY).await?;
+            meets(lab, name, *trouble, time).await?;
+            completed(lab, name).await?;
             let met = self::faulted(lab).await? - faulted;
             println!("figures: {name}: {met} calls went wrong");
             ensure!(0 < met, "{name}: no call met it");
@@ -88,7 +87,7 @@ async fn rolls_through(troubles: &[(&str, Trouble)]) -> Result<()> {
 }
 
 /// Makes the trouble in each step, once a host is in it that was in none of the others when they were met; each time for so long.
-async fn meets(lab: &Lab, trouble: Trouble, time: Duration) -> Result<()> {
+async fn meets(lab: &Lab, name: &str, trouble: Trouble, time: Duration) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60) + 8 * time;
     let (mut left, mut hosts, mut until) = (STEPS.to_vec(), BTreeSet::new(), None);
     while !left.is_empty() || until.is_some() {
@@ -98,6 +97,9 @@ async fn meets(lab: &Lab, trouble: Trouble, time: Duration) -> Result<()> {
             until = None;
         }
         let status = lab.status().await?;
+        let completed = service(&status, WEB)?["completed"].as_str().unwrap_or_default();
+        let over = completed.contains(name) && !left.is_empty();
+        ensure!(!over, "{name} is over, and no host was seen in: {left:?}");
         for host in service(&status, WEB)?["hosts"].as_array().context("hosts")? {
             let (id, phase) = (host["host"].as_str(), host["change"]["phase"].as_str());
             let (Some(id), Some(phase)) = (id, phase) else { continue };
