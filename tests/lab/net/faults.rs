@@ -43,6 +43,15 @@ impl Net {
         self.cut_all(&both.collect::<Vec<_>>())
     }
 
+    /// Pulls a host's cable out of the switch, or puts it back: nobody hears from it, not even that it is gone.
+    ///
+    /// # Errors
+    /// A program fails.
+    #[expect(clippy::unused_self, reason = "there has to be a switch")]
+    pub(crate) fn pull(&self, host: u8, out: bool) -> Result<()> {
+        run(&["ip", "link", "set", &cable(host), if out { "down" } else { "up" }]).map(drop)
+    }
+
     #[expect(clippy::unused_self, reason = "there has to be a switch")]
     fn cut_all(&self, ways: &[(u8, u8)]) -> Result<()> {
         let ways = ways.iter().filter(|(from, to)| from != to);

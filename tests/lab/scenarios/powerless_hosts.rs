@@ -66,9 +66,13 @@ async fn next(lab: &Lab, steps: &BTreeSet<HostPhase>, hit: &[usize]) -> Result<O
     }
 }
 
-/// Switches a host off, and says how many requests that cost until the balancer knew.
-async fn lose_power(lab: &mut Lab, host: usize, traffic: &Traffic) -> Result<u64> {
+/// Switches a host off, and says how many requests that cost until the balancer knew. Where it gets no requests it goes without a word to
+/// anybody; where it does, whoever waits for an answer hears of it, so that it is known what was lost.
+async fn lose_power(lab: &mut Lab, host: usize, step: HostPhase, traffic: &Traffic) -> Result<u64> {
     let before = traffic.failed();
+    if OUT.contains(&step) {
+        lab.net.pull(lab.hosts[host].number, true)?;
+    }
     lab.hosts[host].switch_off();
     let name = instance(lab.hosts[host].number);
     lab.wait(&format!("the balancer sends nothing to {name}"), async |lab: &Lab| {
@@ -110,10 +114,11 @@ async fn s03_hosts_that_lose_their_power_in_any_step_come_back_and_finish_it() -
             begin_on(lab, WEB, &slow(&name)?, POLICY).await?;
             let mut hit = Vec::new();
             while let Some((host, step)) = next(lab, &steps, &hit).await? {
-                let lost = lose_power(lab, host, &traffic).await?;
+                let lost = lose_power(lab, host, step, &traffic).await?;
                 eprintln!("h{} lost its power while {step:?}: {lost} requests", lab.hosts[host].number);
                 ensure!(lost == 0 || IN.contains(&step), "{lost} requests failed while {step:?}");
                 allowed += lost;
+                lab.net.pull(lab.hosts[host].number, false)?;
                 lab.boot(host)?;
                 hit.push(host);
                 steps.remove(&step);
