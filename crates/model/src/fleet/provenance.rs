@@ -26,7 +26,7 @@ impl Provenance {
     }
 }
 
-/// "git 1a2b3c4 by ann, https://ci.example.com/12".
+/// `git 1a2b3c4 by ann, https://ci.example.com/12`.
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rev = (!self.git_rev.is_empty()).then(|| format!("git {}", self.git_rev));
