@@ -13,6 +13,9 @@ use crate::{
 /// So long the load runs before and after what it is about.
 const MARGIN: Duration = Duration::from_millis(500);
 
+/// What a caller waits after each request: so long that the load leaves most of the processors to the fleet.
+const THINK: Duration = Duration::from_millis(25);
+
 /// A load that runs.
 pub(crate) struct Traffic {
     service: &'static str,
@@ -108,7 +111,7 @@ impl Traffic {
 
 /// Short requests, and long ones and uploads of nearly as long as a drain, one after the other on connections that are kept.
 fn load(lab: &Lab, front: SocketAddr) -> Load {
-    let options = LoadOptions { short_workers: 4, long_workers: 6, ..LoadOptions::new(front) };
+    let options = LoadOptions { short_workers: 4, long_workers: 6, think: THINK, ..LoadOptions::new(front) };
     Load::start(LoadOptions { long_ms: lab.long_ms.clone(), ..options })
 }
 

@@ -21,8 +21,8 @@ use crate::{build, setup, shell::Shell, verify::Verdict};
 const SCENARIOS: &str = "lab";
 /// So many lines of what a scenario said are shown when it failed.
 const TAIL_LINES: usize = 300;
-/// So many scenarios at the same time wait for each other hardly at all on two cores: most of their time passes in waiting.
-const JOBS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// So many scenarios at the same time: most of their time passes in waiting, and two cores bear three.
+const JOBS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 /// What a line of figures begins with.
 const FIGURES: &str = "figures: ";
 
