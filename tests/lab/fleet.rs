@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Longest wait for anything, on a machine that does much else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 /// Where agents listen.
 pub(crate) const AGENT: u16 = 7100;
 /// Where the first service's requests go; those of the next ones go to the ports after it.

@@ -166,8 +166,8 @@ async fn a_channel_that_cannot_be_read_is_told_of_and_disturbs_nothing() -> Resu
         trouble.is_some_and(|why| why.contains("it answered 503"))
     };
     stage.fleet.wait_for("the status says that the channel cannot be read", PATIENCE, in_trouble).await?;
-    let first = stage.serve(&Recipe::good("release-1")).await?;
     pointer.looked(2).await?;
+    let first = stage.serve(&Recipe::good("release-1")).await?;
     assert_eq!(logged(&stage, "the channel cannot be read"), 1, "it is told once");
     stage.all_on(&first.release.context("a release")?.id).await?;
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     build,
     metadata::Metadata,
-    setup::{self, PYTHON_WORKS},
+    setup::PYTHON_WORKS,
     shell::{Shell, describe},
     verify::Verdict,
 };
@@ -33,11 +33,8 @@ pub(crate) fn conformance(shell: &Shell, args: &[OsString]) -> Result<ExitCode> 
     Err(error).with_context(|| format!("run {}", describe(&command)))
 }
 
-/// The same as a check, which installs what is missing.
+/// The same as a check.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
-    if std::env::var_os("PYTHON").is_none() {
-        setup::ensure("conformance")?;
-    }
     let Some(command) = command(shell)? else {
         return Ok(Verdict::Failed { report: "cargo said above why it was not built".to_owned() });
     };

@@ -19,6 +19,8 @@ use crate::{build, setup, shell::Shell, verify::Verdict};
 
 /// The test binary with the scenarios.
 const SCENARIOS: &str = "lab";
+/// Longest time of a scenario; four times that with `--full`.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// So many lines of what a scenario said are shown when it failed.
 const TAIL_LINES: usize = 300;
 /// So many scenarios at the same time: most of their time passes in waiting, and two cores bear three.
@@ -52,8 +54,7 @@ pub(crate) struct Options {
 /// Runs the scenarios asked for, and says how each went, with its figures.
 pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     if !options.list {
-        ensure!(is_root(), "a lab makes network namespaces, which only root may: run `cargo lab` as root");
-        setup::ensure("lab")?;
+        prepare()?;
     }
     eprintln!("lab: building with the clients of AWS; the first time takes ten minutes and 9 GB of memory");
     let Some(binary) = build(shell)? else { return Ok(ExitCode::FAILURE) };
@@ -77,6 +78,12 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     }
     println!("lab: ok, {} scenarios in {}", names.len() * options.times as usize, seconds(began.elapsed()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to what a lab needs.
+pub(crate) fn prepare() -> Result<()> {
+    ensure!(is_root(), "a lab makes network namespaces, which only root may: run this as root");
+    setup::ensure("lab")
 }
 
 /// The same as a check of `cargo verify --all`: all scenarios, once.
@@ -112,7 +119,10 @@ fn run_all(shell: &Shell, binary: &Path, names: &[String], options: &Options) ->
 
 fn run(shell: &Shell, binary: &Path, name: &str, full: bool) -> Result<bool> {
     let began = Instant::now();
-    let mut command = Command::new("unshare");
+    // One that hangs is ended, with all that it has started, and says what it said until then. In the foreground, so that Ctrl-C reaches it.
+    let limit = if full { LIMIT * 4 } else { LIMIT }.as_secs().to_string();
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "--kill-after=10", &limit, "unshare"]);
     command.args([
         "--net",
         "--mount",

@@ -2,7 +2,7 @@
 //! is its writing twin, `cargo demo` builds the demo and becomes it, `cargo xtask bench` the benchmarks, `cargo xtask soak` and
 //! `cargo xtask sim` look for bugs for as long as they are given.
 //!
-//! Promise: what CI runs is what a developer runs, with Rust and nothing else installed.
+//! Promise: what CI runs is what a developer runs: `cargo verify`, with Rust and nothing else installed; and with `--all` what needs more.
 //! Absent on purpose: async and every heavy dependency, because this is compiled before anything else.
 
 mod aws;

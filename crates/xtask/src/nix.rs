@@ -23,19 +23,14 @@ pub(crate) fn nix(shell: &Shell) -> Result<ExitCode> {
             missing.join(", ")
         );
     }
-    Ok(match run(shell)? {
+    Ok(match check(shell)? {
         Verdict::Passed { .. } => ExitCode::SUCCESS,
         Verdict::Failed { .. } => ExitCode::FAILURE,
     })
 }
 
-/// The same as a check, which installs what is missing.
+/// The same as a check.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
-    setup::ensure("nix")?;
-    run(shell)
-}
-
-fn run(shell: &Shell) -> Result<Verdict> {
     let mut notes = Vec::new();
     for command in commands(shell) {
         let ran = shell.run(command)?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use self::steps::{MORE, STEPS, Step};
@@ -48,6 +48,9 @@ pub(crate) fn verify(shell: &Shell, options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let steps = select(&options.only, options.all)?;
+    for step in &steps {
+        step.prepare().with_context(|| format!("prepare the step {}", step.name))?;
+    }
     let started = Instant::now();
     let mut failed = Vec::new();
     let mut ran = 0;

@@ -1,7 +1,7 @@
 //! What can be wrong between hosts: cables that carry nothing one way, and a switch that loses frames. This process, with the cloud, the
 //! caches and the load on it, stays within everybody's reach: only what is passed on from host to host can be lost.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Net, cable, run};
 
@@ -66,7 +66,18 @@ impl Net {
     /// nft fails.
     #[expect(clippy::unused_self, reason = "there has to be a switch")]
     pub(crate) fn lose(&self, percent: u8) -> Result<()> {
-        nft(&format!("add rule bridge lab losses numgen random mod 100 < {percent} drop"))
+        nft(&format!("add rule bridge lab losses numgen random mod 100 < {percent} counter drop"))
+    }
+
+    /// How many frames were lost since [`Net::lose`].
+    ///
+    /// # Errors
+    /// nft fails, or nothing is to be lost.
+    #[expect(clippy::unused_self, reason = "there has to be a switch")]
+    pub(crate) fn lost(&self) -> Result<u64> {
+        let rules = run(&["nft", "list chain bridge lab losses"])?;
+        let counted = rules.split_once("counter packets ").and_then(|(_, rest)| rest.split(' ').next());
+        counted.with_context(|| format!("a counter in {rules}"))?.parse().context("a number of frames")
     }
 
     /// Everything reaches everybody again.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::{begin_on, completed, play_in};
 use crate::{
-    fleet::{AGENT, Lab, WEB},
+    fleet::{AGENT, Lab, WEB, instance},
     layout::{Declared, Layout, SERVICE, instances},
     traffic::Traffic,
 };
@@ -85,13 +85,18 @@ async fn rolls_through(name: &'static str, trouble: Trouble) -> Result<()> {
     let time = Duration::from_secs(if full { 60 } else { 5 });
     play_in(layout(), async |lab: &mut Lab| {
         let traffic = Traffic::start(lab).await?;
-        let (began, before) = (Instant::now(), faulted(lab).await?);
+        let (began, before) = (Instant::now(), faulted(lab, None).await?);
         begin_on(lab, WEB, &Recipe { start_ms: 2_000, ..Recipe::good(name) }, POLICY).await?;
         meets(lab, name, trouble, time).await?;
         completed(lab, name).await?;
-        let met = faulted(lab).await? - before;
+        let met = faulted(lab, None).await? - before;
         println!("figures: {name}: {met} calls went wrong");
         ensure!(STEPS.len() as u64 <= met, "{name}: {met} calls met it");
+        // What all have at once is met by those who ask just then.
+        for host in lab.hosts.iter().filter(|_| !trouble.is_of_all()) {
+            let its = faulted(lab, Some(&instance(host.number))).await?;
+            ensure!(0 < its, "{name}: no call of h{} went wrong", host.number);
+        }
         traffic.end(lab, name, lab.hosts.len() - SLOTS, began.elapsed()).await
     })
     .await
@@ -136,9 +141,10 @@ async fn meets(lab: &Lab, name: &str, trouble: Trouble, time: Duration) -> Resul
 }
 
 /// How many calls went wrong so far.
-async fn faulted(lab: &Lab) -> Result<u64> {
+async fn faulted(lab: &Lab, host: Option<&str>) -> Result<u64> {
     let calls = lab.cloud.calls().await.context("read the calls")?;
-    Ok(calls.iter().map(|call| call.faulted + call.expired).sum())
+    let its = calls.iter().filter(|call| host.is_none_or(|host| call.caller == host));
+    Ok(its.map(|call| call.faulted + call.expired).sum())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ async fn history(lab: &Lab) -> Result<Vec<Value>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn s08_a_fleet_comes_from_nothing_to_in_service_by_its_channel_alone() -> Result<()> {
     let mut layout = Layout::default();
-    let channel = format!("channel = {{ url = \"s3://{BUCKET}/{KEY}\" }}\n");
+    let channel = format!("channel = {{ url = \"s3://{BUCKET}/{KEY}\", poll = \"2s\" }}\n");
     layout.services =
         layout.services.into_iter().map(|web| Declared { more: channel.clone(), ..web }).collect();
     let mut lab = Lab::set(layout).await?;

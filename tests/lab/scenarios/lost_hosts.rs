@@ -28,7 +28,9 @@ async fn s03_agents_and_keepers_that_are_killed_cost_no_request() -> Result<()> 
         let leader = usize::from(leader) - 1;
         lab.hosts[leader].kill_agent()?;
         lab.start_agent(leader)?;
-        for pid in lab.hosts[0].pids_of("keeper")? {
+        let keepers = lab.hosts[0].pids_of("keeper")?;
+        ensure!(!keepers.is_empty(), "the first host has no keeper");
+        for pid in keepers {
             kill(pid, Signal::KILL)?;
         }
         completed(lab, "kills").await?;

@@ -161,6 +161,11 @@ async fn s04_cables_that_carry_one_way_or_flap_hold_the_rollout_and_cost_no_requ
         // A leader whose cable comes and goes, about as fast as leaders are elected.
         let leader = leader_among(lab, &everybody).await?;
         let rest = numbers(lab, &all_but(lab, leader));
+        let status = lab.status().await?;
+        ensure!(
+            !status["services"][0]["active"].is_null(),
+            "the rollout is over before its leader's cable flaps"
+        );
         for _ in 0..6 {
             lab.net.cut_off(number(lab, leader), &rest)?;
             sleep(Duration::from_millis(1_500)).await;
@@ -181,6 +186,9 @@ async fn s04_cables_that_lose_a_fifth_cost_time_and_no_request() -> Result<()> {
         lab.net.lose(20)?;
         let lossy = lab.release(&Recipe::good("lossy"))?;
         expect(lab, &lossy, TWO_SLOTS, 0).await?;
+        let lost = lab.net.lost()?;
+        ensure!(0 < lost, "no frame was lost");
+        println!("figures: a fifth is lost: {lost} frames");
         lab.net.heal()?;
         traffic.end(lab, "a fifth is lost", lab.hosts.len() - 2, began.elapsed()).await
     })

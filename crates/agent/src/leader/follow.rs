@@ -96,20 +96,20 @@ async fn all_there(state: &mut watch::Receiver<Arc<Fleet>>, expected: usize) {
     let _ = timeout(ALL_THERE, state.wait_for(there)).await;
 }
 
-/// The channel of each service: where its hosts differ, as while they are told of another one, that of most of them.
+/// The channel of each service: where its hosts differ, as while they are told of another one or of none any more, that of most of them.
 pub(crate) fn declared(fleet: &Fleet) -> BTreeMap<ServiceName, String> {
     let of = |service: &ServiceName| {
         let (url, _) =
             channels(fleet, service).into_iter().max_by_key(|(url, hosts)| (*hosts, Reverse(*url)))?;
-        Some((service.clone(), url.to_owned()))
+        Some((service.clone(), url?.to_owned()))
     };
     fleet.services.keys().filter_map(of).collect()
 }
 
-/// What the hosts of a service declare, with how many of them do.
-fn channels<'a>(fleet: &'a Fleet, service: &'a ServiceName) -> BTreeMap<&'a str, usize> {
-    let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
-    for url in fleet.declaring(service).filter_map(|(_, here)| here.declaration.channel.as_deref()) {
+/// What the hosts of a service declare, with how many of them do; none is a word of its own.
+fn channels<'a>(fleet: &'a Fleet, service: &'a ServiceName) -> BTreeMap<Option<&'a str>, usize> {
+    let mut hosts: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for url in fleet.declaring(service).map(|(_, here)| here.declaration.channel.as_deref()) {
         *hosts.entry(url).or_default() += 1;
     }
     hosts
@@ -154,8 +154,10 @@ mod tests {
             declared(&fleet).remove(&web)
         };
         assert_eq!(enrol(1, None), None);
-        assert_eq!(enrol(2, Some("file:/b")).as_deref(), Some("file:/b"));
-        assert_eq!(enrol(3, Some("file:/a")).as_deref(), Some("file:/a"), "of as many the first by name");
-        assert_eq!(enrol(4, Some("file:/b")).as_deref(), Some("file:/b"));
+        assert_eq!(enrol(2, Some("file:/b")), None, "one of two decides nothing");
+        assert_eq!(enrol(3, Some("file:/b")).as_deref(), Some("file:/b"));
+        assert_eq!(enrol(4, Some("file:/a")).as_deref(), Some("file:/b"));
+        assert_eq!(enrol(5, Some("file:/a")).as_deref(), Some("file:/a"), "of as many the first by name");
+        assert_eq!(enrol(6, None), None, "and none before any");
     }
 }

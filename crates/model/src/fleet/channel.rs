@@ -9,6 +9,7 @@ use super::{
     command::{Operator, Refusal, Reply},
     event::EventKind,
     provenance::Provenance,
+    rollout::{Rollout, RolloutKind},
     scene::Scene,
 };
 use crate::{Release, ReleaseId, Revision};
@@ -68,17 +69,14 @@ impl Scene<'_> {
         let known = self.service.channels.get(&word.channel);
         let same = known.filter(|heard| heard.mark == word.mark);
         if let Some(heard) = same {
-            let overtaken = self.service.rollouts.keys().next_back().is_some_and(|last| heard.at.0 < last.0);
+            let overtaken = self.asked_since(heard.at);
             if !heard.open || matches!(word.found, Found::Unfit { .. }) {
                 return Ok(Reply::Done);
             }
             if overtaken {
                 // The newest word counts, and this one is older than what was asked for since.
-                self.hear(
-                    word,
-                    Some("something else was asked for before it could be pushed".to_owned()),
-                    false,
-                );
+                let reason = "something else was asked for before it could be pushed".to_owned();
+                self.refuse(word, reason, false);
                 return Ok(Reply::Done);
             }
         } else if known.map(|heard| &heard.mark) != word.before.as_ref() {
@@ -105,6 +103,13 @@ impl Scene<'_> {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// Whether anybody has asked for a rollout since; a roll back of what failed was asked for by nobody.
+    fn asked_since(&self, at: Revision) -> bool {
+        let asked =
+            |rollout: &Rollout| !matches!(rollout.kind, RolloutKind::RollbackOf { aborted: false, .. });
+        self.service.rollouts.iter().any(|(id, rollout)| at.0 < id.0 && asked(rollout))
     }
 
     fn refuse(&mut self, word: &Word, reason: String, open: bool) {

@@ -5,7 +5,9 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::report::Verdict;
-use crate::{aws, conformance, dependencies, house, lab, layers, mutants, nix, shell::Shell, sim, survivors};
+use crate::{
+    aws, conformance, dependencies, house, lab, layers, mutants, nix, setup, shell::Shell, sim, survivors,
+};
 
 /// One check.
 pub(super) struct Step {
@@ -56,6 +58,17 @@ pub(super) const MORE: [Step; 5] = [
         run: lab::check,
     },
 ];
+
+impl Step {
+    /// Sees to what it needs besides Rust, so that it is not found out after an hour that it cannot be run.
+    pub(super) fn prepare(&self) -> Result<()> {
+        match self.name {
+            "nix" | "conformance" => setup::ensure(self.name),
+            "lab" => lab::prepare(),
+            _ => Ok(()),
+        }
+    }
+}
 
 fn fmt(shell: &Shell) -> Result<Verdict> {
     quiet(shell, shell.cargo(["fmt", "--all", "--check", "--", "--color", "never"]))

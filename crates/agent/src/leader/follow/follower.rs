@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use channel::Pointer;
 use model::{
-    Release, ServiceName,
-    fleet::{Act, Found, Heard, Operator, Provenance, Refusal, Reply, Request, Word},
+    ServiceName,
+    fleet::{Act, Found, Heard, Operator, Refusal, Reply, Request, Word},
 };
 use ports::{
     Channel as _, Fault, ReleaseStore as _,
@@ -23,6 +23,9 @@ use crate::{link::Link, outside::AnyChannel};
 const LOOK: Duration = Duration::from_secs(10);
 /// Longest time between two looks that fail, and two tries to find what is named.
 const PATIENT: Duration = Duration::from_secs(60);
+
+/// Most letters of a reason that are kept.
+const REASON_LETTERS: usize = 500;
 
 /// Reads one channel, for as long as this node leads.
 pub(super) struct Follower {
@@ -121,8 +124,8 @@ impl Follower {
             return Ok(());
         }
         let found = match Pointer::read(&bytes) {
-            Ok(pointer) => self.find(pointer).await?,
-            Err(unfit) => Found::Unfit { reason: unfit.to_string() },
+            Ok(pointer) => self.find(pointer).await,
+            Err(unfit) => Found::Unfit { reason: tidy(&unfit.to_string()) },
         };
         if known.is_none() || matches!(found, Found::Release { .. }) {
             self.propose(Word { channel: self.url.clone(), before, mark, found }).await;
@@ -147,20 +150,18 @@ impl Follower {
         fleet.services.get(&self.service)?.channels.get(&self.url).cloned()
     }
 
-    /// Finds out what release is named. What is none may be one later, such as when it is published after it was named.
-    async fn find(&mut self, pointer: Pointer) -> Result<Found, String> {
+    /// Finds out what release is named. What is none, or cannot be looked up, may be one later. Either way the fleet has to hear of it now, so
+    /// that what is asked for in between counts as the newer word.
+    async fn find(&mut self, pointer: Pointer) -> Found {
         let Pointer { source, provenance } = pointer;
-        let resolved = self.means.store.resolve(&source).await;
-        match resolved {
-            Ok(release) => Ok(found(release, provenance)),
-            Err(NotARelease::Invalid { source_name, problem, .. }) => {
-                let tries = self.again.1 + 1;
-                self.again = (Some(Instant::now() + pause(self.poll, tries)), tries);
-                Ok(Found::Unfit { reason: format!("{source_name}: {problem}") })
-            }
-            // It is not the channel that cannot be read; but that is why nothing goes on.
-            Err(NotARelease::Fault(fault)) => Err(words(&fault)),
-        }
+        let reason = match self.means.store.resolve(&source).await {
+            Ok(release) => return Found::Release { release, provenance },
+            Err(NotARelease::Invalid { source_name, problem, .. }) => format!("{source_name}: {problem}"),
+            Err(NotARelease::Fault(fault)) => format!("{source} cannot be looked up now: {}", words(&fault)),
+        };
+        let tries = self.again.1 + 1;
+        self.again = (Some(Instant::now() + pause(self.poll, tries)), tries);
+        Found::Unfit { reason: tidy(&reason) }
     }
 
     async fn propose(&mut self, word: Word) {
@@ -195,12 +196,14 @@ impl Follower {
     }
 }
 
-fn found(release: Release, provenance: Provenance) -> Found {
-    Found::Release { release, provenance }
-}
-
 fn words(fault: &Fault) -> String {
     Chain(fault).to_string()
+}
+
+/// One line of what somebody else wrote, and not too much of it: it is kept in the log, and shown in terminals.
+fn tidy(reason: &str) -> String {
+    let clean = reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    clean.take(REASON_LETTERS).collect()
 }
 
 /// Time until the next look, or try: longer with each that failed, up to a minute.
@@ -212,6 +215,12 @@ fn pause(poll: Duration, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_of_bounded_length() {
+        assert_eq!(tidy("unknown field `a\n\u{1b}[2Jb`"), "unknown field `a  [2Jb`");
+        assert_eq!(tidy(&"ä".repeat(10_000)).chars().count(), REASON_LETTERS);
+    }
 
     #[test]
     fn what_fails_is_looked_at_less_and_less_but_once_a_minute() {

@@ -122,9 +122,24 @@ fn what_becomes_fit_after_something_else_was_asked_for_is_not_pushed() {
     let mut lab = Lab::serving(2);
     lab.says("b", unfit());
     lab.completes("c");
-    assert_eq!(lab.points("b"), Reply::Done);
+    assert_eq!((lab.points("b"), lab.told()), (Reply::Done, 2), "and that is told");
     assert_eq!(lab.service().last_completed(), Some(&release("c")));
     assert!(!lab.service().channels[CHANNEL].open);
+}
+
+#[test]
+fn what_becomes_fit_after_a_roll_back_that_nobody_asked_for_is_pushed() {
+    let mut lab = Lab::serving(2);
+    lab.stages_what_it_points_to("b");
+    lab.wave(&[1]);
+    lab.grant(1).unwrap();
+    lab.begins(1);
+    lab.says("c", unfit());
+    lab.fails(1);
+    lab.reverts(1);
+    let rollback = lab.active();
+    lab.step(Step::Complete { rollout: rollback }).unwrap();
+    assert!(matches!(lab.points("c"), Reply::Accepted(_)), "CI has mended what failed");
 }
 
 #[test]
