@@ -26,7 +26,7 @@ fn a_channel_is_read_and_looked_at_every_ten_seconds() {
 fn what_a_channel_says_is_checked() {
     let long = format!("https://h/{}", "a".repeat(512));
     for (more, expected) in [
-        ("service.web.channel = {}".to_owned(), "service.web.channel.url: is missing"),
+        ("service.web.channel = {}".to_owned(), "service.web.channel.url: is required"),
         (
             r#"service.web.channel.url = "releases/web""#.to_owned(),
             "service.web.channel.url: must be s3://BUCKET/KEY, https://HOST/PATH, http://HOST/PATH or file:/PATH",
