@@ -105,8 +105,12 @@ async fn two_of_five_voters_go_on_in_the_middle_of_a_rollout_and_a_lost_one_that
     let release = push.release.context("a release")?.id;
     stage.all_on(&release).await?;
     assert_eq!(stage.migrations_of("release-2"), 1, "counted by the migration itself");
-    let events = stage.events_at(back).await?;
-    assert_eq!(events, stage.events_at(left[0]).await?);
+    // Whoever follows hears of the last ones a little later.
+    within("all tell the same story", async || {
+        let (one, other) = (stage.events_at(back).await.ok()?, stage.events_at(left[0]).await.ok()?);
+        (one == other).then_some(())
+    })
+    .await?;
     Ok(())
 }
 

@@ -102,6 +102,7 @@ mod tests {
             term,
             leader: None,
             voters: voters.iter().map(|name| (id(name), address)).collect(),
+            leaving: [].into(),
             quorums: Vec::new(),
             learners: [].into(),
             changing: false,

@@ -55,6 +55,8 @@ pub struct Standing {
     pub leader: Option<NodeId>,
     /// Who votes, and where they are. While the voters change, the old and the new ones.
     pub voters: BTreeMap<NodeId, SocketAddr>,
+    /// Voters that the newest change leaves out, for as long as it is not known to be committed: until then the group may still need them.
+    pub leaving: BTreeMap<NodeId, SocketAddr>,
     /// The sets of voters of which each must have a majority: two while the voters change.
     pub quorums: Vec<BTreeSet<NodeId>>,
     /// Who gets the log without a vote, and where they are.
@@ -133,6 +135,7 @@ fn standing<M: Machine>(metrics: &Metrics<M>) -> Standing {
         role: if stopped.is_some() { Role::Stopped } else { role(metrics.state) },
         term: metrics.current_term,
         leader: metrics.current_leader.clone(),
+        leaving: leaving::<M>(metrics),
         voters,
         quorums: membership.get_joint_config().clone(),
         learners,
@@ -148,6 +151,15 @@ fn standing<M: Machine>(metrics: &Metrics<M>) -> Standing {
             .filter(|fatal| !matches!(fatal, openraft::errors::Fatal::Stopped))
             .map(ToString::to_string),
     }
+}
+
+fn leaving<M: Machine>(metrics: &Metrics<M>) -> BTreeMap<NodeId, SocketAddr> {
+    let committed = metrics.committed_membership_config.membership();
+    let voters: BTreeSet<NodeId> = committed.voter_ids().collect();
+    let stays =
+        |node: &NodeId| metrics.membership_config.membership().voter_ids().any(|voter| voter == *node);
+    let nodes = committed.nodes().filter(|(node, _)| voters.contains(*node) && !stays(node));
+    nodes.map(|(node, place)| (node.clone(), place.address)).collect()
 }
 
 fn role(state: ServerState) -> Role {

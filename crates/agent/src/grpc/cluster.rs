@@ -1,6 +1,6 @@
 //! Who makes up the cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use api::{
     v1::{self, deployinator_client::DeployinatorClient},
@@ -41,8 +41,9 @@ pub(super) async fn cluster(public: &Public, passed: Passed) -> Result<v1::Clust
         leader: standing.leader.as_ref().and_then(status::host_of),
         revision: fleet.revision,
         answered_by: core.link.host().clone(),
-        voters: members(&standing.voters),
-        learners: members(&standing.learners),
+        // Who is on the way out votes until that is committed: whoever ended it before would end the group with it.
+        voters: members(standing.voters.iter().chain(&standing.leaving)),
+        learners: members(standing.learners.iter().filter(|(node, _)| !standing.leaving.contains_key(node))),
         silent,
         hosts: fleet.present().map(|(host, known)| fleet_host(host, known, view.as_ref())).collect(),
         fleet_level: fleet.level,
@@ -51,7 +52,7 @@ pub(super) async fn cluster(public: &Public, passed: Passed) -> Result<v1::Clust
     Ok(shown.into())
 }
 
-fn members(nodes: &BTreeMap<NodeId, SocketAddr>) -> Vec<view::Member> {
+fn members<'a>(nodes: impl Iterator<Item = (&'a NodeId, &'a SocketAddr)>) -> Vec<view::Member> {
     let member = |(node, address): (&NodeId, &SocketAddr)| {
         Some(view::Member {
             host: status::host_of(node)?,
@@ -59,7 +60,7 @@ fn members(nodes: &BTreeMap<NodeId, SocketAddr>) -> Vec<view::Member> {
             address: address.to_string(),
         })
     };
-    nodes.iter().filter_map(member).collect()
+    nodes.filter_map(member).collect()
 }
 
 fn fleet_host(host: &HostId, known: &Host, view: Option<&View>) -> view::FleetHost {
