@@ -192,3 +192,38 @@ fn peer_standings<M: Machine>(metrics: &Metrics<M>) -> BTreeMap<NodeId, PeerStan
 fn instant(ago: std::time::Duration) -> Option<Instant> {
     Instant::now().checked_sub(ago)
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::Membership;
+
+    use super::*;
+    use crate::{
+        testing::Tally,
+        types::{Place, StoredMembership},
+    };
+
+    /// Of these sets of voters, with everybody as a member.
+    fn membership(sets: &[&[&str]]) -> Arc<StoredMembership<Tally>> {
+        let id = |name: &&str| name.parse::<NodeId>().unwrap();
+        let members: BTreeMap<NodeId, Place> =
+            ["a", "b"].iter().map(|name| (id(name), Place::default())).collect();
+        let voters = sets.iter().map(|set| set.iter().map(id).collect()).collect();
+        Arc::new(StoredMembership::<Tally>::new(None, Membership::new(voters, members).unwrap()))
+    }
+
+    #[test]
+    fn a_voter_is_leaving_until_it_is_committed_that_it_votes_no_more() {
+        let mut metrics = Metrics::<Tally>::new_initial("a".parse().unwrap());
+        let mut seen = |newest: &[&[&str]], committed: &[&[&str]]| {
+            metrics.membership_config = membership(newest);
+            metrics.committed_membership_config = membership(committed);
+            let Standing { voters, leaving, .. } = standing::<Tally>(&metrics);
+            [voters, leaving].map(|nodes| nodes.keys().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        let (both, new): (&[&[&str]], &[&[&str]]) = (&[&["a"], &["b"]], &[&["b"]]);
+        assert_eq!(seen(both, &[&["a"]]), ["a b", ""]);
+        assert_eq!(seen(new, both), ["b", "a"], "what says so may still be lost");
+        assert_eq!(seen(new, new), ["b", ""]);
+    }
+}
