@@ -4,8 +4,6 @@ use std::{fmt, future::Future, path::PathBuf, str::FromStr};
 
 use crate::Fault;
 
-pub mod fake;
-
 /// Most that is read of what a channel says, in bytes. Whoever reads hands on one byte more, so that it shows.
 pub const LIMIT_BYTES: usize = 16 << 10;
 
