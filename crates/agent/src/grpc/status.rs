@@ -254,7 +254,7 @@ fn channel(
     service: &Service,
     view: Option<&View>,
 ) -> Option<view::ChannelStatus> {
-    let url = leader::declared(fleet).remove(name)?;
+    let url = leader::followed(fleet, name)?;
     let heard = service.channels.get(&url);
     Some(view::ChannelStatus {
         release: heard.and_then(|heard| heard.release.clone()),

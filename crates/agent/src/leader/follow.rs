@@ -50,14 +50,17 @@ pub(super) async fn keep(link: &Link, reign: &Reign, means: &Means) {
     let mut differing = BTreeSet::new();
     loop {
         let fleet = state.borrow_and_update().clone();
-        let declared = declared(&fleet);
-        for (service, url) in &declared {
-            let differs = channels(&fleet, service).len() != 1;
+        let mut declared = BTreeMap::new();
+        for service in fleet.services.keys() {
+            let url = followed(&fleet, service);
+            let differs = 1 < channels(&fleet, service).len();
             if differs && differing.insert(service.clone()) {
-                warn!(%service, channel = url, "hosts declare different channels: the one of most of them is followed");
+                let channel = url.as_deref().unwrap_or("none");
+                warn!(%service, channel, "hosts declare different channels, or some declare none: what most of them say is followed");
             } else if !differs {
                 differing.remove(service);
             }
+            declared.extend(url.map(|url| (service.clone(), url)));
         }
         drop(fleet);
         following.retain(|service, (url, task)| {
@@ -96,14 +99,10 @@ async fn all_there(state: &mut watch::Receiver<Arc<Fleet>>, expected: usize) {
     let _ = timeout(ALL_THERE, state.wait_for(there)).await;
 }
 
-/// The channel of each service: where its hosts differ, as while they are told of another one or of none any more, that of most of them.
-pub(crate) fn declared(fleet: &Fleet) -> BTreeMap<ServiceName, String> {
-    let of = |service: &ServiceName| {
-        let (url, _) =
-            channels(fleet, service).into_iter().max_by_key(|(url, hosts)| (*hosts, Reverse(*url)))?;
-        Some((service.clone(), url?.to_owned()))
-    };
-    fleet.services.keys().filter_map(of).collect()
+/// The channel of a service: where its hosts differ, as while they are told of another one or of none any more, that of most of them.
+pub(crate) fn followed(fleet: &Fleet, service: &ServiceName) -> Option<String> {
+    let (url, _) = channels(fleet, service).into_iter().max_by_key(|(url, hosts)| (*hosts, Reverse(*url)))?;
+    url.map(str::to_owned)
 }
 
 /// What the hosts of a service declare, with how many of them do; none is a word of its own.
@@ -151,7 +150,7 @@ mod tests {
             });
             let command = Command { proposer: "p".into(), sequence: number, at: WallTime(0), act };
             fleet.apply(Revision(number), &command);
-            declared(&fleet).remove(&web)
+            followed(&fleet, &web)
         };
         assert_eq!(enrol(1, None), None);
         assert_eq!(enrol(2, Some("file:/b")), None, "one of two decides nothing");

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use self::follow::Means;
-pub(crate) use self::follow::declared;
+pub(crate) use self::follow::followed;
 use crate::{clock, link::Link};
 
 /// Longest wait for one of the leader's own proposals.
