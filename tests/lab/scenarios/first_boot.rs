@@ -54,7 +54,7 @@ async fn play(lab: &mut Lab) -> Result<()> {
     }
     completed(lab, "release-1").await?;
     println!(
-        "first boot: {hosts} hosts, {:.1} s from switched on to in service",
+        "figures: first boot: {hosts} hosts, {:.1} s from switched on to in service",
         began.elapsed().as_secs_f64()
     );
     let healthy = lab.cloud.targets(WEB).await?.iter().filter(|target| target.state == "healthy").count();
