@@ -47,15 +47,13 @@ pub(crate) struct Found {
 impl Facts {
     pub(crate) fn of(raw: &Raw, call: &Call, names: &Names) -> Self {
         let mut told = BTreeMap::from([("status".to_owned(), raw.status.to_string())]);
-        let mut tell = |fact: &str, text: String| told.insert(fact.to_owned(), named(text, names));
+        let mut tell = |fact: &str, text: String| told.insert(fact.to_owned(), text);
+        let named = |text: &str| named(text.to_owned(), names);
         if raw.status >= 400 {
             tell("error", raw.texts("Code").join(", "));
         } else {
             for element in &call.tell {
-                let mut texts = raw.texts(element);
-                // Nobody promises an order.
-                texts.sort_unstable();
-                tell(element, texts.join(", "));
+                tell(element, in_any_order(&raw.texts(element), names));
             }
             for element in &call.count {
                 tell(&format!("number of {element}"), raw.texts(element).len().to_string());
@@ -63,15 +61,22 @@ impl Facts {
             if let Some(key) = &call.pair {
                 let values = raw.texts("Key").into_iter().zip(raw.texts("Value"));
                 let value = values.filter(|(known, _)| known == key).map(|(_, value)| value).next();
-                tell(key, value.unwrap_or_default().to_owned());
+                tell(key, named(value.unwrap_or_default()));
             }
             if call.whole {
-                tell("body", raw.body.clone());
+                tell("body", named(&raw.body));
             }
         }
         let elements = if raw.body.trim_start().starts_with('<') { raw.elements() } else { BTreeSet::new() };
         Self { told, elements }
     }
+}
+
+/// The texts by their names, sorted: nobody promises an order, and ids are made at random, so that only their names sort alike in both.
+fn in_any_order(texts: &[&str], names: &Names) -> String {
+    let mut texts: Vec<String> = texts.iter().map(|&text| named(text.to_owned(), names)).collect();
+    texts.sort_unstable();
+    texts.join(", ")
 }
 
 /// The text with names in place of what they stand for.
@@ -104,4 +109,19 @@ pub(crate) fn compare(call: &str, ours: &Facts, theirs: &Facts) -> Vec<Found> {
         all.push(found("elements", &only_ours.join(", "), ""));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_sort_the_other_way_round_are_no_difference() {
+        let told = |one: &str, two: &str| {
+            let names = Names::from([("one".to_owned(), one.to_owned()), ("two".to_owned(), two.to_owned())]);
+            in_any_order(&[one, two], &names)
+        };
+        assert_eq!(told("i-aaa", "i-bbb"), "$one, $two");
+        assert_eq!(told("i-bbb", "i-aaa"), "$one, $two");
+    }
 }
