@@ -26,7 +26,7 @@ use crate::{
     link::Link,
     order::Order,
     outside::AnyBalancer,
-    shell::{self, Stages, Wiring, World},
+    shell::{self, Ahead, Stages, Wiring, World},
     state::StateDir,
     stores::Stores,
 };
@@ -146,6 +146,7 @@ fn world(
         readiness: mine.readiness,
         programs: mine.programs.clone(),
         stages: Stages::default(),
+        ahead: Ahead::default(),
         cgroups: parts.cgroups.clone(),
     }
 }

@@ -1,5 +1,6 @@
 //! Runs one host machine: hands it events, carries out its effects in order. Every choice is the machine's.
 
+mod ahead;
 mod describe;
 mod perform;
 mod seen;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub(crate) use self::describe::surroundings;
-pub use self::{perform::World, stages::Stages};
+pub use self::{ahead::Ahead, perform::World, stages::Stages};
 use crate::{
     clock,
     durable::{self, FileError},

@@ -15,7 +15,7 @@ use ports::{
 use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::time::timeout;
 
-use super::{seen, stages::Stages};
+use super::{ahead::Ahead, seen, stages::Stages};
 
 /// Longest time for one call to the balancer, its own retries included.
 const BALANCER_LIMIT: Duration = Duration::from_secs(10);
@@ -44,6 +44,8 @@ pub struct World<B, R, S, P> {
     pub programs: Programs,
     /// How far the release that is being staged is.
     pub stages: Stages,
+    /// What is verified while the host leaves the balancer.
+    pub ahead: Ahead,
     /// Where cgroups are made, or why there are none.
     pub cgroups: Result<Delegation, NoCgroups>,
 }
@@ -82,7 +84,12 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 let result = limited(STAGE_LIMIT, "collect old releases", self.store.collect(&keep)).await;
                 Event::Collected { ticket, result: result.map_err(|error| seen::fault(&error)) }
             }
-            Effect::Leave { ticket } => Event::Left { ticket, result: self.balance(false).await },
+            Effect::Leave { ticket, next } => {
+                if let Some(next) = next {
+                    self.ahead.begin(&self.store, next);
+                }
+                Event::Left { ticket, result: self.balance(false).await }
+            }
             Effect::Join { ticket } => Event::Joined { ticket, result: self.balance(true).await },
             Effect::Stop { ticket, fence, grace } => {
                 let result = self.keeper(grace, self.supervisor.stop(fence, grace)).await;
@@ -168,7 +175,13 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         release: &Release,
         migrate: bool,
     ) -> Result<model::host::Observed, Denied> {
-        let root = limited(STAGE_LIMIT, "verify the release", self.store.verify(&release.id)).await;
+        let verified = async {
+            match self.ahead.end(&release.id).await {
+                Some(root) => Ok(root),
+                None => self.store.verify(&release.id).await,
+            }
+        };
+        let root = limited(STAGE_LIMIT, "verify the release", verified).await;
         let root = root.map_err(|error| Denied::Fault(seen::fault(&error)))?;
         let launch = self.describe(fence, release, root, migrate).await?;
         let result = if migrate {

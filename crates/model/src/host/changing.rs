@@ -204,7 +204,10 @@ impl Host {
         let fence = change.fence;
         let headful = self.setup.headful;
         match change.phase.step() {
-            Some(Step::Leaving) => headful.then_some(Effect::Leave { ticket }),
+            Some(Step::Leaving) => {
+                let next = change.wanted().map(|release| release.id.clone());
+                headful.then_some(Effect::Leave { ticket, next })
+            }
             Some(Step::Stopping) => Some(Effect::Stop { ticket, fence, grace: self.policy().stop_grace }),
             Some(Step::Starting) => {
                 Some(Effect::VerifyAndStart { ticket, fence, release: change.wanted()?.clone() })

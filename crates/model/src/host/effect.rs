@@ -49,6 +49,8 @@ pub enum Effect {
     Leave {
         /// To answer with.
         ticket: Ticket,
+        /// What is to be started once it has left: it can be verified meanwhile.
+        next: Option<ReleaseId>,
     },
     /// Register. Answered by `Joined`.
     Join {

@@ -42,7 +42,7 @@ impl World {
                 self.answer(from, 1, Event::Observed { ticket, result });
             }
             Effect::QueryStanding { ticket } => self.query_standing(from, ticket),
-            Effect::Leave { ticket } => self.balance(from, ticket, false),
+            Effect::Leave { ticket, .. } => self.balance(from, ticket, false),
             Effect::Join { ticket } => self.balance(from, ticket, true),
             Effect::QueryStaged { ticket } => {
                 let result = Ok(self.hosts[host].disks[service].staged.clone());

@@ -1,6 +1,11 @@
 use model::{Incarnation, Revision};
 use ports::{
-    balancer::fake::FakeBalancer, prober::fake::FakeProber, store::fake::FakeStore,
+    balancer::fake::FakeBalancer,
+    prober::fake::FakeProber,
+    store::{
+        Progress,
+        fake::{Call, FakeStore},
+    },
     supervisor::FakeSupervisor,
 };
 
@@ -19,6 +24,7 @@ fn world(readiness: Readiness, prober: Option<(FakeProber, ProbeSpec)>) -> FakeW
         readiness,
         programs: Programs::default(),
         stages: Stages::default(),
+        ahead: Ahead::default(),
         cgroups: Err(NoCgroups::Missing),
     }
 }
@@ -104,4 +110,32 @@ async fn a_release_is_not_fetched_while_the_balancer_cannot_be_used() {
     balancer.outage(None);
     let Some(Event::StageEnded { result, .. }) = stage(true).await else { panic!("another answer") };
     assert_eq!(result, Ok(()));
+}
+
+#[tokio::test]
+async fn a_release_is_verified_while_its_host_leaves_and_again_only_if_that_found_it_changed() {
+    let target = Target { host: "h1".parse().unwrap(), address: ([127, 0, 0, 1], 8080).into() };
+    let world = World { balancer: Some((FakeBalancer::new(), target)), ..world(Readiness::Up, None) };
+    let release = Release { id: "a".parse().unwrap(), source: "a".into(), migrates: false };
+    world.store.offer(&release);
+    world.store.stage(&release, &Progress::new(|_| ())).await.unwrap();
+    let verified = || {
+        let calls = world.store.calls();
+        calls.iter().filter(|call| **call == Call::Verify(release.id.clone())).count()
+    };
+    let leave = || world.perform(Effect::Leave { ticket: Ticket(1), next: Some(release.id.clone()) });
+    let start = |revision| {
+        let fence = Fence { incarnation: Incarnation(1), revision: Revision(revision) };
+        let ticket = Ticket(2);
+        world.perform(Effect::VerifyAndStart { ticket, fence, release: release.clone() })
+    };
+    leave().await;
+    assert!(matches!(start(1).await, Some(Event::Started { result: Ok(_), .. })));
+    assert_eq!(verified(), 1, "what was verified during the drain is not verified again");
+    start(2).await;
+    assert_eq!(verified(), 2, "it serves for one start");
+    world.store.tamper(&release.id);
+    leave().await;
+    assert!(matches!(start(3).await, Some(Event::Started { result: Err(Denied::Fault(_)), .. })));
+    assert_eq!(verified(), 4, "what was wrong is looked at once more");
 }

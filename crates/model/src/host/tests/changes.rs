@@ -19,6 +19,7 @@ fn a_change_leaves_drains_stops_starts_probes_joins_and_soaks_in_this_order() {
         world.host.sighting(world.now)
     );
     assert_eq!(world.acts, ["leave", "stop", "start b", "join"]);
+    assert_eq!(world.next, Some("b".parse().unwrap()), "what can be verified while it leaves");
     assert_eq!(
         world.told(),
         [

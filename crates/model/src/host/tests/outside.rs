@@ -46,7 +46,8 @@ impl World {
                 self.staged.retain(|release| keep.contains(release));
                 self.later(5, Event::Collected { ticket, result: Ok(removed) });
             }
-            Effect::Leave { ticket } => {
+            Effect::Leave { ticket, next } => {
+                self.next = next;
                 let result = self.leave();
                 self.later(20, Event::Left { ticket, result });
             }

@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) api_down_until: Timestamp,
     /// What it says to every wish to leave.
     pub(super) leave_fault: Option<FaultWord>,
+    /// What was to be started next when it was last told to leave.
+    pub(super) next: Option<ReleaseId>,
     /// It has not seen yet that the host goes on after it was frozen.
     pub(super) unhealthy_until: Timestamp,
     // The store and the fleet.
@@ -116,6 +118,7 @@ impl World {
             drain: Duration::from_secs(3),
             api_down_until: Timestamp(0),
             leave_fault: None,
+            next: None,
             unhealthy_until: Timestamp(0),
             staged,
             stage_faults: 0,
