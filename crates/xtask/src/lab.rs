@@ -23,8 +23,8 @@ const SCENARIOS: &str = "lab";
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// So many lines of what a scenario said are shown when it failed.
 const TAIL_LINES: usize = 300;
-/// So many scenarios at the same time: most of their time passes in waiting, and two cores bear two.
-const JOBS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// So many scenarios at the same time: most of their time passes in waiting, and two cores bear three.
+const JOBS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 /// What a line of figures begins with.
 const FIGURES: &str = "figures: ";
 

@@ -9,11 +9,14 @@ use ports::{
 
 use crate::world::{GRACE, World, fence, lives, pid};
 
+/// Says that it is up and waits for signals. Without a program in the foreground: dash loses a signal that comes in the moment in which it
+/// has just started one.
+const WAIT: &str = "sleep 1000 &\necho up > up\nwhile :; do wait; done";
+
 #[tokio::test]
 async fn sigterm_is_enough_for_who_heeds_it() {
     let world = World::new();
-    let serve =
-        world.script("serve", "trap 'echo heard; exit 0' TERM\necho up > up\nwhile :; do sleep 0.01; done");
+    let serve = world.script("serve", &format!("trap 'echo heard; exit 0' TERM\n{WAIT}"));
     world.client.start(&world.launch(5, "a", &serve)).await.unwrap();
     world.file("up").await;
     let before = Instant::now();
@@ -107,9 +110,7 @@ async fn a_service_is_told_to_stop_by_the_signal_that_it_was_started_with() {
         let name = StopSignal::ALL.iter().find(|(_, each)| *each == signal).unwrap().0;
         let world = World::new();
         let word = name.strip_prefix("SIG").unwrap();
-        let body = format!(
-            "trap '' TERM\ntrap 'echo heard; exit 0' {word}\necho up > up\nwhile :; do sleep 0.01; done"
-        );
+        let body = format!("trap '' TERM\ntrap 'echo heard; exit 0' {word}\n{WAIT}");
         let mut launch = world.launch(5, "a", &world.script("serve", &body));
         launch.manner.stop_signal = signal;
         world.client.start(&launch).await.unwrap();

@@ -1,6 +1,6 @@
 //! The steps of `cargo verify`, cheap ones first. None writes to the tree: every cargo is told `--locked`.
 
-use std::process::Command;
+use std::{num::NonZeroUsize, process::Command, thread};
 
 use anyhow::Result;
 
@@ -8,6 +8,9 @@ use super::report::Verdict;
 use crate::{
     aws, conformance, dependencies, house, lab, layers, mutants, nix, setup, shell::Shell, sim, survivors,
 };
+
+/// So many tests for each processor at the same time: those of clusters wait more than they work.
+const TESTS_A_PROCESSOR: usize = 2;
 
 /// One check.
 pub(super) struct Step {
@@ -104,10 +107,12 @@ fn test(shell: &Shell) -> Result<Verdict> {
     } else {
         &[&["test", "--no-fail-fast"]]
     };
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * TESTS_A_PROCESSOR;
     let mut notes = Vec::new();
     for args in runs {
         let mut command = shell.cargo(*args);
-        command.args(["--locked", "--workspace"]);
+        command.args(["--locked", "--workspace"]).env("NEXTEST_TEST_THREADS", threads.to_string());
+        command.env("RUST_TEST_THREADS", threads.to_string());
         let ran = shell.run(command)?;
         if !ran.succeeded {
             return Ok(Verdict::Failed { report: ran.unseen });
