@@ -9,9 +9,9 @@ use ports::{
 
 use crate::world::{GRACE, World, fence, lives, pid};
 
-/// Says that it is up and waits for signals. Without a program in the foreground: dash loses a signal that comes in the moment in which it
-/// has just started one.
-const WAIT: &str = "sleep 1000 &\necho up > up\nwhile :; do wait; done";
+/// Says that it is up and waits for signals, in a read from nobody and not for a program: dash loses a signal that comes in the moment in
+/// which it has just started one.
+const WAIT: &str = "mkfifo nobody\nexec 3<>nobody\necho up > up\nwhile :; do read line <&3; done";
 
 #[tokio::test]
 async fn sigterm_is_enough_for_who_heeds_it() {
