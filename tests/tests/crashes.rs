@@ -16,10 +16,11 @@ fn times(events: &[v1::Event], name: &str, phase: HostPhase) -> usize {
 async fn the_holder_dies_while(phase: HostPhase) -> Result<()> {
     let (mut stage, _) = Stage::serving(3).await?;
     let load = stage.load()?;
-    // The phase that is looked for is long enough to be met; a drain is, by the load's long requests.
+    // The phase that is looked for is long enough to be met; a drain is, by the load's long requests. What is verified from the begin of the
+    // drain on is so large that it takes longer than that.
     let recipe = Recipe {
         start_ms: if phase == HostPhase::Probing { 1000 } else { 100 },
-        ballast_bytes: if phase == HostPhase::Starting { 8 << 20 } else { 0 },
+        ballast_bytes: if phase == HostPhase::Starting { 16 << 20 } else { 0 },
         ..Recipe::good("release-2")
     };
     let source = stage.release(&recipe)?;

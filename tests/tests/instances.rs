@@ -74,8 +74,11 @@ async fn two_instances_roll_under_load_and_their_agent_dies_while_they_are_probe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_roll_under_load_and_their_agent_dies_while_they_are_started() -> Result<()> {
-    the_holder_dies_while(HostPhase::Starting, Recipe { ballast_bytes: 8 << 20, ..Recipe::good("release-2") })
-        .await
+    the_holder_dies_while(
+        HostPhase::Starting,
+        Recipe { ballast_bytes: 16 << 20, ..Recipe::good("release-2") },
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

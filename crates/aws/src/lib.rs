@@ -10,6 +10,7 @@
 //! Absent on purpose: retries, which the host machine makes, and anything that creates or deletes what an operator owns.
 
 pub mod health;
+pub mod lifecycle;
 pub mod listing;
 pub mod object;
 pub mod pace;

@@ -27,7 +27,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use ports::channel::Address;
 use tokio::time::timeout;
 
-use self::credentials::Kept;
+use self::{credentials::Kept, identity::Service};
 use crate::{Fleet, Group, pace::Bucket, permissions::Action, trouble::Trouble};
 
 /// Longest time for one call, from its first byte to its last. Nothing is retried within it.
@@ -40,6 +40,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 pub struct Session {
     config: SdkConfig,
     api: Arc<Api>,
+    /// The metadata of the instance that this is.
+    instance: Option<Service>,
 }
 
 impl Session {
@@ -67,7 +69,22 @@ impl Session {
             .timeout_config(limits.build())
             .identity_cache(kept.clone())
             .build();
-        Self { config, api: Arc::new(Api { bucket: Mutex::default(), began: Instant::now(), kept }) }
+        let api = Api { bucket: Mutex::default(), began: Instant::now(), kept };
+        Self { config, api: Arc::new(api), instance: None }
+    }
+
+    /// On an instance, which is not registered with any target group while its Auto Scaling group is about to take it away.
+    #[must_use]
+    pub fn on_instance(self) -> Self {
+        Self { instance: Some(Service::usual()), ..self }
+    }
+
+    /// The same of an instance whose metadata service is elsewhere.
+    ///
+    /// # Errors
+    /// The endpoint is no address.
+    pub fn on_instance_of(self, endpoint: &str) -> Result<Self, IdentityError> {
+        Ok(Self { instance: Some(Service::at(endpoint)?), ..self })
     }
 
     /// With another allowance of calls: where all of AWS is a stand-in whose clocks are fast.
@@ -96,7 +113,7 @@ impl Session {
             .region(Region::new(region.to_owned()))
             .build();
         let client = aws_sdk_elasticloadbalancingv2::Client::from_conf(config);
-        TargetGroups::new(client, self.api.clone(), groups, first_port)
+        TargetGroups::new(client, self.api.clone(), self.instance.clone(), groups, first_port)
     }
 
     /// Where CI leaves word of its releases, in S3 or on a web server; none where it is in S3 and nothing says in which region.

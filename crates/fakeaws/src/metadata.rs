@@ -156,6 +156,7 @@ fn look_up(world: &World, instance: &Instance, path: &str) -> Option<String> {
     }
     match name {
         "instance-id" => Some(instance.id.clone()),
+        "autoscaling/target-lifecycle-state" => made.lifecycle.clone(),
         "ami-id" => Some("ami-0123456789abcdef0".to_owned()),
         "instance-type" => Some("t3.micro".to_owned()),
         "instance-life-cycle" => Some("on-demand".to_owned()),

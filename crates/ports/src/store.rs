@@ -63,7 +63,8 @@ pub trait ReleaseStore: Send + Sync + 'static {
     /// `progress` hears how far it is, as often as the store knows.
     fn stage(&self, release: &Release, progress: &Progress)
     -> impl Future<Output = Result<(), Fault>> + Send;
-    /// Verifies a staged release again, and says where its root is. Done before every use, at most a drain earlier.
+    /// Verifies a staged release again, and says where its root is. Done before every use: right before, or while the host
+    /// leaves the balancer for it.
     fn verify(&self, release: &ReleaseId) -> impl Future<Output = Result<PathBuf, Fault>> + Send;
     /// The releases that are staged. One that [`Self::verify`] has found changed is none of them, until it is staged again: whoever needs it
     /// is to see that.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     build,
     metadata::Metadata,
-    setup::PYTHON_WORKS,
+    setup::{self, PYTHON_WORKS},
     shell::{Shell, describe},
     verify::Verdict,
 };
@@ -45,6 +45,26 @@ pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
     Ok(Verdict::Passed { notes: ran.output.lines().last().map(str::to_owned).into_iter().collect() })
 }
 
+/// Sees to Python: to the one that the environment names, or to that of the system, which is installed where it is missing.
+pub(crate) fn prepare(shell: &Shell) -> Result<()> {
+    match named() {
+        Some(python) => try_out(shell, &python),
+        None => setup::ensure("conformance"),
+    }
+}
+
+fn named() -> Option<PathBuf> {
+    std::env::var_os("PYTHON").map(PathBuf::from)
+}
+
+fn try_out(shell: &Shell, python: &Path) -> Result<()> {
+    run(
+        shell,
+        Command::new(python).args(["-c", PYTHON_WORKS]),
+        "Python 3.10 or newer, with venv and pip, is needed (on Debian: python3-venv); name another one in PYTHON",
+    )
+}
+
 /// What compares; nothing when cargo has already said why it was not built.
 fn command(shell: &Shell) -> Result<Option<Command>> {
     let target = Metadata::of_workspace(shell)?.target_directory;
@@ -63,18 +83,13 @@ fn moto(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted_text) {
         return Ok(python);
     }
-    let system = std::env::var_os("PYTHON").unwrap_or_else(|| PYTHON.into());
-    let system = Path::new(&system);
-    run(
-        shell,
-        Command::new(system).args(["-c", PYTHON_WORKS]),
-        "Python 3.10 or newer, with venv and pip, is needed (on Debian: python3-venv); name another one in PYTHON",
-    )?;
+    let system = named().unwrap_or_else(|| PYTHON.into());
+    try_out(shell, &system)?;
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     eprintln!("conformance: installing moto below {}; once, for about 20 s", folder.display());
-    run(shell, Command::new(system).args(["-m", "venv"]).arg(folder), "make a virtual environment")?;
+    run(shell, Command::new(&system).args(["-m", "venv"]).arg(folder), "make a virtual environment")?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     pip.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&wanted);

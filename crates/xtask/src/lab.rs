@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Make faults of AWS last for a minute instead of 5 s.
     #[arg(long)]
     full: bool,
+    /// Optimise all that runs, for figures; that takes another ten minutes to build.
+    #[arg(long)]
+    optimised: bool,
     /// Show what the scenarios say while they run.
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -57,7 +60,7 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
         prepare()?;
     }
     eprintln!("lab: building with the clients of AWS; the first time takes ten minutes and 9 GB of memory");
-    let Some(binary) = build(shell)? else { return Ok(ExitCode::FAILURE) };
+    let Some(binary) = build(shell, options.optimised)? else { return Ok(ExitCode::FAILURE) };
     let names: Vec<String> = scenarios(&binary)?;
     let asked = |name: &String| {
         options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()))
@@ -72,7 +75,12 @@ pub(crate) fn lab(shell: &Shell, options: &Options) -> Result<ExitCode> {
     for _ in 0..options.times {
         let failed = run_all(shell, &binary, &names, options)?;
         if let Some(name) = failed.first() {
-            println!("lab: FAILED in {}; this runs it again: cargo lab --only {name}", failed.join(", "));
+            let more = [(options.full, " --full"), (options.optimised, " --optimised")];
+            let more: String = more.into_iter().filter(|(given, _)| *given).map(|(_, word)| word).collect();
+            println!(
+                "lab: FAILED in {}; this runs it again: cargo lab --only {name}{more}",
+                failed.join(", ")
+            );
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -88,8 +96,15 @@ pub(crate) fn prepare() -> Result<()> {
 
 /// The same as a check of `cargo verify --all`: all scenarios, once.
 pub(crate) fn check(shell: &Shell) -> Result<Verdict> {
-    let options =
-        Options { only: Vec::new(), list: false, times: 1, jobs: JOBS, full: false, verbose: false };
+    let options = Options {
+        only: Vec::new(),
+        list: false,
+        times: 1,
+        jobs: JOBS,
+        full: false,
+        optimised: false,
+        verbose: false,
+    };
     println!();
     let passed = lab(shell, &options)? == ExitCode::SUCCESS;
     Ok(match passed {
@@ -156,10 +171,13 @@ fn run(shell: &Shell, binary: &Path, name: &str, full: bool) -> Result<bool> {
 
 /// Builds the agent with AWS in it, and what the scenarios start, in one go with them, so that nothing is built twice; nothing when cargo
 /// has already said why not.
-fn build(shell: &Shell) -> Result<Option<PathBuf>> {
+fn build(shell: &Shell, optimised: bool) -> Result<Option<PathBuf>> {
     let mut command =
         shell.cargo(["build", "--quiet", "--locked", "--workspace", "--bins", "--test", SCENARIOS]);
     command.args(["--features", build::WITH_AWS]);
+    if optimised {
+        command.args(["--profile", "lab"]);
+    }
     build::built(command, SCENARIOS)
 }
 

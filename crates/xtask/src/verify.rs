@@ -49,7 +49,7 @@ pub(crate) fn verify(shell: &Shell, options: &Options) -> Result<ExitCode> {
     }
     let steps = select(&options.only, options.all)?;
     for step in &steps {
-        step.prepare().with_context(|| format!("prepare the step {}", step.name))?;
+        step.prepare(shell).with_context(|| format!("prepare the step {}", step.name))?;
     }
     let started = Instant::now();
     let mut failed = Vec::new();

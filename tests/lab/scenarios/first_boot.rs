@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use demo::releases::Recipe;
 use serde_json::Value;
 
-use super::completed;
+use super::{completed, play_from_nothing};
 use crate::{
     fleet::{Lab, WEB},
     layout::{Declared, Layout},
@@ -38,15 +38,10 @@ async fn s08_a_fleet_comes_from_nothing_to_in_service_by_its_channel_alone() -> 
     let channel = format!("channel = {{ url = \"s3://{BUCKET}/{KEY}\", poll = \"2s\" }}\n");
     layout.services =
         layout.services.into_iter().map(|web| Declared { more: channel.clone(), ..web }).collect();
-    let mut lab = Lab::set(layout).await?;
-    let outcome = play(&mut lab).await;
-    if outcome.is_err() {
-        eprintln!("{}", lab.logs());
-    }
-    outcome
+    play_from_nothing(layout, boot_and_roll).await
 }
 
-async fn play(lab: &mut Lab) -> Result<()> {
+async fn boot_and_roll(lab: &mut Lab) -> Result<()> {
     leave(lab, "release-1").await?;
     let (began, hosts) = (Instant::now(), lab.hosts.len());
     for host in 0..hosts {

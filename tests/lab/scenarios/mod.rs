@@ -36,14 +36,19 @@ async fn play(scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> 
 
 /// The same in another layout, of which the first service serves release 1.
 async fn play_in(layout: Layout, scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
-    let mut lab = Lab::set(layout).await?;
-    let outcome = async {
+    play_from_nothing(layout, async |lab: &mut Lab| {
         lab.form().await?;
         let first = lab.release(&Recipe::good("release-1"))?;
-        expect(&lab, &first, POLICY, 0).await?;
-        scenario(&mut lab).await
-    };
-    let outcome = outcome.await;
+        expect(lab, &first, POLICY, 0).await?;
+        scenario(lab).await
+    })
+    .await
+}
+
+/// The same with hosts of which none has been switched on yet.
+async fn play_from_nothing(layout: Layout, scenario: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+    let mut lab = Lab::set(layout).await?;
+    let outcome = scenario(&mut lab).await;
     if outcome.is_err() {
         eprintln!("{}", lab.logs());
     }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use demo::releases::Recipe;
 use fakeaws::Act;
 
-use super::{begin, completed, play, service, some_host_that};
+use super::{POLICY, begin, begin_on, completed, play, service, some_host_that};
 use crate::{
     fleet::{Lab, WEB, instance},
     layout::SERVICE,
@@ -64,6 +65,34 @@ async fn s05_a_holder_that_is_terminated_frees_its_slot_and_a_new_host_takes_its
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn s05_a_host_that_its_group_takes_away_amid_its_change_is_not_registered_again() -> Result<()> {
+    play(async |lab: &mut Lab| {
+        let traffic = Traffic::start(lab).await?;
+        let (began, all) = (Instant::now(), lab.hosts.len());
+        // Long enough to be met.
+        begin_on(lab, WEB, &Recipe { start_ms: 5_000, ..Recipe::good("taken") }, POLICY).await?;
+        let holder = some_host_that(lab, &["starting", "probing"]).await?;
+        let old = instance(lab.hosts[holder].number);
+        lab.cloud.set_lifecycle(&old, Some("Terminated")).await?;
+        let new = another(lab).await?;
+        lab.wait("a reason why it does not join", async |lab: &Lab| {
+            let status = lab.status().await?;
+            let hosts = service(&status, WEB)?["hosts"].as_array().context("hosts")?;
+            let host = hosts.iter().find(|host| host["host"] == old.as_str()).context("the host")?;
+            Ok(host["trouble"].as_str().is_some_and(|words| words.contains("Auto Scaling group")))
+        })
+        .await?;
+        target(lab, &old, None).await?;
+        lab.hosts[holder].switch_off();
+        lab.cloud.act(&old, Act::Terminate).await?;
+        completed(lab, "taken").await?;
+        target(lab, &instance(lab.hosts[new].number), Some("healthy")).await?;
+        traffic.end(lab, "taken away", all - 2, began.elapsed()).await
+    })
+    .await
+}
+
 /// A host that takes the place of another, and boots.
 async fn another(lab: &mut Lab) -> Result<usize> {
     let new = lab.launch(Make::default()).await?;
@@ -80,6 +109,7 @@ async fn take_away(lab: &mut Lab, host: usize) -> Result<()> {
         Ok(hosts.iter().any(|host| host["host"] == old.as_str() && host["change"].is_null()))
     })
     .await?;
+    lab.cloud.set_lifecycle(&old, Some("Terminated")).await?;
     lab.cloud.deregister(WEB, &old, SERVICE).await?;
     target(lab, &old, None).await?;
     lab.hosts[host].switch_off();

@@ -23,6 +23,8 @@ impl Aws {
             config::Inventory::Static { .. } => (None, false),
         };
         let session = Session::open(region).await;
+        // Only then it is known to be on an instance, and not on a machine without metadata.
+        let session = if lists { session.on_instance() } else { session };
         match session.region() {
             // The ARN of a target group names its region.
             None if lists => Err(OutsideError::NoRegion),

@@ -16,6 +16,7 @@ use supervisor::cgroup::{Delegation, NoCgroups};
 use tokio::time::timeout;
 
 use super::{ahead::Ahead, seen, stages::Stages};
+use crate::clock;
 
 /// Longest time for one call to the balancer, its own retries included.
 const BALANCER_LIMIT: Duration = Duration::from_secs(10);
@@ -86,11 +87,14 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
             }
             Effect::Leave { ticket, next } => {
                 if let Some(next) = next {
-                    self.ahead.begin(&self.store, next);
+                    self.ahead.begin(&self.store, &next, clock::now());
                 }
                 Event::Left { ticket, result: self.balance(false).await }
             }
-            Effect::Join { ticket } => Event::Joined { ticket, result: self.balance(true).await },
+            Effect::Join { ticket } => {
+                self.ahead.forget();
+                Event::Joined { ticket, result: self.balance(true).await }
+            }
             Effect::Stop { ticket, fence, grace } => {
                 let result = self.keeper(grace, self.supervisor.stop(fence, grace)).await;
                 Event::Stopped { ticket, result: observed(result) }
@@ -176,7 +180,8 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         migrate: bool,
     ) -> Result<model::host::Observed, Denied> {
         let verified = async {
-            match self.ahead.end(&release.id).await {
+            let root = if migrate { None } else { self.ahead.end(&release.id, clock::now()).await };
+            match root {
                 Some(root) => Ok(root),
                 None => self.store.verify(&release.id).await,
             }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, error::Error, net::IpAddr};
 
-use aws_config::imds::client::{Client, error::ImdsError};
+use aws_config::imds::client::{Builder, Client, error::ImdsError};
 use model::HostId;
+use tokio::time::timeout;
 
 use super::{CONNECT_LIMIT, root};
 use crate::listing::Addresses;
@@ -57,12 +58,7 @@ pub enum IdentityError {
 /// # Errors
 /// See [`IdentityError`]. It may be different a little later, as an instance starts.
 pub async fn identity(endpoint: Option<&str>) -> Result<Identity, IdentityError> {
-    let mut builder =
-        Client::builder().connect_timeout(CONNECT_LIMIT).read_timeout(CONNECT_LIMIT).max_attempts(2);
-    if let Some(endpoint) = endpoint {
-        builder = builder.endpoint(endpoint).map_err(IdentityError::Silent)?;
-    }
-    let service = Service { client: builder.build() };
+    let service = endpoint.map_or_else(|| Ok(Service::usual()), Service::at)?;
     let id = service.required("/latest/meta-data/instance-id").await?;
     let host = id.parse::<HostId>();
     let host =
@@ -80,11 +76,46 @@ pub async fn identity(endpoint: Option<&str>) -> Result<Identity, IdentityError>
     })
 }
 
-struct Service {
+fn builder() -> Builder {
+    Client::builder().connect_timeout(CONNECT_LIMIT).read_timeout(CONNECT_LIMIT).max_attempts(2)
+}
+
+/// The metadata service of the instance that this is.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
     client: Client,
 }
 
 impl Service {
+    /// At the standard address, or where the environment says.
+    pub(super) fn usual() -> Self {
+        Self { client: builder().build() }
+    }
+
+    /// Elsewhere.
+    pub(super) fn at(endpoint: &str) -> Result<Self, IdentityError> {
+        Ok(Self { client: builder().endpoint(endpoint).map_err(IdentityError::Silent)?.build() })
+    }
+
+    /// What the instance's Auto Scaling group wants of it; nothing where it has no group, or the service does not say so soon.
+    pub(super) async fn target_lifecycle_state(&self) -> Option<String> {
+        let asked = self.optional("/latest/meta-data/autoscaling/target-lifecycle-state");
+        match timeout(CONNECT_LIMIT, asked).await {
+            Ok(Ok(state)) => state,
+            Ok(Err(error)) => {
+                let error = ports::fault::Chain(&error).to_string();
+                tracing::warn!(error, "whether an Auto Scaling group keeps this instance is unknown");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "whether an Auto Scaling group keeps this instance is unknown: its metadata service is slow"
+                );
+                None
+            }
+        }
+    }
+
     async fn required(&self, path: &'static str) -> Result<String, IdentityError> {
         let answer = self.optional(path).await?;
         answer.ok_or(IdentityError::Odd { path, problem: "there is none".to_owned() })

@@ -10,14 +10,16 @@ use futures_util::future::join_all;
 use ports::{Balancer, Fault, FaultKind, Standing, Target, balancer::as_one};
 use tokio::sync::OnceCell;
 
-use super::Api;
-use crate::{Group, health::Health, is_instance_id, permissions::Action};
+use super::{Api, identity::Service};
+use crate::{Group, health::Health, is_instance_id, lifecycle, permissions::Action};
 
 /// A service's target groups. The host is a target of each. Clones share what was learned of them.
 #[derive(Debug, Clone)]
 pub struct TargetGroups {
     pub(super) client: Client,
     api: Arc<Api>,
+    /// The metadata of the instance that this is.
+    instance: Option<Service>,
     groups: Arc<[Member]>,
     /// Where the service's first instance listens.
     first_port: u16,
@@ -37,9 +39,15 @@ enum Kind {
 }
 
 impl TargetGroups {
-    pub(super) fn new(client: Client, api: Arc<Api>, groups: Vec<Group>, first_port: u16) -> Self {
+    pub(super) fn new(
+        client: Client,
+        api: Arc<Api>,
+        instance: Option<Service>,
+        groups: Vec<Group>,
+        first_port: u16,
+    ) -> Self {
         let groups = groups.into_iter().map(|group| Member { group, kind: OnceCell::new() }).collect();
-        Self { client, api, groups, first_port }
+        Self { client, api, instance, groups, first_port }
     }
 
     /// What the group is, as it says itself.
@@ -93,6 +101,16 @@ impl TargetGroups {
         });
         let unnamed = "the answer does not name it";
         found.ok_or_else(|| Fault::new(FaultKind::Transient, attempted(), unnamed))
+    }
+
+    /// Whether the instance's Auto Scaling group lets it serve: it has deregistered one that it is about to terminate, and requests that this
+    /// one is given once more would be cut off.
+    async fn is_let(&self, target: &Target) -> Result<(), Fault> {
+        let Some(instance) = &self.instance else { return Ok(()) };
+        let Some(state) = instance.target_lifecycle_state().await else { return Ok(()) };
+        let Some(why) = lifecycle::objection(&state) else { return Ok(()) };
+        let words = format!("its Auto Scaling group {why} (target lifecycle state {state})");
+        Err(Fault::new(FaultKind::Permanent, format!("register {}", target.host), words))
     }
 
     async fn register(&self, member: &Member, target: &Target) -> Result<(), Fault> {
@@ -156,7 +174,14 @@ impl TargetGroups {
 
 impl Balancer for TargetGroups {
     async fn join(&self, target: &Target) -> Result<(), Fault> {
-        all(join_all(self.groups.iter().map(|member| self.register(member, target))).await)
+        self.is_let(target).await?;
+        all(join_all(self.groups.iter().map(|member| self.register(member, target))).await)?;
+        // Its group may have decided meanwhile, and have deregistered it before it was registered.
+        let still = self.is_let(target).await;
+        if still.is_err() {
+            self.leave(target).await?;
+        }
+        still
     }
 
     async fn leave(&self, target: &Target) -> Result<(), Fault> {
@@ -170,6 +195,7 @@ impl Balancer for TargetGroups {
     }
 
     async fn check(&self, target: &Target) -> Result<(), Fault> {
+        self.is_let(target).await?;
         all(join_all(self.groups.iter().map(|member| self.check_in(member, target))).await)
     }
 }

@@ -320,3 +320,38 @@ async fn only_unhealthy_targets_at_addresses_that_are_gone_are_swept() {
     wait_for("the dead one to be gone", async || state(&dead).await == "gone").await;
     assert_eq!((state(&lives).await.as_str(), state(&other).await.as_str()), ("healthy", "unhealthy"));
 }
+
+#[tokio::test]
+async fn an_instance_that_its_auto_scaling_group_is_about_to_take_away_is_not_registered() {
+    let stage = Stage::new().await;
+    let service = Service::new(0).await;
+    let id = stage.instance(service.ip()).await;
+    let metadata = stage.control.open_metadata(&id, ([127, 0, 0, 1], 0).into()).await.expect("metadata");
+    let (group, _) = stage.group("web", &quick(TargetType::Instance)).await;
+    let session = stage.session().on_instance_of(&format!("http://{metadata}")).expect("an address");
+    let (balancer, target) = target_of(&session, &[&group], &id, service.address);
+    for state in ["Terminated", "Standby", "Warmed:Stopped"] {
+        stage.control.set_lifecycle(&id, Some(state)).await.expect("set it");
+        let fault = balancer.join(&target).await.expect_err("it is not let");
+        assert_eq!(fault.kind, FaultKind::Permanent);
+        let words = ports::fault::Chain(&fault).to_string();
+        assert!(words.starts_with(&format!("register {id}: its Auto Scaling group ")), "{words}");
+        assert!(words.contains(state), "{words}");
+        let fault = balancer.check(&target).await.expect_err("nor would it be");
+        assert_eq!(ports::fault::Chain(&fault).to_string(), words);
+    }
+    assert_eq!(stage.calls("elasticloadbalancing:RegisterTargets").await, 0);
+    balancer.leave(&target).await.expect("whatever its group wants, it may leave");
+    for state in [None, Some("Detached"), Some("InService")] {
+        stage.control.set_lifecycle(&id, state).await.expect("set it");
+        balancer.join(&target).await.expect("it is let");
+    }
+    // What is not said forbids nothing.
+    stage.control.set_lifecycle(&id, Some("Terminated")).await.expect("set it");
+    stage.control.add_fault(&Fault::of("imds:*", Cause::Unavailable)).await.unwrap();
+    balancer.join(&target).await.expect("it is let");
+    stage.control.clear_faults().await.unwrap();
+    stage.control.add_fault(&Fault::of("imds:*", Cause::Slow { ms: 20_000 })).await.unwrap();
+    balancer.join(&target).await.expect("it is let");
+    assert_eq!(stage.calls("elasticloadbalancing:RegisterTargets").await, 5);
+}

@@ -91,6 +91,14 @@ impl Control {
         self.call(Method::PUT, &format!("/instances/{instance}/tags"), tags).await
     }
 
+    /// Sets what an instance's Auto Scaling group wants of it, as its metadata says: `InService`, `Terminated` and so on.
+    ///
+    /// # Errors
+    /// When the call fails, or there is no such instance.
+    pub async fn set_lifecycle(&self, instance: &str, wanted: Option<&str>) -> Result<(), Failed> {
+        self.call(Method::PUT, &format!("/instances/{instance}/lifecycle"), &wanted).await
+    }
+
     /// Opens a metadata service that is this instance's own, and returns where it listens.
     ///
     /// # Errors

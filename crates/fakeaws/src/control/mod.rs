@@ -5,6 +5,7 @@
 //! GET    /instances            POST /instances                    NewInstance -> InstanceView
 //! POST   /instances/ID/{terminate|stop|start|forget}
 //! PUT    /instances/ID/tags                        all of its tags anew
+//! PUT    /instances/ID/lifecycle                   what its Auto Scaling group wants of it: "InService", "Terminated", ...; null: it has no group
 //! POST   /instances/ID/metadata  {address}         a metadata service of its own -> {address}
 //! PUT    /groups/NAME          GroupOptions -> GroupView: makes the group, or changes it
 //! GET    /groups/NAME/targets | counters | samples
@@ -99,6 +100,14 @@ async fn instances(shared: &Arc<Shared>, method: &Method, path: &[&str], body: &
             let tags = parse(body)?;
             let set = |cloud: &mut Cloud, now| {
                 cloud.instance_mut(id, now)?.made.tags = tags;
+                Ok(())
+            };
+            json(&shared.change(set).map_err(refused)?)
+        }
+        (&Method::PUT, [id, "lifecycle"]) => {
+            let lifecycle = parse(body)?;
+            let set = |cloud: &mut Cloud, now| {
+                cloud.instance_mut(id, now)?.made.lifecycle = lifecycle;
                 Ok(())
             };
             json(&shared.change(set).map_err(refused)?)

@@ -75,6 +75,8 @@ pub struct NewInstance {
     pub role: Option<String>,
     /// Whether its tags are in its metadata.
     pub tags_in_metadata: bool,
+    /// What its Auto Scaling group wants of it, as its metadata says: `InService`, `Terminated` and so on. None where it has no group.
+    pub lifecycle: Option<String>,
 }
 
 /// What there is to know of an instance.

@@ -205,7 +205,8 @@ impl Host {
         let headful = self.setup.headful;
         match change.phase.step() {
             Some(Step::Leaving) => {
-                let next = change.wanted().map(|release| release.id.clone());
+                // One that is parked may rest for long, and is verified when it is to come back.
+                let next = change.wanted().filter(|_| !change.park).map(|release| release.id.clone());
                 headful.then_some(Effect::Leave { ticket, next })
             }
             Some(Step::Stopping) => Some(Effect::Stop { ticket, fence, grace: self.policy().stop_grace }),

@@ -49,7 +49,7 @@ pub enum Effect {
     Leave {
         /// To answer with.
         ticket: Ticket,
-        /// What is to be started once it has left: it can be verified meanwhile.
+        /// What is to be started as soon as it has left: it is verified meanwhile.
         next: Option<ReleaseId>,
     },
     /// Register. Answered by `Joined`.
@@ -66,7 +66,7 @@ pub enum Effect {
         /// From SIGTERM to SIGKILL.
         grace: Duration,
     },
-    /// Verify the staged release and start its `bin/serve`; it is not restarted when it exits, until it is to be kept. Answered by `Started`.
+    /// Verify the staged release, unless that was done while the host left, and start its `bin/serve`; it is not restarted when it exits, until it is to be kept. Answered by `Started`.
     VerifyAndStart {
         /// To answer with.
         ticket: Ticket,

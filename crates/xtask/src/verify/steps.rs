@@ -1,6 +1,6 @@
 //! The steps of `cargo verify`, cheap ones first. None writes to the tree: every cargo is told `--locked`.
 
-use std::{num::NonZeroUsize, process::Command, thread};
+use std::{env, num::NonZeroUsize, process::Command, thread};
 
 use anyhow::Result;
 
@@ -64,9 +64,10 @@ pub(super) const MORE: [Step; 5] = [
 
 impl Step {
     /// Sees to what it needs besides Rust, so that it is not found out after an hour that it cannot be run.
-    pub(super) fn prepare(&self) -> Result<()> {
+    pub(super) fn prepare(&self, shell: &Shell) -> Result<()> {
         match self.name {
-            "nix" | "conformance" => setup::ensure(self.name),
+            "nix" => setup::ensure(self.name),
+            "conformance" => conformance::prepare(shell),
             "lab" => lab::prepare(),
             _ => Ok(()),
         }
@@ -111,8 +112,12 @@ fn test(shell: &Shell) -> Result<Verdict> {
     let mut notes = Vec::new();
     for args in runs {
         let mut command = shell.cargo(*args);
-        command.args(["--locked", "--workspace"]).env("NEXTEST_TEST_THREADS", threads.to_string());
-        command.env("RUST_TEST_THREADS", threads.to_string());
+        command.args(["--locked", "--workspace"]);
+        for name in ["NEXTEST_TEST_THREADS", "RUST_TEST_THREADS"] {
+            if env::var_os(name).is_none() {
+                command.env(name, threads.to_string());
+            }
+        }
         let ran = shell.run(command)?;
         if !ran.succeeded {
             return Ok(Verdict::Failed { report: ran.unseen });

@@ -130,6 +130,8 @@ async fn a_release_is_verified_while_its_host_leaves_and_again_only_if_that_foun
         world.perform(Effect::VerifyAndStart { ticket, fence, release: release.clone() })
     };
     leave().await;
+    tokio::task::yield_now().await;
+    assert_eq!(verified(), 1, "it is verified before anybody asks for a start");
     assert!(matches!(start(1).await, Some(Event::Started { result: Ok(_), .. })));
     assert_eq!(verified(), 1, "what was verified during the drain is not verified again");
     start(2).await;
