@@ -117,6 +117,7 @@ fn maintenance_parks_the_host_until_it_is_admitted() {
     world.run(secs(60));
     assert_eq!(world.acts, ["leave", "stop"]);
     assert_eq!(world.was_told("parked"), 1);
+    assert_eq!(world.next, None, "nothing is to be started soon");
     world.crash();
     world.run(secs(60));
     assert_eq!(world.running(), None, "a restarted agent leaves it parked");
