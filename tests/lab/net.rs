@@ -17,6 +17,8 @@ const SWITCH: &str = "br0";
 pub(crate) const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Where an instance asks about itself.
 const METADATA: &str = "169.254.169.254";
+/// The switch's own address on Ethernet, of those that nobody sells.
+const HARDWARE: &str = "02:00:00:00:00:01";
 
 /// Runs a program to its end.
 pub(crate) fn run(words: &[&str]) -> Result<String> {
@@ -45,7 +47,9 @@ impl Net {
         // The names of its namespaces are nobody else's.
         run(&["mount", "-t", "tmpfs", "tmpfs", "/run/netns"])?;
         run(&["ip", "link", "set", "lo", "up"])?;
-        run(&["ip", "link", "add", SWITCH, "type", "bridge"])?;
+        // Of its own: a bridge takes the least address of its ports otherwise, and another one when a host is plugged in, which those that are
+        // there already learn too late.
+        run(&["ip", "link", "add", SWITCH, "address", HARDWARE, "type", "bridge"])?;
         run(&["ip", "addr", "add", &format!("{US}/16"), "dev", SWITCH])?;
         run(&["ip", "addr", "add", &format!("{METADATA}/32"), "dev", SWITCH])?;
         run(&["ip", "link", "set", SWITCH, "up"])?;
