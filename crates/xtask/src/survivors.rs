@@ -22,8 +22,6 @@ const SOURCES: &str = "crates/model/src";
 const TESTS: &str = ":(exclude,glob)crates/model/src/**/tests/**";
 /// How many places of a change `cargo verify` looks at: each costs a build and a test run, some ten seconds.
 const PLACES: usize = 12;
-/// Each change is built and tested once: what is optimised would take longer to build than it saves.
-const PLAIN: &str = "--config=profile.dev.package.model.opt-level=0";
 /// After how long a change has made the tests run in circles, in seconds.
 const TIMEOUT: &str = "120";
 
@@ -166,7 +164,7 @@ impl Run {
             "--colors",
             "never",
         ]);
-        command.args(["--cargo-test-arg", "--lib", "--cargo-arg", PLAIN]);
+        command.args(["--cargo-test-arg", "--lib"]);
         if self.nextest {
             command.args(["--test-tool", "nextest"]);
         }
