@@ -5,6 +5,8 @@
 //! Absent on purpose: sleeps in place of conditions, and any way into an agent but its API and its signals.
 
 mod asks;
+#[cfg(feature = "aws")]
+mod certificate;
 mod clusters;
 mod daemon;
 mod dice;
@@ -22,6 +24,8 @@ mod views;
 mod web;
 
 pub use asks::{by, client, exit_of, next_of};
+#[cfg(feature = "aws")]
+pub use certificate::Certificate;
 pub use clusters::{goes_over, show};
 pub use daemon::{Ended, OneDaemon};
 pub use dice::{Dice, seeded};

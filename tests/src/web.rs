@@ -8,15 +8,21 @@ use std::{
 
 use anyhow::{Context, Result};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
 };
 
+#[cfg(feature = "aws")]
+use tokio_rustls::TlsAcceptor;
+
+#[cfg(feature = "aws")]
+use crate::Certificate;
 use crate::within;
 
 /// A web server that says one thing. It ends with the test's runtime.
 #[derive(Clone)]
 pub struct Web {
+    scheme: &'static str,
     authority: String,
     inner: Arc<Mutex<Inner>>,
 }
@@ -27,6 +33,8 @@ struct Inner {
     fails: bool,
     looks: usize,
     unchanged: usize,
+    #[cfg(feature = "aws")]
+    shows: Option<TlsAcceptor>,
 }
 
 impl Web {
@@ -35,8 +43,7 @@ impl Web {
     /// # Errors
     /// It cannot listen.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
-        let web = Self { authority: listener.local_addr()?.to_string(), inner: Arc::default() };
+        let (web, listener) = Self::listen("http").await?;
         let serving = web.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -47,10 +54,40 @@ impl Web {
         Ok(web)
     }
 
+    /// The same over TLS, with this certificate.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    #[cfg(feature = "aws")]
+    pub async fn start_tls(certificate: &Certificate) -> Result<Self> {
+        let (web, listener) = Self::listen("https").await?;
+        web.show(certificate);
+        let serving = web.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (serving, shows) = (serving.clone(), serving.with(|inner| inner.shows.clone()));
+                tokio::spawn(async move { serving.answer(shows?.accept(stream).await.ok()?).await });
+            }
+        });
+        Ok(web)
+    }
+
+    async fn listen(scheme: &'static str) -> Result<(Self, TcpListener)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
+        let authority = listener.local_addr()?.to_string();
+        Ok((Self { scheme, authority, inner: Arc::default() }, listener))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/web", self.authority)
+        format!("{}://{}/web", self.scheme, self.authority)
+    }
+
+    /// From now on this is its certificate.
+    #[cfg(feature = "aws")]
+    pub fn show(&self, certificate: &Certificate) {
+        self.with(|inner| inner.shows = Some(certificate.acceptor()));
     }
 
     /// From now on it says this.
@@ -83,7 +120,7 @@ impl Web {
         then(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn answer(&self, stream: TcpStream) -> Option<()> {
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
         let mut stream = BufReader::new(stream);
         let mut known = None;
         loop {
@@ -112,6 +149,7 @@ impl Web {
             }
             format!("HTTP/1.1 200 OK\r\netag: {tag}\r\ncontent-length: {}\r\n\r\n{says}", says.len())
         });
-        stream.get_mut().write_all(answer.as_bytes()).await.ok()
+        stream.get_mut().write_all(answer.as_bytes()).await.ok()?;
+        stream.get_mut().shutdown().await.ok()
     }
 }

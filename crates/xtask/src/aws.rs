@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The tests: of the clients against fakeaws, and of agents with them.
-const TESTS: [&str; 4] = ["--test", "sdk", "--test", "aws"];
+const TESTS: [&str; 6] = ["--test", "sdk", "--test", "aws", "--test", "tls"];
 
 /// No warning in what is compiled only with them, the lab included.
 pub(crate) fn clippy(shell: &Shell) -> Result<Verdict> {
