@@ -9,7 +9,7 @@ mod aws;
 mod channel;
 mod instance;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use config::{Balancer as BalancerSettings, Inventory as InventorySettings, Settings};
 use model::HostId;
@@ -132,7 +132,7 @@ impl Balancer for AnyBalancer {
         }
     }
 
-    async fn leave(&self, target: &Target) -> Result<(), Fault> {
+    async fn leave(&self, target: &Target) -> Result<Option<Duration>, Fault> {
         match self {
             Self::Local(balancer) => balancer.leave(target).await,
             Self::Aws(balancer) => balancer.leave(target).await,

@@ -11,6 +11,10 @@ pub enum Action {
     DescribeInstances,
     /// Whether a target group can be used, and how.
     DescribeTargetGroups,
+    /// How long a drain takes.
+    DescribeTargetGroupAttributes,
+    /// Where a load balancer sends requests to.
+    DescribeLoadBalancers,
     /// What a target group says of a target.
     DescribeTargetHealth,
     /// Admits a target.
@@ -23,9 +27,11 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::DescribeInstances,
         Self::DescribeTargetGroups,
+        Self::DescribeTargetGroupAttributes,
+        Self::DescribeLoadBalancers,
         Self::DescribeTargetHealth,
         Self::RegisterTargets,
         Self::DeregisterTargets,
@@ -38,6 +44,8 @@ impl Action {
         match self {
             Self::DescribeInstances => "ec2:DescribeInstances",
             Self::DescribeTargetGroups => "elasticloadbalancing:DescribeTargetGroups",
+            Self::DescribeTargetGroupAttributes => "elasticloadbalancing:DescribeTargetGroupAttributes",
+            Self::DescribeLoadBalancers => "elasticloadbalancing:DescribeLoadBalancers",
             Self::DescribeTargetHealth => "elasticloadbalancing:DescribeTargetHealth",
             Self::RegisterTargets => "elasticloadbalancing:RegisterTargets",
             Self::DeregisterTargets => "elasticloadbalancing:DeregisterTargets",

@@ -345,7 +345,8 @@ fn policy_waits() -> Vec<Key> {
             "deadlines.drain",
             deadline,
             time(deadlines.drain),
-            "Until the balancer says that the drain is over; then the host joins again.",
+            "Until the balancer says that the drain is over; then the host joins again. A target group's own delay and \
+             30 s, where that is longer.",
         ),
         key("deadlines.healthy", deadline, time(deadlines.healthy), "From exec until the probe passes."),
         key(

@@ -186,9 +186,11 @@ impl Balancer for Client {
         self.call(&verb, Method::POST, &self.of_group("/register"), &name(target)).await
     }
 
-    async fn leave(&self, target: &Target) -> Result<(), Fault> {
+    /// It does not say how long: a drain ends with the last request.
+    async fn leave(&self, target: &Target) -> Result<Option<Duration>, Fault> {
         let verb = format!("deregister {} from", target.host);
-        self.call(&verb, Method::POST, &self.of_group("/deregister"), &name(target)).await
+        self.call::<()>(&verb, Method::POST, &self.of_group("/deregister"), &name(target)).await?;
+        Ok(None)
     }
 
     async fn standing(&self, target: &Target) -> Result<Standing, Fault> {

@@ -3,7 +3,7 @@
 pub mod contract;
 pub mod fake;
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use model::HostId;
 
@@ -40,12 +40,13 @@ pub enum Standing {
 pub trait Balancer: Send + Sync + 'static {
     /// Registers the target. Doing it twice is doing it once; during a drain it ends the drain.
     fn join(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
-    /// Deregisters the target, which starts its drain. Doing it twice is doing it once.
-    fn leave(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Deregisters the target, which starts its drain. Doing it twice is doing it once. Returns how long the drain takes at the most from now,
+    /// where the balancer says so.
+    fn leave(&self, target: &Target) -> impl Future<Output = Result<Option<Duration>, Fault>> + Send;
     /// Asks what the balancer says of the target now.
     fn standing(&self, target: &Target) -> impl Future<Output = Result<Standing, Fault>> + Send;
     /// Looks whether the target could be admitted and drained, and changes nothing: its group is there and gets requests, and this host may
-    /// ask about it. Registered or not makes no difference.
+    /// ask about it. Registered or not makes no difference, nor does the port.
     fn check(&self, target: &Target) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 

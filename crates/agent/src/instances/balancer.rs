@@ -1,6 +1,6 @@
 //! A balancer's targets of one host, as one.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use ports::{Balancer, Fault, Standing, Target, balancer::as_one, fault::Chain};
@@ -28,9 +28,11 @@ impl<B: Balancer> Balancers<B> {
 }
 
 impl<B: Balancer> Balancers<B> {
-    async fn all_leave(&self, targets: &[Target]) -> Result<(), Fault> {
+    /// Returns how long the longest of their drains takes.
+    async fn all_leave(&self, targets: &[Target]) -> Result<Option<Duration>, Fault> {
         let left = join_all(targets.iter().map(|target| self.balancer.leave(target))).await;
-        left.into_iter().collect()
+        let left: Vec<_> = left.into_iter().collect::<Result<_, _>>()?;
+        Ok(left.into_iter().flatten().max())
     }
 
     /// Deregisters targets of instances that there are no more. What does not work now is tried with the next look.
@@ -40,7 +42,7 @@ impl<B: Balancer> Balancers<B> {
             return;
         }
         let cleared = self.all_leave(&Self::targets(first, behind.clone())).await;
-        match cleared.map(|()| self.count.none_left_behind()) {
+        match cleared.map(|_| self.count.none_left_behind()) {
             Ok(Ok(())) => info!(?behind, "deregistered instances that there are no more"),
             Ok(Err(error)) => warn!(error = %Chain(&error), "remember that no instance is left behind"),
             Err(error) => {
@@ -59,7 +61,7 @@ impl<B: Balancer> Balancer for Balancers<B> {
     }
 
     /// All that may be registered leave, also those that a start with another number has left.
-    async fn leave(&self, target: &Target) -> Result<(), Fault> {
+    async fn leave(&self, target: &Target) -> Result<Option<Duration>, Fault> {
         self.all_leave(&Self::targets(target, 0..self.count.reach())).await
     }
 
@@ -73,7 +75,7 @@ impl<B: Balancer> Balancer for Balancers<B> {
     }
 
     async fn check(&self, target: &Target) -> Result<(), Fault> {
-        let targets = Self::targets(target, 0..self.count.wanted());
-        join_all(targets.iter().map(|target| self.balancer.check(target))).await.into_iter().collect()
+        // They differ in their ports alone, and each would ask as much as the first.
+        self.balancer.check(target).await
     }
 }

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ports::{
-    Balancer, ProbeSpec, Prober, Standing, Target, balancer::fake::FakeBalancer, prober::fake::FakeProber,
+    Balancer, ProbeSpec, Prober, Standing, Target,
+    balancer::fake::{Call, FakeBalancer},
+    prober::fake::FakeProber,
 };
 use tempfile::TempDir;
 
@@ -39,7 +41,9 @@ async fn all_join_and_all_leave_whatever_the_configuration_says_by_then() {
     let all = Balancers::new(balancer.clone(), count.clone());
     all.join(&first()).await.unwrap();
     assert_eq!(standings(&balancer).await, 3);
-    all.leave(&first()).await.unwrap();
+    assert_eq!(all.leave(&first()).await.unwrap(), None);
+    balancer.say_drains_take(Some(Duration::from_secs(4)));
+    assert_eq!(all.leave(&first()).await.unwrap(), Some(Duration::from_secs(4)));
     assert_eq!(standings(&balancer).await, 0);
     assert_eq!(all.standing(&first()).await.unwrap(), Standing::Absent);
 
@@ -51,6 +55,14 @@ async fn all_join_and_all_leave_whatever_the_configuration_says_by_then() {
     balancer.join(&target(2)).await.unwrap();
     all.leave(&first()).await.unwrap();
     assert_eq!(standings(&balancer).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_the_same_for_all_is_looked_at_once() {
+    let (_dir, count) = started_with_three(3);
+    let balancer = FakeBalancer::new();
+    Balancers::new(balancer.clone(), count).check(&first()).await.unwrap();
+    assert_eq!(balancer.calls(), [Call::Check(first())]);
 }
 
 #[tokio::test]

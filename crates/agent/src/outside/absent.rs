@@ -1,6 +1,6 @@
 //! What stands in for AWS in a build without it: nothing that could be used.
 
-use std::{collections::BTreeSet, convert::Infallible, net::IpAddr};
+use std::{collections::BTreeSet, convert::Infallible, net::IpAddr, time::Duration};
 
 use config::{Partial, Settings, TargetGroup};
 use ports::{
@@ -71,7 +71,7 @@ impl Balancer for Groups {
         match self.0 {}
     }
 
-    async fn leave(&self, _: &Target) -> Result<(), Fault> {
+    async fn leave(&self, _: &Target) -> Result<Option<Duration>, Fault> {
         match self.0 {}
     }
 

@@ -24,7 +24,7 @@ pub struct Ahead {
 struct Verification {
     release: ReleaseId,
     began: Timestamp,
-    /// The root of the release, if it is what was staged.
+    /// The root of the release, if it was found to be what was staged.
     task: AbortOnDropHandle<Option<PathBuf>>,
 }
 
@@ -47,7 +47,7 @@ impl Ahead {
             // It is verified once more before the start, and that has the word.
             verified
                 .inspect_err(
-                    |fault| tracing::warn!(release = %wanted, error = %Chain(fault), "not as it was staged"),
+                    |fault| tracing::warn!(release = %wanted, error = %Chain(fault), "verified while draining: failed"),
                 )
                 .ok()
         });

@@ -1,4 +1,5 @@
-//! Carries out one effect, and says what came of it. No choices here.
+//! Carries out one effect, and says what came of it. The host machine chooses; the one choice made here is whether what [`Ahead`] has
+//! verified serves a start.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -89,11 +90,11 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
                 if let Some(next) = next {
                     self.ahead.begin(&self.store, &next, clock::now());
                 }
-                Event::Left { ticket, result: self.balance(false).await }
+                Event::Left { ticket, result: self.leave().await }
             }
             Effect::Join { ticket } => {
                 self.ahead.forget();
-                Event::Joined { ticket, result: self.balance(true).await }
+                Event::Joined { ticket, result: self.join().await }
             }
             Effect::Stop { ticket, fence, grace } => {
                 let result = self.keeper(grace, self.supervisor.stop(fence, grace)).await;
@@ -152,14 +153,16 @@ impl<B: Balancer, R: ReleaseStore, S: Supervisor, P: Prober> World<B, R, S, P> {
         Event::StandingRead { ticket, result: result.map_err(|error| seen::fault(&error)) }
     }
 
-    async fn balance(&self, join: bool) -> Result<(), FaultSeen> {
+    async fn join(&self) -> Result<(), FaultSeen> {
         let Some((balancer, target)) = &self.balancer else { return Err(seen::fault(&headless())) };
-        let result = if join {
-            limited(BALANCER_LIMIT, "join the balancer", balancer.join(target)).await
-        } else {
-            limited(BALANCER_LIMIT, "leave the balancer", balancer.leave(target)).await
-        };
-        result.map_err(|error| seen::fault(&error))
+        let joined = limited(BALANCER_LIMIT, "join the balancer", balancer.join(target)).await;
+        joined.map_err(|error| seen::fault(&error))
+    }
+
+    async fn leave(&self) -> Result<Option<Duration>, FaultSeen> {
+        let Some((balancer, target)) = &self.balancer else { return Err(seen::fault(&headless())) };
+        let left = limited(BALANCER_LIMIT, "leave the balancer", balancer.leave(target)).await;
+        left.map_err(|error| seen::fault(&error))
     }
 
     /// Healthy is ready and more: a service that is asked to say so is not probed before it has.

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 use super::{CONNECT_LIMIT, root};
 use crate::listing::Addresses;
 
+const ZONE: &str = "/latest/meta-data/placement/availability-zone";
+
 /// What an instance says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -66,7 +68,7 @@ pub async fn identity(endpoint: Option<&str>) -> Result<Identity, IdentityError>
     Ok(Identity {
         host,
         region: service.optional("/latest/meta-data/placement/region").await?,
-        zone: service.optional("/latest/meta-data/placement/availability-zone").await?,
+        zone: service.optional(ZONE).await?,
         addresses: Addresses {
             private_ipv4: service.address("/latest/meta-data/local-ipv4").await?,
             public_ipv4: service.address("/latest/meta-data/public-ipv4").await?,
@@ -99,18 +101,29 @@ impl Service {
 
     /// What the instance's Auto Scaling group wants of it; nothing where it has no group, or the service does not say so soon.
     pub(super) async fn target_lifecycle_state(&self) -> Option<String> {
-        let asked = self.optional("/latest/meta-data/autoscaling/target-lifecycle-state");
-        match timeout(CONNECT_LIMIT, asked).await {
-            Ok(Ok(state)) => state,
+        self.soon(
+            "/latest/meta-data/autoscaling/target-lifecycle-state",
+            "what an Auto Scaling group wants of it",
+        )
+        .await
+    }
+
+    /// The availability zone that it is in; nothing where the service does not say so soon.
+    pub(super) async fn zone(&self) -> Option<String> {
+        self.soon(ZONE, "its availability zone").await
+    }
+
+    /// What is at the path; nothing where there is nothing, or no answer soon.
+    async fn soon(&self, path: &str, what: &str) -> Option<String> {
+        match timeout(CONNECT_LIMIT, self.optional(path)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let error = ports::fault::Chain(&error).to_string();
-                tracing::warn!(error, "whether an Auto Scaling group keeps this instance is unknown");
+                tracing::warn!(error, "the instance metadata service does not say {what}");
                 None
             }
             Err(_) => {
-                tracing::warn!(
-                    "whether an Auto Scaling group keeps this instance is unknown: its metadata service is slow"
-                );
+                tracing::warn!("the instance metadata service is too slow to say {what}");
                 None
             }
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws::{Group, TargetGroups};
-use fakeaws::{Fault, FaultKind as Cause, GroupView, TargetType};
+use fakeaws::{Fault, FaultKind as Cause, GroupOptions, GroupView, TargetType};
 use ports::{
     Balancer as _, FaultKind, Standing, Target,
     balancer::contract::{self, Surroundings},
@@ -181,46 +181,6 @@ async fn instances_of_a_service_are_targets_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_preflight_names_what_is_wrong() {
-    let stage = Stage::new().await;
-    let service = Service::new(0).await;
-    let id = stage.instance(service.ip()).await;
-    let (group, _) = stage.group("web", &quick(TargetType::Instance)).await;
-    let check = async |group: &GroupView, host: &str| {
-        let (balancer, target) = target_of(&stage.session(), &[group], host, service.address);
-        let fault = balancer.check(&target).await.expect_err("it cannot be used");
-        assert_eq!(fault.kind, FaultKind::Permanent, "{fault:?}");
-        ports::fault::Chain(&fault).to_string()
-    };
-    let (balancer, target) = target_of(&stage.session(), &[&group], &id, service.address);
-    balancer.check(&target).await.expect("all is well");
-
-    let gone = GroupView { arn: group.arn.replace("/web/", "/wab/"), name: "wab".into() };
-    let words = check(&gone, &id).await;
-    assert!(words.starts_with("look at target group wab: TargetGroupNotFound"), "{words}");
-
-    let words = check(&group, "h1").await;
-    assert!(
-        words.contains("its targets are instances, and this host is not named by an instance id"),
-        "{words}"
-    );
-
-    let permissions =
-        ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"];
-    for permission in permissions {
-        stage.control.add_fault(&Fault::of(permission, Cause::Denied)).await.unwrap();
-        let words = check(&group, &id).await;
-        assert!(words.contains(&format!("this host's role may not {permission}: allow it")), "{words}");
-        stage.control.clear_faults().await.unwrap();
-    }
-
-    stage.control.detach("web").await.unwrap();
-    let words = check(&group, &id).await;
-    assert!(words.contains("no load balancer sends requests to it"), "{words}");
-    assert_eq!(stage.control.targets("web").await.unwrap(), [], "a preflight registers nothing");
-}
-
-#[tokio::test]
 async fn a_target_that_somebody_else_took_out_is_absent_and_one_that_is_stopped_says_so() {
     let stage = Stage::new().await;
     let service = Service::new(0).await;
@@ -270,7 +230,8 @@ async fn the_calls_that_are_made_are_those_of_the_policy() {
     let service = Service::new(0).await;
     let id = stage.instance(service.ip()).await;
     let (group, _) = stage.group("web", &quick(TargetType::Instance)).await;
-    let session = stage.session();
+    let metadata = stage.control.open_metadata(&id, ([127, 0, 0, 1], 0).into()).await.expect("metadata");
+    let session = stage.session().on_instance_of(&format!("http://{metadata}")).expect("an address");
     let (balancer, target) = target_of(&session, &[&group], &id, service.address);
     balancer.check(&target).await.expect("check");
     balancer.join(&target).await.expect("join");
@@ -285,6 +246,8 @@ async fn the_calls_that_are_made_are_those_of_the_policy() {
     ports::Channel::look(&object, None).await.expect("look");
     let called: std::collections::BTreeSet<String> =
         stage.control.calls().await.unwrap().into_iter().map(|count| count.action).collect();
+    let called: std::collections::BTreeSet<String> =
+        called.into_iter().filter(|action| !action.starts_with("imds:")).collect();
     let allowed = aws::permissions::Action::ALL.map(|action| action.permission().to_owned());
     assert_eq!(called, allowed.into());
 }
@@ -322,36 +285,28 @@ async fn only_unhealthy_targets_at_addresses_that_are_gone_are_swept() {
 }
 
 #[tokio::test]
-async fn an_instance_that_its_auto_scaling_group_is_about_to_take_away_is_not_registered() {
+async fn who_leaves_is_told_how_long_the_longest_drain_takes_where_that_is_known() {
+    const ASK: &str = "elasticloadbalancing:DescribeTargetGroupAttributes";
     let stage = Stage::new().await;
     let service = Service::new(0).await;
     let id = stage.instance(service.ip()).await;
-    let metadata = stage.control.open_metadata(&id, ([127, 0, 0, 1], 0).into()).await.expect("metadata");
-    let (group, _) = stage.group("web", &quick(TargetType::Instance)).await;
-    let session = stage.session().on_instance_of(&format!("http://{metadata}")).expect("an address");
-    let (balancer, target) = target_of(&session, &[&group], &id, service.address);
-    for state in ["Terminated", "Standby", "Warmed:Stopped"] {
-        stage.control.set_lifecycle(&id, Some(state)).await.expect("set it");
-        let fault = balancer.join(&target).await.expect_err("it is not let");
-        assert_eq!(fault.kind, FaultKind::Permanent);
-        let words = ports::fault::Chain(&fault).to_string();
-        assert!(words.starts_with(&format!("register {id}: its Auto Scaling group ")), "{words}");
-        assert!(words.contains(state), "{words}");
-        let fault = balancer.check(&target).await.expect_err("nor would it be");
-        assert_eq!(ports::fault::Chain(&fault).to_string(), words);
+    let (short, _) = stage.group("short", &quick(TargetType::Instance)).await;
+    let longer = GroupOptions { deregistration_delay: Duration::from_secs(7), ..quick(TargetType::Instance) };
+    let (long, _) = stage.group("long", &longer).await;
+    let (balancer, target) = target_of(&stage.session(), &[&short, &long], &id, service.address);
+    balancer.join(&target).await.expect("join");
+    let all = [0, 1, 2, 3].map(|_| balancer.leave(&target));
+    for told in futures_util::future::join_all(all).await {
+        assert_eq!(told.expect("leave"), Some(Duration::from_secs(7)));
     }
-    assert_eq!(stage.calls("elasticloadbalancing:RegisterTargets").await, 0);
-    balancer.leave(&target).await.expect("whatever its group wants, it may leave");
-    for state in [None, Some("Detached"), Some("InService")] {
-        stage.control.set_lifecycle(&id, state).await.expect("set it");
-        balancer.join(&target).await.expect("it is let");
+    assert_eq!(stage.calls(ASK).await, 2, "each group is asked once, whoever leaves");
+    // Whoever cannot be told leaves all the same, and soon.
+    for cause in [Cause::Error, Cause::Denied, Cause::Slow { ms: 60_000 }] {
+        let (balancer, target) = target_of(&stage.session(), &[&short, &long], &id, service.address);
+        balancer.join(&target).await.expect("join");
+        stage.control.add_fault(&Fault::of(ASK, cause)).await.unwrap();
+        assert_eq!(balancer.leave(&target).await.expect("it leaves all the same"), None, "{cause:?}");
+        assert_eq!(balancer.standing(&target).await.expect("standing"), Standing::Draining, "{cause:?}");
+        stage.control.clear_faults().await.unwrap();
     }
-    // What is not said forbids nothing.
-    stage.control.set_lifecycle(&id, Some("Terminated")).await.expect("set it");
-    stage.control.add_fault(&Fault::of("imds:*", Cause::Unavailable)).await.unwrap();
-    balancer.join(&target).await.expect("it is let");
-    stage.control.clear_faults().await.unwrap();
-    stage.control.add_fault(&Fault::of("imds:*", Cause::Slow { ms: 20_000 })).await.unwrap();
-    balancer.join(&target).await.expect("it is let");
-    assert_eq!(stage.calls("elasticloadbalancing:RegisterTargets").await, 5);
 }

@@ -4,5 +4,7 @@ mod balancer;
 mod faults;
 mod identity;
 mod inventory;
+mod lifecycle;
 mod object;
+mod preflight;
 mod stage;

@@ -72,8 +72,14 @@ impl Stage {
 
     /// An instance of the fleet at this address.
     pub(crate) async fn instance(&self, ip: Ipv4Addr) -> String {
+        self.instance_in(None, ip).await
+    }
+
+    /// The same in this zone.
+    pub(crate) async fn instance_in(&self, zone: Option<&str>, ip: Ipv4Addr) -> String {
         let tags = [(TAG.0.to_owned(), TAG.1.to_owned())].into();
-        let new = NewInstance { private_ipv4: Some(ip), tags, ..NewInstance::default() };
+        let zone = zone.map(str::to_owned);
+        let new = NewInstance { private_ipv4: Some(ip), zone, tags, ..NewInstance::default() };
         self.control.launch(&new).await.expect("launch an instance").id
     }
 

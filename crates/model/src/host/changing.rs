@@ -6,11 +6,11 @@ use super::{
     Host,
     call::Backoff,
     effect::Effect,
-    event::{Denied, ExitSeen, FaultSeen, FaultWord, Observed, StandingSeen, Ticket},
+    event::{Denied, ExitSeen, FaultWord, Observed, Ticket},
     frozen::Frozen,
     ledger::{Change, Freezes},
     phase::{Ending, Next, Outcome, Phase, Step, Terms},
-    seen::{Denial, Life, POLL_LEAST},
+    seen::{Denial, Life},
 };
 use crate::{
     Timestamp,
@@ -19,12 +19,14 @@ use crate::{
 
 /// How often the length of a wait is written down.
 const CHECKPOINT: Duration = Duration::from_secs(5);
-/// After so long without effect, leaving or joining is asked for again: another agent may have undone it.
-const INSIST: Duration = Duration::from_secs(10);
 /// Between two probes of a host that soaks.
 const PROBE_SOAKING: Duration = Duration::from_secs(1);
-/// Between two readings of the standing of a host that soaks.
+/// Between two readings of the standing of a host that soaks, at the most.
 const STANDING_SOAKING: Duration = Duration::from_secs(2);
+/// The same at the least.
+const STANDING_SOAKING_LEAST: Duration = Duration::from_millis(50);
+/// A soak is so many times as long as the pause between them, but for these limits: one reading may be from before the host had left.
+const SOAK_LOOKS: u32 = 4;
 /// The same while it gets well after it was frozen.
 const STANDING_RECOVERING: Duration = Duration::from_millis(500);
 
@@ -50,6 +52,7 @@ impl Host {
             park: grant.park,
             phase: Phase::first(registered),
             elapsed: Duration::ZERO,
+            drained_by: None,
             told: PhaseKind::Draining,
             frozen: Freezes::default(),
         });
@@ -60,7 +63,7 @@ impl Host {
     pub(super) fn resume(&mut self, now: Timestamp) {
         self.enter_step(now);
         let Some(change) = &self.ledger.change else { return self.resume_steady(now) };
-        self.wait.before = change.elapsed;
+        (self.wait.before, self.wait.drained_by) = (change.elapsed, change.drained_by);
         self.wait.frozen = Frozen::resumed(change.frozen, now);
         let wanted = match &change.phase {
             Phase::Aborting { .. } => change.from.as_ref().map(|release| (release, None)),
@@ -137,6 +140,7 @@ impl Host {
         }
         if let Some(change) = &mut self.remember().change {
             (change.phase, change.elapsed, change.told) = (phase, Duration::ZERO, told);
+            change.drained_by = None;
             change.frozen = Freezes::default();
         }
         self.enter_step(now);
@@ -221,48 +225,6 @@ impl Host {
         }
     }
 
-    /// What leaving or joining should have changed did not change for long: it is asked for again.
-    pub(super) fn act_again(&mut self, now: Timestamp) {
-        let Some(acted) = self.wait.acted.filter(|acted| INSIST <= now.since(*acted)) else { return };
-        let kind = self.ledger.change.as_ref().map(|change| &change.phase);
-        let leaving = kind.is_some_and(|phase| phase.step() == Some(Step::Leaving));
-        let insist = match &self.seen.standing {
-            Some(StandingSeen::Absent) => !leaving,
-            Some(StandingSeen::Draining) => !leaving && self.ledger.change.is_some(),
-            Some(StandingSeen::Initial | StandingSeen::InService | StandingSeen::Unhealthy { .. }) => leaving,
-            None => false,
-        };
-        if insist {
-            self.wait.acted = Some(acted.max(now));
-            self.calls.act.plan(now);
-        }
-    }
-
-    pub(super) fn called_balancer(&mut self, ticket: Ticket, result: Result<(), FaultSeen>, now: Timestamp) {
-        if !self.calls.act.answered(ticket) {
-            return;
-        }
-        match result {
-            Ok(()) => {
-                self.calls.act.worked();
-                if self.waits_for_registration() && self.wait.before.is_zero() {
-                    // The deadline counts from the registration, however long that took.
-                    (self.wait.began, self.wait.checkpoint) = (now, now);
-                }
-                self.wait.acted = Some(now);
-                self.calls.standing.hasten(now + POLL_LEAST);
-            }
-            Err(fault) => {
-                if fault.kind == FaultWord::Permanent {
-                    self.wait.denied = Some(Denial { release: false, reason: fault.text.clone() });
-                }
-                self.calls.act.failed(fault.text, now, Backoff::BALANCER, self.setup.seed);
-                // It may have worked, and only the answer was lost.
-                self.calls.standing.plan(now + POLL_LEAST);
-            }
-        }
-    }
-
     pub(super) fn stopped(&mut self, ticket: Ticket, result: Result<Observed, Denied>, now: Timestamp) {
         if !self.calls.act.answered(ticket) {
             return;
@@ -314,17 +276,19 @@ impl Host {
         self.calls.act.failed(reason, now, backoff, self.setup.seed);
     }
 
-    /// It joins, and the balancer has not taken note of it yet.
-    pub(super) fn waits_for_registration(&self) -> bool {
-        let step = self.ledger.change.as_ref().and_then(|change| change.phase.step());
-        step == Some(Step::Joining) && self.wait.acted.is_none()
-    }
-
     /// Writes down how long the wait has lasted, so that a restarted agent goes on from there.
     pub(super) fn checkpoint(&mut self, now: Timestamp) {
         if self.checkpoint_due().is_some_and(|due| due <= now) {
             self.wait.checkpoint = now;
-            let elapsed = self.wait.elapsed(now);
+            let soaks = self.setup.headful
+                && self
+                    .ledger
+                    .change
+                    .as_ref()
+                    .is_some_and(|change| change.phase.step() == Some(Step::Soaking));
+            // Of a soak, what somebody has seen: it cannot be taken back later.
+            let until = if soaks { self.wait.was_in_service() } else { now };
+            let elapsed = self.wait.elapsed(until);
             if let Some(change) = &mut self.remember().change {
                 change.elapsed = elapsed;
             }
@@ -346,7 +310,7 @@ impl Host {
             return soaking.then_some(self.policy().soak);
         }
         match change.phase.step() {
-            Some(Step::Checking | Step::Leaving) => Some(deadlines.drain),
+            Some(Step::Checking | Step::Leaving) => Some(self.drain_limit()),
             Some(Step::Settling) => Some(self.policy().settle),
             Some(Step::Starting | Step::Probing) => Some(deadlines.healthy),
             Some(Step::Joining) => Some(deadlines.join),
@@ -371,7 +335,10 @@ impl Host {
             Some(_) if self.wait.frozen.hurries() || 0 < self.wait.not_in_service => {
                 Some(STANDING_RECOVERING)
             }
-            Some(_) => Some(STANDING_SOAKING),
+            Some(_) if self.has_soaked(self.at) => Some(STANDING_SOAKING),
+            Some(_) => {
+                Some((self.policy().soak / SOAK_LOOKS).clamp(STANDING_SOAKING_LEAST, STANDING_SOAKING))
+            }
         }
     }
 

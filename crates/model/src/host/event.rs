@@ -79,8 +79,8 @@ pub enum Event {
     Left {
         /// The effect's.
         ticket: Ticket,
-        /// Whether it is deregistered.
-        result: Result<(), FaultSeen>,
+        /// It is deregistered, and its drain takes so long at the most, where the balancer says so.
+        result: Result<Option<Duration>, FaultSeen>,
     },
     /// Answers `Join`.
     Joined {

@@ -142,7 +142,7 @@ impl Host {
             let soaks = step == Some(Step::Soaking) && frozen.recovers.is_none();
             if soaks || step == Some(Step::Settling) {
                 // Waits that are no deadlines: what nobody watched is no time in service, and what was in flight did not go on.
-                self.wait.began = self.wait.began + gap;
+                self.wait.skip(gap);
             }
             self.log(format!("frozen for {} once more: too often for that time not to count", words(gap)));
             return self.note_freezes(counted);
@@ -152,7 +152,7 @@ impl Host {
             frozen.recovers = frozen.recovers.map(|since| since + gap).or(Some(now));
         }
         self.log(format!("frozen for {}: that time does not count", words(gap)));
-        self.wait.began = self.wait.began + gap;
+        self.wait.skip(gap);
         if matches!(step, Some(Step::Probing | Step::Joining)) {
             self.renew(now);
         }
@@ -212,14 +212,19 @@ impl Host {
         let well = healthy && self.is_in_service();
         let deadlines = &self.policy().deadlines;
         let excused = self.wait.frozen.excuses(deadlines.healthy.max(deadlines.join), now);
-        let stands = excused || 0 < self.wait.not_in_service;
+        let has_left = 0 < self.wait.not_in_service;
+        let stands = excused || has_left;
         match self.wait.frozen.recovers {
             Some(since) if well => {
                 self.wait.began = self.wait.began + now.since(since);
                 self.wait.frozen.recovers = None;
             }
+            // Nobody has seen it in service since then; and where that was a word from before it had left, not even then.
+            Some(since) if has_left => {
+                self.wait.frozen.recovers = Some(since.min(self.wait.was_in_service()));
+            }
             None if !well && stands && self.wait.frozen.unfit.is_none() => {
-                self.wait.frozen.recovers = Some(now);
+                self.wait.frozen.recovers = Some(if has_left { self.wait.was_in_service() } else { now });
             }
             _ => {}
         }

@@ -175,7 +175,7 @@ impl Host {
     /// On the way there, the old release is good enough to join again. On the way back nothing else is left than to wait, but
     /// a process that is gone has nothing to drain.
     fn judge_drain_deadline(&self, change: &Change, now: Timestamp) -> Option<Outcome> {
-        let limit = self.policy().deadlines.drain;
+        let limit = self.drain_limit();
         if !self.over(limit, now) || self.must_look_again(change, now) {
             return None;
         }

@@ -87,6 +87,9 @@ pub struct Change {
     pub phase: Phase,
     /// How long the present wait had lasted when this was written.
     pub elapsed: Duration,
+    /// How long it will have lasted when the drain is over at the latest, by the balancer's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_by: Option<Duration>,
     /// The phase that was reported last.
     pub told: PhaseKind,
     /// How often the host was frozen in the present wait.

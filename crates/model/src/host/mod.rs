@@ -15,6 +15,7 @@ mod judging;
 pub mod ledger;
 mod migrating;
 pub mod phase;
+mod registering;
 mod reports;
 mod seen;
 pub mod sighting;
@@ -190,8 +191,8 @@ impl Host {
             Event::StagedRead { ticket, result } => self.staged_read(ticket, result, now),
             Event::StageEnded { ticket, result } => self.stage_ended(ticket, result, now),
             Event::Collected { ticket, result } => self.collected(ticket, result, now),
-            Event::Left { ticket, result } => self.called_balancer(ticket, result, now),
-            Event::Joined { ticket, result } => self.called_balancer(ticket, result, now),
+            Event::Left { ticket, result } => self.left(ticket, result, now),
+            Event::Joined { ticket, result } => self.joined(ticket, result, now),
             Event::Stopped { ticket, result } => self.stopped(ticket, result, now),
             Event::Started { ticket, result } => self.started(ticket, result, now),
             Event::Kept { ticket, result } => self.kept(ticket, result, now),

@@ -37,8 +37,12 @@ pub(super) struct Wait {
     pub(super) checkpoint: Timestamp,
     /// The step's call on the outside has worked.
     pub(super) acted: Option<Timestamp>,
+    /// How long the wait will have lasted when the drain is over at the latest, by the balancer's account.
+    pub(super) drained_by: Option<Duration>,
     /// The last reading of the standing in this wait worked.
     pub(super) standing_ok: bool,
+    /// When the last reading that said in service was asked for, in this wait.
+    pub(super) good: Option<Timestamp>,
     /// Readings in a row, in this wait, that did not say in service.
     pub(super) not_in_service: u32,
     /// Readings in all, in this wait, that did not say in service.
@@ -93,6 +97,9 @@ const POLL_MOST: Duration = Duration::from_secs(2);
 const POLL_LOOKS: u32 = 4;
 /// A wait is so many times as long as the pause, where that is not too short or too long: it is found to be over late by no more than that.
 const POLL_SHARE: u32 = 25;
+/// The same where the end is known, and so is the time from now to that end: in between it is looked at seldom, in case it ends early. Looks
+/// that were spent there would be missing at the end, where a balancer allows only so many in a while.
+const POLL_SHARE_KNOWN: u32 = 4;
 
 impl ExitSeen {
     /// Whose doing an end is that nobody asked for. One that nobody saw, of a host that lost power say, is no word against the release.
@@ -114,6 +121,17 @@ impl Wait {
         self.before + until.since(self.began)
     }
 
+    /// Until when somebody has seen the host in service, in this wait.
+    pub(super) fn was_in_service(&self) -> Timestamp {
+        self.good.unwrap_or(self.began).max(self.began)
+    }
+
+    /// Nobody watched for so long: as if it had not been.
+    pub(super) fn skip(&mut self, gap: Duration) {
+        self.began = self.began + gap;
+        self.good = self.good.map(|good| good + gap);
+    }
+
     /// When it will have lasted so long.
     pub(super) fn reaches(&self, length: Duration) -> Timestamp {
         self.began + length.saturating_sub(self.before)
@@ -125,10 +143,14 @@ impl Wait {
         at.is_some_and(|at| length <= self.elapsed(at))
     }
 
-    /// The pause before the next look, which grows with the wait. The last one was begun at `look`.
+    /// The pause before the next look, which grows with the wait and is short near an end that is known. The last one was begun at `look`.
     pub(super) fn poll(&self, look: Timestamp, now: Timestamp) -> Duration {
-        let took = now.since(look);
-        (self.elapsed(now) / POLL_SHARE).max(took * POLL_LOOKS).clamp(POLL_LEAST, POLL_MOST)
+        let (took, elapsed) = (now.since(look), self.elapsed(now));
+        let pause = match self.drained_by {
+            Some(end) => elapsed.min(elapsed.abs_diff(end)) / POLL_SHARE_KNOWN,
+            None => elapsed / POLL_SHARE,
+        };
+        pause.max(took * POLL_LOOKS).clamp(POLL_LEAST, POLL_MOST)
     }
 }
 
@@ -246,6 +268,9 @@ impl Host {
                 self.wait.read = Some(self.wait.reading);
                 self.wait.readings += 1;
                 let good = standing == StandingSeen::InService;
+                if good {
+                    self.wait.good = self.wait.read;
+                }
                 self.wait.not_in_service = if good { 0 } else { self.wait.not_in_service + 1 };
                 self.wait.ever_not_in_service += u32::from(!good);
                 self.seen.standing = Some(standing);

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{Balancer, Standing, Target};
@@ -36,6 +37,7 @@ struct State {
     unhealthy: BTreeSet<Target>,
     in_flight: BTreeMap<Target, u32>,
     stalled: bool,
+    drain: Option<Duration>,
     failures: VecDeque<FaultKind>,
     outage: Option<FaultKind>,
     lost_answers: u32,
@@ -69,6 +71,11 @@ impl FakeBalancer {
     /// Says how many requests are in flight to the target. It drains until there are none.
     pub fn set_in_flight(&self, target: &Target, count: u32) {
         self.lock().in_flight.insert(target.clone(), count);
+    }
+
+    /// It says that drains take so long, or no longer says how long. They end when nothing is in flight, whatever it says.
+    pub fn say_drains_take(&self, drain: Option<Duration>) {
+        self.lock().drain = drain;
     }
 
     /// While stalled, no target moves on: what is initial stays so, and no drain ends.
@@ -165,11 +172,12 @@ impl Balancer for FakeBalancer {
         })
     }
 
-    async fn leave(&self, target: &Target) -> Result<(), Fault> {
+    async fn leave(&self, target: &Target) -> Result<Option<Duration>, Fault> {
         self.call(format!("deregister {}", target.host), Call::Leave(target.clone()), |state| {
             if let Some(phase) = state.members.get_mut(target) {
                 *phase = Phase::Draining;
             }
+            state.drain
         })
     }
 

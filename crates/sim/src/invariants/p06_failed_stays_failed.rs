@@ -1,10 +1,10 @@
 //! P6 a failed release stays failed; and the surroundings condemn nothing: what is well in truth is never condemned.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use model::{
-    Fence, Release, ReleaseId, Revision,
-    fleet::{Act, Halting, Request, RolloutPhase, Verdict as Word},
+    Fence, Release, ReleaseId, Revision, RolloutId,
+    fleet::{Act, Halting, Request, Rollout, RolloutPhase, Verdict as Word},
 };
 
 use super::{Applied, Verdict};
@@ -20,6 +20,8 @@ pub(crate) struct FailedStaysFailed {
     since: BTreeMap<(ServiceNo, ReleaseId), Revision>,
     /// And since when.
     at: BTreeMap<(ServiceNo, ReleaseId), At>,
+    /// As of which revision a rollout is being taken back, and since when: it may be long after its release was condemned.
+    taken_back: BTreeMap<RolloutId, (Revision, At)>,
 }
 
 impl FailedStaysFailed {
@@ -49,6 +51,11 @@ impl FailedStaysFailed {
                         ));
                     }
                 }
+            }
+            let taken_back =
+                |rollout: &&Arc<Rollout>| matches!(rollout.phase, RolloutPhase::RollingBack { .. });
+            for rollout in service.rollouts.values().filter(taken_back) {
+                self.taken_back.entry(rollout.id).or_insert((applied.after.revision, world.at));
             }
             if let Some(active) = service.active() {
                 let condemned =
@@ -85,16 +92,16 @@ impl FailedStaysFailed {
                 format!("h{host} starts {} under a grant that is newer than its quarantine", release.id),
             ));
         }
-        let long_ago = self.at.get(&key).is_some_and(|at| at + TOLD < world.at);
-        let knows = here.agent.as_ref().and_then(|agent| agent.view).is_some_and(|view| *since <= view);
+        let taken_back =
+            taken_back(world, host, service, fence).and_then(|rollout| self.taken_back.get(&rollout));
+        let long_ago =
+            self.at.get(&key).into_iter().chain(taken_back.map(|(_, at)| at)).all(|at| at + TOLD < world.at);
+        let knows = here.agent.as_ref().and_then(|agent| agent.view);
+        let knows =
+            knows.is_some_and(|view| *since <= view && taken_back.is_some_and(|(since, _)| *since <= view));
         // Where the old release may not run either, the host goes on.
         let can_go_back = change.fallback || change.from.is_none();
-        if long_ago
-            && knows
-            && can_go_back
-            && change.phase.is_going()
-            && is_taken_back(world, host, service, fence)
-        {
+        if long_ago && knows && can_go_back && change.phase.is_going() {
             return Err((
                 "P6",
                 format!("h{host} starts {}, and its rollout is being taken back", release.id),
@@ -104,14 +111,14 @@ impl FailedStaysFailed {
     }
 }
 
-/// Whether the rollout that a host changes for is being rolled back.
-fn is_taken_back(world: &World, host: HostNo, service: ServiceNo, fence: Fence) -> bool {
+/// The rollout that a host changes for, if it is being rolled back.
+fn taken_back(world: &World, host: HostNo, service: ServiceNo, fence: Fence) -> Option<RolloutId> {
     let name = &world.services[service];
     let record = world.fleet.hosts.get(&world.hosts[host].name).and_then(|record| record.services.get(name));
     let change = record.and_then(|here| here.change.as_ref()).filter(|change| change.fence == fence);
     let rollouts = world.fleet.services.get(name).map(|service| &service.rollouts);
-    let rollout = change.and_then(|change| rollouts?.get(&change.purpose.rollout()?));
-    rollout.is_some_and(|rollout| matches!(rollout.phase, RolloutPhase::RollingBack { .. }))
+    let rollout = rollouts?.get(&change?.purpose.rollout()?)?;
+    matches!(rollout.phase, RolloutPhase::RollingBack { .. }).then_some(rollout.id)
 }
 
 /// Whether something is wrong with the release, or an operator said so, or its process was killed from outside.

@@ -116,7 +116,8 @@ fn truth(
             }
             is_back(world, overridden, number, rollout)
         }
-        Outcome::FailedInMigration if !condemned => {
+        // One that has completed before is what the fleet runs, and stays good: a host that joined later goes without it.
+        Outcome::FailedInMigration if !condemned && service.last_completed() != target => {
             Err(("P12", format!("{} failed in its migration, and its release may be used", rollout.id)))
         }
         Outcome::Superseded { by } if !service.rollouts.contains_key(by) => {

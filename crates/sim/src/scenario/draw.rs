@@ -299,7 +299,7 @@ fn of_the_balancer(chance: &mut Chance, service: usize, host: HostNo, length: Le
         2 => Item::AnswersLost { service, length },
         3 => Item::Stale { service, by: Length(by.0 / 2), length },
         4 => Item::RegistersLate { service, by, length },
-        5 => Item::DrainsLong { service, drain: Length(by.0 * 5), length },
+        5 => Item::DrainsLong { service, drain: Length(by.0 * 15), length },
         _ => Item::LosesTarget { service, host },
     }
 }

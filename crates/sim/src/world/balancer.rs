@@ -1,6 +1,6 @@
 //! The balancer: where it sends requests, and how it answers when it is asked.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use model::host::StandingSeen;
 
@@ -103,9 +103,24 @@ impl World {
         if self.balancers[service].targets[host].place != Place::Registered {
             return;
         }
-        let drain = self.balancers[service].drains.unwrap_or(self.scenario.service(service).drain.ms());
+        let drain = self.drain_of(service);
         self.balancers[service].targets[host].left = self.at;
         self.place(service, host, Place::Draining(self.at + drain));
+    }
+
+    fn drain_of(&self, service: ServiceNo) -> u64 {
+        self.balancers[service].drains.unwrap_or(self.scenario.service(service).drain.ms())
+    }
+
+    /// How long a drain that begins now takes, as it says itself: one balancer of four tells, one tells what it usually takes, whatever is the
+    /// matter now, and two say nothing.
+    pub(super) fn tells_drain(&self, service: ServiceNo) -> Option<Duration> {
+        let usual = self.scenario.service(service).drain.ms();
+        match usual % 4 {
+            0 => Some(Duration::from_millis(self.drain_of(service))),
+            1 => Some(Duration::from_millis(usual)),
+            _ => None,
+        }
     }
 
     /// It forgets a target, as if somebody else had deregistered it.

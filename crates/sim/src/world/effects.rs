@@ -107,8 +107,14 @@ impl World {
     }
 
     fn balance(&mut self, from: Caller, ticket: Ticket, join: bool) {
-        let event =
-            |result| if join { Event::Joined { ticket, result } } else { Event::Left { ticket, result } };
+        let drain = self.tells_drain(from.service);
+        let event = |result: Result<(), FaultSeen>| {
+            if join {
+                Event::Joined { ticket, result }
+            } else {
+                Event::Left { ticket, result: result.map(|()| drain) }
+            }
+        };
         let back = self.way();
         let balancer = &self.balancers[from.service];
         if 0 < balancer.throttled {

@@ -9,7 +9,8 @@ use crate::{
     aws, conformance, dependencies, house, lab, layers, mutants, nix, setup, shell::Shell, sim, survivors,
 };
 
-/// So many tests for each processor at the same time: those of clusters wait more than they work.
+/// So many tests for each processor at the same time: those of clusters wait now and then, for timers and for each other. More than two
+/// find no processor free.
 const TESTS_A_PROCESSOR: usize = 2;
 
 /// One check.

@@ -253,6 +253,61 @@ fn a_release_that_takes_long_to_verify_has_all_its_time_to_get_healthy() {
     assert_eq!((world.was_told("failed"), world.was_told("changed")), (0, 1), "{:?}", world.told());
 }
 
+/// What began the soak was a word from before the host had left, say.
+#[test]
+fn a_soak_has_its_length_from_when_the_host_was_in_service_however_often_it_was_said_before() {
+    for soak in [secs(1), secs(2), secs(20)] {
+        let mut world = serving(HEADFUL, Some("a"));
+        let soaks = |world: &World| world.host.sighting(world.now).phase == PhaseKind::Soaking;
+        world.assignment.policy.soak = soak;
+        assert!(world.change(Some("a"), Some("b")).run_until(secs(60), soaks));
+        // One answer says in service.
+        world.run(Duration::from_millis(30));
+        world.unhealthy_until = world.now + soak / 2;
+        assert!(world.run_until(secs(120), settled), "{:?}", world.host.sighting(world.now));
+        let served = world.now.since(world.unhealthy_until);
+        assert!(soak <= served + Duration::from_millis(30), "in service for {served:?} of {soak:?}");
+        assert!(served < soak + soak / 4 + secs(1), "in service for {served:?} of {soak:?}");
+    }
+}
+
+#[test]
+fn what_nobody_has_seen_of_a_soak_is_not_written_down_as_soaked() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let soaks = |world: &World| world.host.sighting(world.now).phase == PhaseKind::Soaking;
+    world.assignment.policy.soak = secs(20);
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), soaks));
+    world.run(Duration::from_millis(30));
+    // Nobody answers any more, the agent is started anew, and what is said then is that the host has not been in service yet.
+    world.api_down_until = world.now + secs(17);
+    world.run(secs(16));
+    world.crash();
+    world.unhealthy_until = world.now + secs(4);
+    assert!(world.run_until(secs(120), settled), "{:?}", world.host.sighting(world.now));
+    let served = world.now.since(world.unhealthy_until);
+    assert!(secs(20) <= served + Duration::from_millis(100), "in service for {served:?}");
+    assert_eq!(world.running(), Some("b"));
+}
+
+/// The clock of its soak stands for another reason already when it turns out that the host has not been in service.
+#[test]
+fn a_soak_on_a_host_that_was_frozen_has_its_length_too() {
+    let mut world = serving(HEADFUL, Some("a"));
+    let is = |phase| move |world: &World| world.host.sighting(world.now).phase == phase;
+    world.assignment.policy.soak = secs(20);
+    world.behaves("b", Behaviour { in_service: Some(secs(10)), ..GOOD });
+    assert!(world.change(Some("a"), Some("b")).run_until(secs(60), is(PhaseKind::Joining)));
+    world.freeze(secs(20), secs(0));
+    assert!(world.run_until(secs(60), is(PhaseKind::Soaking)));
+    world.run(Duration::from_millis(30));
+    world.api_down_until = world.now + secs(12);
+    world.run(secs(12));
+    world.unhealthy_until = world.now + secs(20);
+    assert!(world.run_until(secs(120), settled), "{:?}", world.host.sighting(world.now));
+    let served = world.now.since(world.unhealthy_until);
+    assert!(secs(20) <= served + Duration::from_millis(100), "in service for {served:?}");
+}
+
 #[test]
 fn what_was_read_before_a_soak_was_over_does_not_end_it() {
     let mut world = serving(HEADFUL, Some("a"));

@@ -4,6 +4,7 @@ mod balancer;
 mod changes;
 mod crashes;
 mod disorder;
+mod drains;
 mod failures;
 mod freezes;
 mod frozen;

@@ -27,6 +27,7 @@ impl World {
                 self.later(5, Event::Observed { ticket, result });
             }
             Effect::QueryStanding { ticket } => {
+                self.standing_read += 1;
                 let result = self.balancer_says().map(|()| self.standing());
                 self.later(20, Event::StandingRead { ticket, result });
             }
@@ -48,7 +49,7 @@ impl World {
             }
             Effect::Leave { ticket, next } => {
                 self.next = next;
-                let result = self.leave();
+                let result = self.leave().map(|()| self.told_drain);
                 self.later(20, Event::Left { ticket, result });
             }
             Effect::Join { ticket } => {

@@ -50,7 +50,7 @@ fn answers_with_old_tickets_are_dropped_in_every_phase() {
         let before = world.host.ledger().clone();
         let ticket = Ticket(0);
         for event in [
-            Event::Left { ticket, result: Ok(()) },
+            Event::Left { ticket, result: Ok(Some(Duration::from_secs(9))) },
             Event::Joined { ticket, result: Ok(()) },
             Event::Probed { ticket, result: Err(Miss::Service("late".into())) },
             Event::StandingRead { ticket, result: Ok(crate::host::StandingSeen::Absent) },

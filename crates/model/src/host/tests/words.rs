@@ -34,7 +34,7 @@ fn a_soak_whose_balancer_says_something_else_for_once_is_not_over_yet() {
     world.run(secs(1));
     world.unhealthy_until = world.now + Duration::from_millis(1_500);
     world.run(Duration::from_millis(1_200));
-    assert_eq!(world.host.wait.not_in_service, 1);
+    assert_ne!(world.host.wait.not_in_service, 0);
     assert_eq!(waits_for(&world), "the balancer to say in service", "its soak stands still");
 }
 

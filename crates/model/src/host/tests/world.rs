@@ -53,6 +53,10 @@ pub(super) struct World {
     // The balancer.
     pub(super) place: Place,
     pub(super) drain: Duration,
+    /// How long it says that a drain takes.
+    pub(super) told_drain: Option<Duration>,
+    /// So often it was asked for the standing.
+    pub(super) standing_read: u32,
     pub(super) api_down_until: Timestamp,
     /// What it says to every wish to leave.
     pub(super) leave_fault: Option<FaultWord>,
@@ -116,6 +120,8 @@ impl World {
             behaviours: BTreeMap::new(),
             place: Place::Absent,
             drain: Duration::from_secs(3),
+            told_drain: None,
+            standing_read: 0,
             api_down_until: Timestamp(0),
             leave_fault: None,
             next: None,
