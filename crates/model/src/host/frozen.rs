@@ -220,13 +220,13 @@ impl Host {
                 self.wait.frozen.recovers = None;
             }
             // Nobody has seen it in service since then; and where that was a word from before it had left, not even then.
-            Some(since) if has_left => {
+            Some(since) => {
                 self.wait.frozen.recovers = Some(since.min(self.wait.was_in_service()));
             }
             None if !well && stands && self.wait.frozen.unfit.is_none() => {
                 self.wait.frozen.recovers = Some(if has_left { self.wait.was_in_service() } else { now });
             }
-            _ => {}
+            None => {}
         }
     }
 
