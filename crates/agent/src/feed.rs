@@ -6,7 +6,10 @@ use api::v1::{FollowRequest, FollowResponse, agent_client::AgentClient};
 use model::fleet::Assignment;
 use tokio::{sync::watch, time::timeout};
 
-use crate::link::{Link, VERSION};
+use crate::{
+    core::member_addresses,
+    link::{Link, VERSION},
+};
 
 /// Pause before the members are asked again, and its longest.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -36,6 +39,8 @@ async fn from_replica(link: &Link, to: &watch::Sender<Arc<Assignment>>) {
     while link.is_member() {
         let assignment = state.borrow_and_update().assignment(link.host());
         offer(link, to, assignment);
+        // For the time after: whoever is taken out of the group is not told so, and those that it began with may be gone by then.
+        link.members().are(member_addresses(link.node()).into_iter().collect());
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(LOOK) => (),
@@ -77,7 +82,7 @@ async fn follow(link: &Link, address: SocketAddr, to: &watch::Sender<Arc<Assignm
         }
         Err(_) => return false,
     };
-    tracing::debug!(%address, "follows");
+    tracing::info!(%address, "this host has no part in the group, and follows a member");
     while let Ok(Ok(Some(FollowResponse { assignment, members }))) = timeout(QUIET, stream.message()).await {
         let members: BTreeSet<SocketAddr> = members.iter().filter_map(|member| member.parse().ok()).collect();
         link.members().are(members);
